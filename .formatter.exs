@@ -1,0 +1,4 @@
+[
+  inputs: ["{mix,.formatter}.exs", "src/*.ex", "test/*.exs"],
+  line_length: 98
+]

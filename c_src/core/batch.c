@@ -1,0 +1,330 @@
+/*
+ * batch.c - list writes: many objects stored as one write (G2).
+ *
+ *   1  sort by hash; of equal keys only the last one in the list stays
+ *   2  take the list lock, so that two lists cannot wait for each other
+ *   3  lock the touched segments, in the order of hashes
+ *   4  XE_PUT_NEW: is one of the keys there? Then nothing happens
+ *   5  make room in each segment: an ordinary rebuild or split, which changes nothing
+ *      that can be read; then write the records, unpublished
+ *   6  make the batch word odd, publish all records, make it even
+ *   7  unlock
+ *
+ * Everything that can fail happens before step 6 (G5). Readers that see the word odd, or
+ * changed, look again, and after a few looks yield.
+ */
+#include <sched.h>
+#include <stdlib.h>
+
+#include "find.h"
+#include "table_internal.h"
+
+enum { SMALL_LIST = 32 };
+
+struct item {
+    uint64_t hash;
+    struct xe_prepared *p;
+    uint32_t off; /* of its record, once it is written */
+    bool dropped; /* a later object of the list has the same key */
+};
+
+/* A locked segment, and the items [first, end) in its range. */
+struct group {
+    struct xe_segment *s;
+    size_t first, end;
+};
+
+struct batch {
+    struct xe_table *t;
+    struct xe_epoch_slot *slot;
+    bool patient;
+    struct item *items;
+    size_t n;
+    struct group *groups; /* in the order of hashes */
+    size_t n_groups, cap_groups;
+};
+
+/* --- Order and duplicates ----------------------------------------------- */
+
+static int compare_items(const void *a, const void *b)
+{
+    const struct item *x = a, *y = b;
+    if (x->hash != y->hash)
+        return x->hash < y->hash ? -1 : 1;
+    /* The list is an array: its order is that of the addresses. */
+    return x->p < y->p ? -1 : x->p > y->p;
+}
+
+static bool same_key(const struct xe_key *a, const struct xe_key *b)
+{
+    if (a->full_len != b->full_len || memcmp(a->full, b->full, a->full_len) != 0 ||
+        a->n_handles != b->n_handles)
+        return false;
+    for (uint32_t i = 0; i < a->n_handles; i++)
+        if (!xe_cb.ext_equal(a->handles[i], b->handles[i]))
+            return false;
+    return true;
+}
+
+/* Drops the objects whose key comes again later in the list. Keeps the order. */
+static void drop_overwritten(struct batch *b)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < b->n; i++)
+        for (size_t j = i + 1; j < b->n && b->items[j].hash == b->items[i].hash; j++)
+            if (same_key(&b->items[i].p->key, &b->items[j].p->key)) {
+                b->items[i].dropped = true;
+                break;
+            }
+    for (size_t i = 0; i < b->n; i++)
+        if (!b->items[i].dropped)
+            b->items[kept++] = b->items[i];
+        else
+            xe_record_unprepare(b->items[i].p);
+    b->n = kept;
+}
+
+static void sort_items(struct batch *b)
+{
+    if (b->n <= SMALL_LIST) {
+        for (size_t i = 1; i < b->n; i++) {
+            struct item it = b->items[i];
+            size_t j = i;
+            for (; j && compare_items(&b->items[j - 1], &it) > 0; j--)
+                b->items[j] = b->items[j - 1];
+            b->items[j] = it;
+        }
+        return;
+    }
+    qsort(b->items, b->n, sizeof *b->items, compare_items);
+}
+
+/* --- Locking ------------------------------------------------------------ */
+
+static void unlock_all(struct batch *b)
+{
+    for (size_t i = 0; i < b->n_groups; i++)
+        xe_table_finish(b->t, b->slot, b->groups[i].s);
+    b->n_groups = 0;
+}
+
+static size_t range_end(const struct batch *b, size_t first, const struct xe_segment *s)
+{
+    while (first < b->n && b->items[first].hash <= s->hi)
+        first++;
+    return first;
+}
+
+static enum xe_status lock_all(struct batch *b)
+{
+    for (size_t i = 0; i < b->n;) {
+        struct xe_segment *s = xe_segment_acquire(b->t, b->items[i].hash);
+        if (!s && !b->patient)
+            return XE_RETRY;
+        if (!s) {
+            sched_yield();
+            continue;
+        }
+        struct group *g = &b->groups[b->n_groups++];
+        *g = (struct group){.s = s, .first = i, .end = range_end(b, i, s)};
+        i = g->end;
+    }
+    return XE_OK;
+}
+
+static bool any_exists(const struct batch *b)
+{
+    struct xe_place place;
+    for (size_t i = 0; i < b->n_groups; i++)
+        for (size_t j = b->groups[i].first; j < b->groups[i].end; j++)
+            if (xe_find(xe_segment_image(b->groups[i].s), &b->items[j].p->key, &place))
+                return true;
+    return false;
+}
+
+/* --- Room --------------------------------------------------------------- */
+
+/* Gives back the records written in the group's image. */
+static void unwrite(struct batch *b, const struct group *g)
+{
+    struct xe_image *img = xe_segment_image(g->s);
+    for (size_t i = g->end; i-- > g->first;)
+        if (b->items[i].off) {
+            xe_image_unalloc(img, b->items[i].off, b->items[i].p->units);
+            b->items[i].off = 0;
+        }
+}
+
+/* Places in the index for the new keys among the items; those of one home bucket are
+ * neighbours in the order of hashes. */
+static bool reserve_places(struct batch *b, const struct group *g)
+{
+    struct xe_image *img = xe_segment_image(g->s);
+    struct xe_place place;
+    uint32_t n = 0;
+    for (size_t i = g->first; i < g->end; i++) {
+        n += !xe_find(img, &b->items[i].p->key, &place);
+        bool last = i + 1 == g->end ||
+                    xe_image_home(img, b->items[i + 1].hash) !=
+                        xe_image_home(img, b->items[i].hash);
+        if (last && n && !xe_image_reserve_places(img, b->items[i].hash, n))
+            return false;
+        n = last ? 0 : n;
+    }
+    return true;
+}
+
+/* Writes the group's records, unpublished, if there is room. XE_LIMIT: there is not. */
+static enum xe_status write_group(struct batch *b, const struct group *g)
+{
+    struct xe_image *img = xe_segment_image(g->s);
+    if (img == xe_image_empty || !reserve_places(b, g))
+        return XE_LIMIT;
+    for (size_t i = g->first; i < g->end; i++) {
+        struct item *it = &b->items[i];
+        enum xe_status status = XE_OK;
+        it->off = xe_image_alloc(img, it->p->units);
+        if (!it->off)
+            status = XE_LIMIT;
+        else if (it->p->object->n_handles && !it->p->blob && !xe_image_need_env(img))
+            status = XE_NOMEM;
+        if (status != XE_OK) {
+            unwrite(b, g);
+            return status;
+        }
+        xe_record_write(xe_image_record(img, it->off), it->p, img->env);
+    }
+    return XE_OK;
+}
+
+static bool need_groups(struct batch *b, size_t more)
+{
+    if (b->n_groups + more <= b->cap_groups)
+        return true;
+    size_t cap = 2 * (b->n_groups + more);
+    struct group *groups = xe_cb.alloc(cap * sizeof *groups);
+    if (!groups)
+        return false;
+    memcpy(groups, b->groups, b->n_groups * sizeof *groups);
+    xe_cb.free(b->groups);
+    b->groups = groups;
+    b->cap_groups = cap;
+    return true;
+}
+
+/* Rebuilds the segment of group `at` for its items; it becomes one or more groups. */
+static enum xe_status rebuild_group(struct batch *b, size_t at)
+{
+    struct group g = b->groups[at];
+    struct xe_segment *out[XE_REBUILD_PARTS];
+    uint32_t n_out;
+    if (!need_groups(b, XE_REBUILD_PARTS))
+        return XE_NOMEM;
+    struct xe_arrival *arrivals = xe_cb.alloc((g.end - g.first) * sizeof *arrivals);
+    if (!arrivals)
+        return XE_NOMEM;
+    for (size_t i = g.first; i < g.end; i++)
+        arrivals[i - g.first] =
+            (struct xe_arrival){.hash = b->items[i].hash, .units = b->items[i].p->units};
+    enum xe_status status =
+        xe_rebuild(b->t, b->slot, g.s, arrivals, g.end - g.first, false, out, &n_out);
+    xe_cb.free(arrivals);
+    if (status != XE_OK)
+        return status;
+    memmove(&b->groups[at + n_out], &b->groups[at + 1],
+            (b->n_groups - at - 1) * sizeof *b->groups);
+    b->n_groups += n_out - 1;
+    for (uint32_t i = 0; i < n_out; i++) {
+        size_t first = i ? b->groups[at + i - 1].end : g.first;
+        b->groups[at + i] = (struct group){.s = out[i], .first = first,
+                                           .end = range_end(b, first, out[i])};
+    }
+    return XE_OK;
+}
+
+/* Writes all records, unpublished. */
+static enum xe_status write_all(struct batch *b)
+{
+    enum { TRIES = 8 };
+    size_t at = 0;
+    enum xe_status status = XE_OK;
+    uint32_t tries = 0;
+    while (at < b->n_groups && status == XE_OK) {
+        status = write_group(b, &b->groups[at]);
+        if (status == XE_OK) {
+            at++;
+            tries = 0;
+        } else if (status == XE_LIMIT && tries++ < TRIES) {
+            status = rebuild_group(b, at);
+        }
+    }
+    while (status != XE_OK && at--)
+        unwrite(b, &b->groups[at]);
+    return status;
+}
+
+/* --- Publishing --------------------------------------------------------- */
+
+static void publish_item(struct batch *b, struct xe_image *img, struct item *it)
+{
+    struct xe_place place;
+    bool found = xe_find(img, &it->p->key, &place);
+    xe_table_publish(b->t, b->slot, img, it->p, it->off, found ? &place : NULL);
+}
+
+static void publish_all(struct batch *b)
+{
+    uint64_t batch = atomic_load_explicit(&b->t->batch, memory_order_relaxed);
+    /* Relaxed: the stores that publish are releases, so none is seen before it. */
+    atomic_store_explicit(&b->t->batch, batch + 1, memory_order_relaxed);
+    for (size_t i = 0; i < b->n_groups; i++)
+        for (size_t j = b->groups[i].first; j < b->groups[i].end; j++)
+            publish_item(b, xe_segment_image(b->groups[i].s), &b->items[j]);
+    /* Release: whoever sees it even sees all of the list. Pairs with batch_begin(). */
+    atomic_store_explicit(&b->t->batch, batch + 2, memory_order_release);
+}
+
+/* Under the list lock. */
+static enum xe_status put_items(struct batch *b, enum xe_put mode)
+{
+    enum xe_status status = lock_all(b);
+    if (status == XE_OK && mode == XE_PUT_NEW && any_exists(b))
+        status = XE_EXISTS;
+    if (status == XE_OK)
+        status = write_all(b);
+    if (status == XE_OK)
+        publish_all(b);
+    unlock_all(b);
+    return status;
+}
+
+enum xe_status xe_table_put_many(struct xe_table *t, struct xe_epoch_slot *slot,
+                                 struct xe_prepared *p, size_t n, enum xe_put mode, bool patient)
+{
+    struct batch b = {.t = t, .slot = slot, .patient = patient, .n = n, .cap_groups = n};
+    enum xe_status status = xe_table_write_begin(t, slot);
+    if (status != XE_OK)
+        return status;
+    b.items = xe_cb.alloc(n * sizeof *b.items);
+    b.groups = xe_cb.alloc(n * sizeof *b.groups);
+    if (b.items && b.groups) {
+        for (size_t i = 0; i < n; i++)
+            b.items[i] = (struct item){.hash = p[i].key.hash, .p = &p[i]};
+        sort_items(&b);
+        drop_overwritten(&b);
+        status = XE_RETRY;
+        while (!xe_lock_take(&t->list_lock, NULL))
+            if (!patient)
+                goto out;
+        status = put_items(&b, mode);
+        xe_lock_release(&t->list_lock);
+    } else {
+        status = XE_NOMEM;
+    }
+out:
+    if (b.items)
+        xe_cb.free(b.items);
+    if (b.groups)
+        xe_cb.free(b.groups);
+    return status;
+}

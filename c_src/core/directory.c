@@ -1,0 +1,354 @@
+/*
+ * directory.c - from a hash to its segment.
+ *
+ * Two levels, both immutable but for the slots of the first: 2^bits slots, found by the
+ * first bits of the hash, point to leaves; a leaf lists, sorted, the segments that meet
+ * the slot's range. A split copies the leaves it touches (a few entries) and stores
+ * their slots; when there are more than two segments for each slot the first level is
+ * doubled, both halves of a slot sharing its leaf until one of them changes.
+ *
+ * Readers may look at an old leaf while its slot changes. Then they find a segment
+ * that has just moved: its image is frozen (I4), and what they read in it was true
+ * when they loaded the slot. Writers see that it moved and look again.
+ */
+#include "table_internal.h"
+
+#define CONTAINER(ptr, type, member) ((type *)((uintptr_t)(ptr)-offsetof(type, member)))
+
+static uint64_t slot_of(const struct xe_directory *d, uint64_t hash)
+{
+    return hash >> 1 >> (63 - d->bits);
+}
+
+/* First and last hash of a slot. */
+static uint64_t slot_lo(const struct xe_directory *d, uint64_t s)
+{
+    return d->bits ? s << (64 - d->bits) : 0;
+}
+
+static uint64_t slot_hi(const struct xe_directory *d, uint64_t s)
+{
+    return d->bits ? slot_lo(d, s) + (UINT64_MAX >> d->bits) : UINT64_MAX;
+}
+
+/* --- Segments ----------------------------------------------------------- */
+
+enum { SEGMENT_BYTES = sizeof(struct xe_segment) + XE_CACHE_LINE };
+
+static void *align_line(void *p)
+{
+    return (void *)(((uintptr_t)p + XE_CACHE_LINE - 1) & ~(uintptr_t)(XE_CACHE_LINE - 1));
+}
+
+/* A number in [0.75, 1) of the maximum, so that segments of a uniform hash do
+ * not all split at the same moment. Drawn from the range's first hash. */
+static uint32_t draw_limit(const struct xe_table *t, uint64_t lo)
+{
+    uint64_t x = (lo ^ t->seed) * 0x9e3779b97f4a7c15ull;
+    x = (x ^ x >> 32) * 0xd6e8feb86659fd93ull >> 40;
+    return t->max_objects * 3 / 4 + (uint32_t)(x * (t->max_objects / 4 + 1) >> 24);
+}
+
+struct xe_segment *xe_segment_new(struct xe_table *t, uint64_t lo, uint64_t hi,
+                                  struct xe_image *image, bool locked)
+{
+    void *p = xe_cb.alloc(SEGMENT_BYTES);
+    if (!p)
+        return NULL;
+    struct xe_segment *s = align_line(p);
+    memset(s, 0, sizeof *s);
+    s->allocation = p;
+    s->lo = lo;
+    s->hi = hi;
+    s->limit = draw_limit(t, lo);
+    atomic_init(&s->image, image);
+    atomic_init(&s->lock, locked);
+    atomic_init(&s->heat, t->hot ? HEAT_INITIAL : 0);
+    xe_table_account(t, SEGMENT_BYTES);
+    return s;
+}
+
+void xe_segment_discard(struct xe_table *t, struct xe_segment *s)
+{
+    xe_table_account(t, -SEGMENT_BYTES);
+    xe_cb.free(s->allocation);
+}
+
+static void free_segment(struct xe_retired *r)
+{
+    xe_cb.free(CONTAINER(r, struct xe_segment, retired)->allocation);
+}
+
+static void retire_segment(struct xe_table *t, struct xe_epoch_slot *slot, struct xe_segment *s)
+{
+    xe_table_account(t, -SEGMENT_BYTES);
+    s->retired.free = free_segment;
+    s->retired.bytes = SEGMENT_BYTES;
+    xe_epoch_retire(slot, &s->retired);
+}
+
+/* --- Leaves and the first level ----------------------------------------- */
+
+static size_t leaf_bytes(uint32_t n)
+{
+    return sizeof(struct xe_leaf) + n * sizeof(struct xe_leaf_entry);
+}
+
+static struct xe_leaf *leaf_new(struct xe_table *t, const struct xe_leaf_entry *at, uint32_t n)
+{
+    struct xe_leaf *leaf = xe_cb.alloc(leaf_bytes(n));
+    if (!leaf)
+        return NULL;
+    leaf->n = n;
+    leaf->slots = 0;
+    memcpy(leaf->at, at, n * sizeof *at);
+    xe_table_account(t, (int64_t)leaf_bytes(n));
+    return leaf;
+}
+
+static void leaf_discard(struct xe_table *t, struct xe_leaf *leaf)
+{
+    xe_table_account(t, -(int64_t)leaf_bytes(leaf->n));
+    xe_cb.free(leaf);
+}
+
+static void free_leaf(struct xe_retired *r)
+{
+    xe_cb.free(CONTAINER(r, struct xe_leaf, retired));
+}
+
+/* One slot less points to `leaf`. */
+static void leaf_release(struct xe_table *t, struct xe_epoch_slot *slot, struct xe_leaf *leaf)
+{
+    if (--leaf->slots)
+        return;
+    xe_table_account(t, -(int64_t)leaf_bytes(leaf->n));
+    leaf->retired.free = free_leaf;
+    leaf->retired.bytes = leaf_bytes(leaf->n);
+    xe_epoch_retire(slot, &leaf->retired);
+}
+
+static size_t directory_bytes(uint32_t bits)
+{
+    return sizeof(struct xe_directory) + (sizeof(void *) << bits);
+}
+
+static void free_directory(struct xe_retired *r)
+{
+    xe_cb.free(CONTAINER(r, struct xe_directory, retired));
+}
+
+static struct xe_directory *directory_alloc(struct xe_table *t, uint32_t bits)
+{
+    struct xe_directory *d = xe_cb.alloc(directory_bytes(bits));
+    if (!d)
+        return NULL;
+    d->bits = bits;
+    xe_table_account(t, (int64_t)directory_bytes(bits));
+    return d;
+}
+
+struct xe_directory *xe_directory_new(struct xe_table *t)
+{
+    struct xe_directory *d = directory_alloc(t, 0);
+    struct xe_segment *s = xe_segment_new(t, 0, UINT64_MAX, xe_image_empty, false);
+    struct xe_leaf_entry entry = {.lo = 0, .segment = s};
+    struct xe_leaf *leaf = s ? leaf_new(t, &entry, 1) : NULL;
+    if (d && leaf) {
+        atomic_init(&d->n_segments, 1);
+        leaf->slots = 1;
+        atomic_init(&d->leaf[0], leaf);
+        return d;
+    }
+    if (s)
+        xe_segment_discard(t, s);
+    if (d) {
+        xe_table_account(t, -(int64_t)directory_bytes(0));
+        xe_cb.free(d);
+    }
+    return NULL;
+}
+
+/* The last hash that entry i of a leaf is for. A leaf that was shared by slots may list
+ * segments of other slots, which may have moved and be gone since: nothing outside of
+ * the slot may be looked into, and ranges are known by the neighbours' first hashes. */
+static uint64_t entry_hi(const struct xe_leaf *leaf, uint32_t i)
+{
+    return i + 1 < leaf->n ? leaf->at[i + 1].lo - 1 : UINT64_MAX;
+}
+
+static void free_segments(const struct xe_leaf *leaf, uint64_t lo, uint64_t hi)
+{
+    for (uint32_t i = 0; i < leaf->n && leaf->at[i].lo <= hi; i++) {
+        if (entry_hi(leaf, i) < lo)
+            continue;
+        /* Listed in every slot it meets, a segment goes with the last one. */
+        struct xe_segment *s = leaf->at[i].segment;
+        if (s->hi > hi)
+            continue;
+        struct xe_image *img = xe_segment_image(s);
+        xe_image_drop_blobs(img);
+        xe_image_unref(img);
+        xe_cb.free(s->allocation);
+    }
+}
+
+void xe_directory_free(struct xe_directory *d)
+{
+    uint64_t n = 1ull << d->bits;
+    for (uint64_t i = 0; i < n; i++) {
+        struct xe_leaf *leaf = atomic_load_explicit(&d->leaf[i], memory_order_relaxed);
+        free_segments(leaf, slot_lo(d, i), slot_hi(d, i));
+        if (--leaf->slots == 0)
+            xe_cb.free(leaf);
+    }
+    xe_cb.free(d);
+}
+
+/* Doubles the first level. Without memory for that it stays as it is. */
+static void grow(struct xe_table *t, struct xe_epoch_slot *slot, struct xe_directory *d)
+{
+    struct xe_directory *wide = directory_alloc(t, d->bits + 1);
+    if (!wide)
+        return;
+    atomic_init(&wide->n_segments, atomic_load_explicit(&d->n_segments, memory_order_relaxed));
+    for (uint64_t i = 0; i < 1ull << d->bits; i++) {
+        struct xe_leaf *leaf = atomic_load_explicit(&d->leaf[i], memory_order_relaxed);
+        leaf->slots++;
+        atomic_init(&wide->leaf[2 * i], leaf);
+        atomic_init(&wide->leaf[2 * i + 1], leaf);
+    }
+    /* Release: pairs with xe_directory_find(). */
+    atomic_store_explicit(&t->directory, wide, memory_order_release);
+    xe_table_account(t, -(int64_t)directory_bytes(d->bits));
+    d->retired.free = free_directory;
+    d->retired.bytes = directory_bytes(d->bits);
+    xe_epoch_retire(slot, &d->retired);
+}
+
+/* --- Replacing segments ------------------------------------------------- */
+
+/* One replacement under way. */
+struct swap {
+    struct xe_table *t;
+    struct xe_directory *d;
+    uint64_t lo, hi;                    /* the range replaced */
+    struct xe_segment *const *to;
+    uint32_t n_to, next_to;             /* next_to: first that can meet this slot */
+    struct xe_leaf_entry *entries;      /* scratch: the entries of one new leaf */
+    struct xe_leaf **fresh;             /* the new leaf of each slot, from `first` on */
+    uint64_t first, n_slots;
+};
+
+/* The entries of slot s after the replacement, into w->entries. */
+static uint32_t new_entries(struct swap *w, uint64_t s)
+{
+    const struct xe_leaf *old = atomic_load_explicit(&w->d->leaf[s], memory_order_relaxed);
+    uint64_t lo = slot_lo(w->d, s), hi = slot_hi(w->d, s);
+    uint32_t n = 0, i = 0;
+    for (; i < old->n && old->at[i].lo < w->lo; i++)
+        if (entry_hi(old, i) >= lo)
+            w->entries[n++] = old->at[i];
+    while (w->to[w->next_to]->hi < lo)
+        w->next_to++;
+    for (uint32_t j = w->next_to; j < w->n_to && w->to[j]->lo <= hi; j++)
+        w->entries[n++] = (struct xe_leaf_entry){.lo = w->to[j]->lo, .segment = w->to[j]};
+    for (; i < old->n; i++)
+        if (old->at[i].lo > w->hi && old->at[i].lo <= hi)
+            w->entries[n++] = old->at[i];
+    return n;
+}
+
+/* Makes w->fresh; neighbours with the same entries share a leaf. */
+static bool make_leaves(struct swap *w)
+{
+    struct xe_leaf *last = NULL;
+    for (uint64_t i = 0; i < w->n_slots; i++) {
+        uint32_t n = new_entries(w, w->first + i);
+        if (!last || last->n != n || memcmp(last->at, w->entries, n * sizeof *w->entries) != 0) {
+            last = leaf_new(w->t, w->entries, n);
+            if (!last) {
+                w->n_slots = i;
+                return false;
+            }
+        }
+        last->slots++;
+        w->fresh[i] = last;
+    }
+    return true;
+}
+
+static void discard_leaves(struct swap *w)
+{
+    for (uint64_t i = 0; i < w->n_slots; i++)
+        if (--w->fresh[i]->slots == 0)
+            leaf_discard(w->t, w->fresh[i]);
+}
+
+static bool swap_begin(struct swap *w, void **scratch)
+{
+    w->first = slot_of(w->d, w->lo);
+    w->n_slots = slot_of(w->d, w->hi) - w->first + 1;
+    uint32_t most = 0;
+    /* Only the outer two slots keep entries of their own. */
+    for (int side = 0; side < 2; side++) {
+        uint64_t s = side ? w->first + w->n_slots - 1 : w->first;
+        uint32_t n = atomic_load_explicit(&w->d->leaf[s], memory_order_relaxed)->n;
+        most = n > most ? n : most;
+    }
+    size_t entries = ((size_t)most + w->n_to) * sizeof(struct xe_leaf_entry);
+    *scratch = xe_cb.alloc(entries + w->n_slots * sizeof *w->fresh);
+    if (!*scratch)
+        return false;
+    w->entries = *scratch;
+    w->fresh = (struct xe_leaf **)(void *)((uint8_t *)*scratch + entries);
+    return true;
+}
+
+static void swap_publish(struct swap *w, struct xe_epoch_slot *slot)
+{
+    for (uint64_t i = 0; i < w->n_slots; i++) {
+        struct xe_leaf *old = atomic_load_explicit(&w->d->leaf[w->first + i],
+                                                   memory_order_relaxed);
+        /* Release: pairs with xe_directory_find(). */
+        atomic_store_explicit(&w->d->leaf[w->first + i], w->fresh[i], memory_order_release);
+        leaf_release(w->t, slot, old);
+    }
+}
+
+enum xe_status xe_directory_replace(struct xe_table *t, struct xe_epoch_slot *slot,
+                                    struct xe_segment *const *from, uint32_t n_from,
+                                    struct xe_segment *const *to, uint32_t n_to)
+{
+    struct swap w = {.t = t, .lo = from[0]->lo, .hi = from[n_from - 1]->hi, .to = to,
+                     .n_to = n_to};
+    void *scratch;
+    if (!xe_lock_take(&t->directory_lock, NULL))
+        return XE_RETRY;
+    w.d = atomic_load_explicit(&t->directory, memory_order_relaxed);
+    enum xe_status status = XE_NOMEM;
+    if (swap_begin(&w, &scratch)) {
+        if (make_leaves(&w)) {
+            swap_publish(&w, slot);
+            /* Relaxed: readers take it for an estimate. */
+            uint32_t n = atomic_load_explicit(&w.d->n_segments, memory_order_relaxed) + n_to -
+                         n_from;
+            atomic_store_explicit(&w.d->n_segments, n, memory_order_relaxed);
+            if (n > 2u << w.d->bits)
+                grow(t, slot, w.d);
+            status = XE_OK;
+        } else {
+            discard_leaves(&w);
+        }
+        xe_cb.free(scratch);
+    }
+    xe_lock_release(&t->directory_lock);
+    if (status != XE_OK)
+        return status;
+    for (uint32_t i = 0; i < n_from; i++) {
+        from[i]->state = SEGMENT_MOVED;
+        xe_lock_release(&from[i]->lock);
+        retire_segment(t, slot, from[i]);
+    }
+    return XE_OK;
+}

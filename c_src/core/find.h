@@ -1,0 +1,93 @@
+/*
+ * find.h - finding a key in an image: the inner loop of every point operation.
+ *
+ * The fingerprints of a bucket are read as three 8-byte words (the last one
+ * holds four fingerprints, the link and the hint), each load atomic, and compared
+ * all at once. A fingerprint may be stale; only the offset counts.
+ *
+ * Why a reader cannot miss an object that is there throughout: its entry does not
+ * move inside the image (image.h), and overwriting it changes the offset in place.
+ */
+#ifndef XE_FIND_H
+#define XE_FIND_H
+
+#include "image.h"
+
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#elif defined(__ARM_NEON)
+#include <arm_neon.h>
+#endif
+
+/* Bit i of the result: fingerprint i of the bucket is `fp`. */
+static inline uint32_t xe_find_matches(const struct xe_bucket *b, uint8_t fp, uint32_t *link)
+{
+    const uint64_t *words = (const uint64_t *)(const void *)b;
+    /* Acquire: the link's word pairs with xe_image_reserve_places(), and all of
+     * them come before the reader's second look at the table's batch word. */
+    uint64_t w0 = __atomic_load_n(&words[0], __ATOMIC_ACQUIRE);
+    uint64_t w1 = __atomic_load_n(&words[1], __ATOMIC_ACQUIRE);
+    uint64_t w2 = __atomic_load_n(&words[2], __ATOMIC_ACQUIRE);
+    *link = (uint32_t)(w2 >> 32) & 0xffff;
+#if defined(__SSE2__)
+    __m128i probe = _mm_set1_epi8((char)fp);
+    __m128i low = _mm_set_epi64x((long long)w1, (long long)w0);
+    __m128i high = _mm_cvtsi32_si128((int)w2);
+    return (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(low, probe)) |
+           ((uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(high, probe)) & 0xf) << 16;
+#elif defined(__ARM_NEON)
+    /* Each matching byte keeps the bit of its position; adding up gathers them. */
+    static const uint8_t bits[8] = {1, 2, 4, 8, 16, 32, 64, 128};
+    uint8x8_t mask = vld1_u8(bits), probe = vdup_n_u8(fp);
+    uint32_t m0 = vaddv_u8(vand_u8(vceq_u8(vcreate_u8(w0), probe), mask));
+    uint32_t m1 = vaddv_u8(vand_u8(vceq_u8(vcreate_u8(w1), probe), mask));
+    uint32_t m2 = vaddv_u8(vand_u8(vceq_u8(vcreate_u8(w2), probe), mask));
+    return m0 | m1 << 8 | (m2 & 0xf) << 16;
+#else
+    uint64_t words_read[3] = {w0, w1, w2};
+    uint8_t bytes[24];
+    uint32_t m = 0;
+    memcpy(bytes, words_read, sizeof bytes);
+    for (uint32_t i = 0; i < XE_BUCKET_PLACES; i++)
+        m |= (uint32_t)(bytes[i] == fp) << i;
+    return m;
+#endif
+}
+
+/* Whether the record has this key. */
+static inline bool xe_find_is(const uint8_t *rec,
+                              const struct xe_key *key)
+{
+    uint32_t header = xe_load32(rec);
+    if (xe_record_klen(header) != key->klen ||
+        !xe_bytes_equal(rec + XE_HDR_BYTES, key->bytes, key->klen))
+        return false;
+    if (XE_LIKELY(!((header | key->flags) & XE_HDR_SLOW_KEY)))
+        return true;
+    return xe_record_key_equal_slow(rec, key);
+}
+
+/* Finds a key. For readers inside a section and for writers. O(1). */
+static inline bool xe_find(const struct xe_image *img,
+                           const struct xe_key *key, struct xe_place *out)
+{
+    struct xe_bucket *b = xe_image_home(img, key->hash);
+    for (;;) {
+        uint32_t link;
+        uint32_t matches = xe_find_matches(b, (uint8_t)key->hash, &link);
+        for (; matches; matches &= matches - 1) {
+            uint32_t i = (uint32_t)__builtin_ctz(matches);
+            /* Acquire: pairs with the publishing store in xe_image_add() and _replace(). */
+            uint32_t off = __atomic_load_n(&b->off[i], __ATOMIC_ACQUIRE);
+            if (off && xe_find_is(xe_image_record(img, off), key)) {
+                *out = (struct xe_place){.bucket = b, .index = i, .off = off};
+                return true;
+            }
+        }
+        if (XE_LIKELY(!link))
+            return false;
+        b = xe_image_linked(img, link);
+    }
+}
+
+#endif

@@ -1,0 +1,408 @@
+/*
+ * image.c - see image.h.
+ */
+#include "image.h"
+
+#include "pages.h"
+
+enum {
+    RING_MIN = 8,
+    RING_SCAN = 4,       /* entries looked at for one that is large enough */
+    EPOCH_BITS = 9,
+    LITTER_MIN = 64,     /* units of 256 bytes: 16 KiB */
+    LITTER_MAX = 4096,   /* 1 MiB */
+};
+
+static struct {
+    struct xe_image image;
+    struct xe_bucket bucket;
+} empty = {.image = {.nbuckets = 1, .top = 48, .bottom = 48, .ring_at = 192}};
+
+struct xe_image *const xe_image_empty = &empty.image;
+
+static uint32_t min_u32(uint32_t a, uint32_t b)
+{
+    return a < b ? a : b;
+}
+
+/* --- Making and freeing ------------------------------------------------- */
+
+static uint32_t plan_buckets(const struct xe_image_plan *plan)
+{
+    return (plan->count + XE_BUCKET_LOAD - 1) / XE_BUCKET_LOAD + (plan->count == 0);
+}
+
+static uint32_t plan_ring(const struct xe_image_plan *plan)
+{
+    return RING_MIN + plan->count / 8;
+}
+
+/* About an eighth of all buckets overflows at the intended load of 16 of 20
+ * (Poisson: P(X > 20) = 0.13); small images get the one that is likely to be missing. */
+static uint32_t plan_overflow(uint32_t nbuckets)
+{
+    return nbuckets == 1 ? 0 : 1 + nbuckets / 8;
+}
+
+size_t xe_image_plan_bytes(const struct xe_image_plan *plan)
+{
+    uint32_t nb = plan_buckets(plan);
+    return sizeof(struct xe_image) + (size_t)(nb + plan_overflow(nb)) * XE_BUCKET_BYTES +
+           (size_t)plan->units * XE_UNIT + (size_t)plan_ring(plan) * 4 + XE_READ_SLACK;
+}
+
+/* The multiplier that spreads lo..hi over n buckets: floor(n * 2^64 / width),
+ * so that the last hash stays below n. */
+static uint64_t spread(uint64_t lo, uint64_t hi, uint32_t n)
+{
+    unsigned __int128 width = (unsigned __int128)(hi - lo) + 1;
+    unsigned __int128 mult = ((unsigned __int128)n << 64) / width;
+    /* Fewer hashes than buckets: one bucket each. */
+    return mult > UINT64_MAX ? UINT64_MAX : (uint64_t)mult;
+}
+
+enum xe_status xe_image_new(const struct xe_image_plan *plan,
+                            struct xe_image **out)
+{
+    size_t want = xe_image_plan_bytes(plan);
+    size_t bytes;
+    if (want > XE_IMAGE_BYTES_MAX)
+        return XE_LIMIT;
+    struct xe_image *img = xe_pages_alloc(want, &bytes);
+    if (!img)
+        return XE_NOMEM;
+    uint32_t nb = plan_buckets(plan);
+    memset(img, 0, sizeof *img + (size_t)nb * XE_BUCKET_BYTES);
+    img->lo = plan->lo;
+    img->mult = spread(plan->lo, plan->hi, nb);
+    img->nbuckets = nb;
+    atomic_init(&img->refs, 1);
+    img->bytes = (uint32_t)bytes;
+    img->ring_cap = plan_ring(plan);
+    img->ring_at = (uint32_t)(bytes - XE_READ_SLACK - 4 * (size_t)img->ring_cap);
+    img->top = (uint32_t)(sizeof *img + (size_t)nb * XE_BUCKET_BYTES) / XE_UNIT;
+    /* Buckets want cache lines: what lies between them and the ring is left over. */
+    img->bottom = img->ring_at / XE_BUCKET_BYTES * XE_BUCKET_BYTES / XE_UNIT;
+    if (plan->ext && !(img->env = xe_cb.env_new())) {
+        xe_pages_free(img, bytes);
+        return XE_NOMEM;
+    }
+    *out = img;
+    return XE_OK;
+}
+
+void xe_image_ref(struct xe_image *img)
+{
+    /* Relaxed: who counts up has a counted pointer already. */
+    atomic_fetch_add_explicit(&img->refs, 1, memory_order_relaxed);
+}
+
+void xe_image_unref(struct xe_image *img)
+{
+    /* acq_rel: the last one frees after everybody's reads. */
+    if (img == xe_image_empty ||
+        atomic_fetch_sub_explicit(&img->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    if (img->env)
+        xe_cb.env_free(img->env);
+    xe_pages_free(img, img->bytes);
+}
+
+static void unref_retired(struct xe_retired *r)
+{
+    xe_image_unref((struct xe_image *)((uintptr_t)r - offsetof(struct xe_image, retired)));
+}
+
+void xe_image_retire_whole(struct xe_epoch_slot *slot, struct xe_image *img)
+{
+    if (img == xe_image_empty)
+        return;
+    img->retired.free = unref_retired;
+    img->retired.bytes = img->bytes;
+    xe_epoch_retire(slot, &img->retired);
+}
+
+void xe_image_drop_blobs(struct xe_image *img)
+{
+    struct xe_image_cursor cursor = {0};
+    for (uint32_t off; (off = xe_image_next(img, &cursor));) {
+        const uint8_t *rec = xe_image_record(img, off);
+        uint32_t header = xe_load32(rec);
+        if (header & XE_REC_BLOB)
+            xe_blob_unpin(xe_record_blob(rec, header));
+    }
+}
+
+bool xe_image_need_env(struct xe_image *img)
+{
+    return img->env || (img->env = xe_cb.env_new());
+}
+
+/* --- Room for records --------------------------------------------------- */
+
+static uint32_t *ring_entry(const struct xe_image *img, uint32_t i)
+{
+    uint32_t at = (img->ring_head + i) % img->ring_cap;
+    return (uint32_t *)((uintptr_t)img + img->ring_at) + at;
+}
+
+static uint32_t ring_pack(uint32_t off, uint32_t units, uint64_t stamp)
+{
+    return off | units << 14 | (uint32_t)stamp << 23;
+}
+
+static uint32_t entry_off(uint32_t e)
+{
+    return e & 0x3fff;
+}
+
+static uint32_t entry_units(uint32_t e)
+{
+    return e >> 14 & 0x1ff;
+}
+
+/* I1: the clock is at stamp+2 or more. A stamp is at most one ahead of the
+ * clock, so ages are counted from there. */
+static bool entry_is_ripe(uint32_t e, uint64_t now)
+{
+    return (((uint32_t)now + 1 - (e >> 23)) & ((1u << EPOCH_BITS) - 1)) >= 3;
+}
+
+static void ring_push(struct xe_image *img, uint32_t entry)
+{
+    /* A full ring loses the slot until the next rebuild. */
+    if (img->ring_len == img->ring_cap)
+        return;
+    *ring_entry(img, img->ring_len++) = entry;
+}
+
+static uint32_t ring_pop(struct xe_image *img)
+{
+    uint32_t e = *ring_entry(img, 0);
+    img->ring_head = (img->ring_head + 1) % img->ring_cap;
+    img->ring_len--;
+    return e;
+}
+
+static uint32_t ring_alloc(struct xe_image *img, uint32_t units, uint64_t now)
+{
+    uint32_t tries = min_u32(img->ring_len, RING_SCAN);
+    while (tries--) {
+        uint32_t e = *ring_entry(img, 0);
+        if (!entry_is_ripe(e, now))
+            return 0;
+        uint32_t have = entry_units(e), off = entry_off(e);
+        if (have == units) {
+            ring_pop(img);
+            return off;
+        }
+        if (have > units) {
+            /* The rest stays at the head, as ripe as it was. */
+            *ring_entry(img, 0) = ring_pack(off + units, have - units, e >> 23);
+            return off;
+        }
+        ring_push(img, ring_pop(img));
+    }
+    return 0;
+}
+
+bool xe_image_has_retired(const struct xe_image *img)
+{
+    return img->ring_len != 0;
+}
+
+uint32_t xe_image_alloc(struct xe_image *img, uint32_t units)
+{
+    uint32_t off = img->ring_len ? ring_alloc(img, units, xe_epoch_now()) : 0;
+    if (off)
+        return off;
+    if (units > img->bottom - img->top)
+        return 0;
+    off = img->top;
+    img->top += units;
+    return off;
+}
+
+void xe_image_unalloc(struct xe_image *img, uint32_t off, uint32_t units)
+{
+    if (off + units == img->top)
+        img->top = off;
+    else
+        ring_push(img, ring_pack(off, units, xe_epoch_now() - 2));
+}
+
+static void count_pinned(struct xe_image *img, const uint8_t *rec, uint32_t header, bool in)
+{
+    if (!(header & XE_REC_EXT))
+        return;
+    uint32_t units = xe_record_ext(rec, header).pinned;
+    if (in) {
+        img->pinned_live += units;
+    } else {
+        img->pinned_live -= units;
+        img->pinned_dead += units;
+    }
+}
+
+void xe_image_count_in(struct xe_image *img, const uint8_t *rec)
+{
+    uint32_t header = xe_load32(rec);
+    img->live += xe_record_units(header);
+    count_pinned(img, rec, header, true);
+}
+
+void xe_image_retire(struct xe_image *img, uint32_t off)
+{
+    const uint8_t *rec = xe_image_record(img, off);
+    uint32_t header = xe_load32(rec);
+    uint32_t units = xe_record_units(header);
+    img->live -= units;
+    count_pinned(img, rec, header, false);
+    ring_push(img, ring_pack(off, units, xe_epoch_stamp()));
+}
+
+bool xe_image_is_littered(const struct xe_image *img)
+{
+    return (img->pinned_dead > LITTER_MIN && img->pinned_dead > img->pinned_live) ||
+           img->pinned_dead > LITTER_MAX;
+}
+
+/* --- The index ---------------------------------------------------------- */
+
+static uint8_t fingerprint(uint64_t hash)
+{
+    return (uint8_t)hash;
+}
+
+/* First empty place of a bucket, or XE_BUCKET_PLACES. */
+static uint32_t free_place(struct xe_bucket *b)
+{
+    uint32_t i = b->hint;
+    while (i < XE_BUCKET_PLACES && b->off[i])
+        i++;
+    /* Atomic: readers load the word around it. */
+    __atomic_store_n(&b->hint, (uint16_t)i, __ATOMIC_RELAXED);
+    return i;
+}
+
+static uint32_t free_places(const struct xe_bucket *b)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < XE_BUCKET_PLACES; i++)
+        n += !b->off[i];
+    return n;
+}
+
+bool xe_image_reserve_places(struct xe_image *img, uint64_t hash, uint32_t n)
+{
+    enum { UNITS = XE_BUCKET_BYTES / XE_UNIT };
+    struct xe_bucket *b = xe_image_home(img, hash);
+    XE_ASSERT(img != xe_image_empty);
+    for (;;) {
+        uint32_t have = n == 1 ? free_place(b) < XE_BUCKET_PLACES : free_places(b);
+        if (have >= n)
+            return true;
+        n -= have;
+        if (!b->link) {
+            if (img->bottom < img->top + UNITS)
+                return false;
+            img->bottom -= UNITS;
+            struct xe_bucket *more = (struct xe_bucket *)xe_image_record(img, img->bottom);
+            memset(more, 0, sizeof *more);
+            /* Release: pairs with the load of `link` in xe_find(). */
+            __atomic_store_n(&b->link, (uint16_t)(img->bottom / UNITS), __ATOMIC_RELEASE);
+        }
+        b = xe_image_linked(img, b->link);
+    }
+}
+
+void xe_image_add(struct xe_image *img, uint64_t hash, uint32_t off)
+{
+    struct xe_bucket *b = xe_image_home(img, hash);
+    uint32_t i;
+    while ((i = free_place(b)) == XE_BUCKET_PLACES)
+        b = xe_image_linked(img, b->link);
+    __atomic_store_n(&b->fp[i], fingerprint(hash), __ATOMIC_RELAXED);
+    /* Release: the record and its fingerprint come first. Pairs with the
+     * load of the offset in xe_find(). */
+    __atomic_store_n(&b->off[i], (uint16_t)off, __ATOMIC_RELEASE);
+    /* Relaxed: only one writer, and size sums promise no instant. */
+    atomic_store_explicit(&img->count,
+                          atomic_load_explicit(&img->count, memory_order_relaxed) + 1,
+                          memory_order_relaxed);
+}
+
+void xe_image_replace(struct xe_place *place, uint32_t off)
+{
+    /* Release: pairs with the load of the offset in xe_find(). */
+    __atomic_store_n(&place->bucket->off[place->index], (uint16_t)off, __ATOMIC_RELEASE);
+    place->off = off;
+}
+
+void xe_image_remove(struct xe_image *img, struct xe_place *place)
+{
+    /* Release: a reader that misses the object has seen what came before. */
+    __atomic_store_n(&place->bucket->off[place->index], 0, __ATOMIC_RELEASE);
+    if (place->index < place->bucket->hint)
+        __atomic_store_n(&place->bucket->hint, (uint16_t)place->index, __ATOMIC_RELAXED);
+    atomic_store_explicit(&img->count,
+                          atomic_load_explicit(&img->count, memory_order_relaxed) - 1,
+                          memory_order_relaxed);
+}
+
+/* --- Building ----------------------------------------------------------- */
+
+static void move_handles(uint8_t *rec, uint32_t header, void *env)
+{
+    struct xe_ext x = xe_record_ext(rec, header);
+    uint8_t *h = rec + (size_t)xe_record_units(header) * XE_UNIT - sizeof x - 8 * (size_t)x.n;
+    for (uint32_t i = 0; i < x.n; i++, h += 8) {
+        uint64_t moved = xe_cb.ext_move(env, xe_load64(h));
+        memcpy(h, &moved, sizeof moved);
+    }
+}
+
+bool xe_image_copy_in(struct xe_image *img, uint64_t hash,
+                      const uint8_t *rec)
+{
+    uint32_t header = xe_load32(rec);
+    uint32_t units = xe_record_units(header);
+    uint32_t off = img->top;
+    if (units > img->bottom - img->top)
+        return false;
+    img->top += units;
+    uint8_t *to = xe_image_record(img, off);
+    memcpy(to, rec, (size_t)units * XE_UNIT);
+    if (XE_UNLIKELY(header & XE_REC_EXT))
+        move_handles(to, header, img->env);
+    img->live += units;
+    count_pinned(img, to, header, true);
+    xe_image_add(img, hash, off);
+    return true;
+}
+
+uint32_t xe_image_next(const struct xe_image *img, struct xe_image_cursor *cursor)
+{
+    if (!cursor->bucket)
+        cursor->bucket = xe_image_buckets(img);
+    for (;;) {
+        while (cursor->place < XE_BUCKET_PLACES) {
+            /* Acquire: pairs with the publishing store, as in xe_find(). */
+            uint32_t off =
+                __atomic_load_n(&cursor->bucket->off[cursor->place++], __ATOMIC_ACQUIRE);
+            if (off)
+                return off;
+        }
+        uint32_t link = __atomic_load_n(&cursor->bucket->link, __ATOMIC_ACQUIRE);
+        cursor->place = 0;
+        if (link) {
+            cursor->bucket = xe_image_linked(img, link);
+        } else if (++cursor->home < img->nbuckets) {
+            cursor->bucket = xe_image_buckets(img) + cursor->home;
+        } else {
+            cursor->home--;
+            cursor->place = XE_BUCKET_PLACES;
+            return 0;
+        }
+    }
+}

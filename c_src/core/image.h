@@ -1,0 +1,188 @@
+/*
+ * image.h - the memory of one segment: index, records, retired slots.
+ *
+ *   0        128                                                         bytes
+ *   +--------+-----------+-----------------+ - - - - +----------+-------+
+ *   | header | buckets   | records   -->   |  room   | <-- more |  ring |
+ *   |        | 64 B each |                 |         |  buckets |       |
+ *   +--------+-----------+-----------------+ - - - - +----------+-------+
+ *                                          top       bottom     ring_at
+ *
+ * Offsets are counted in units of 4 bytes, so 16 bits reach all of an image.
+ * A bucket is a cache line of up to 20 objects:
+ *
+ *   0                  20     22     24                                  64
+ *   +------------------+------+------+------------------------------------+
+ *   | 20 fingerprints  | link | hint | 20 offsets of records, 16 bits each |
+ *   +------------------+------+------+------------------------------------+
+ *
+ *   fingerprint  the low byte of the hash
+ *   hint         lets writers find an empty place without a search
+ *   link         0, or the next bucket of the same home, in units of 64 bytes
+ *   offset       0: the place is empty, whatever its fingerprint says
+ *
+ * The home bucket of a hash is (hash - lo) * mult >> 64: bucket order is hash order.
+ * When the home bucket is full another bucket is chained to it; a neighbour is never
+ * used, and an entry never moves inside its image. 20 places of 3 bytes, rather than
+ * 12 with 32-bit offsets, cost 4.6 bytes an object instead of 8.
+ *
+ * Ring of retired slots. What a writer replaces or deletes becomes an entry:
+ *
+ *   bits 0..13 offset, 14..22 size (both in units), 23..31 low bits of the stamp
+ *
+ * I1  No byte of an image is overwritten while a reader of that image can hold its
+ *     offset: a retired slot is used again only when its stamp is ripe (E1). The age is
+ *     taken modulo 512; that can only make a slot look younger.
+ * I2  A record reachable from a bucket never changes.
+ * I3  Everything but the reading functions runs under the segment's lock, or
+ *     on an image that nobody else can reach yet.
+ * I4  An image that is no longer its segment's image does not change any more.
+ *
+ * G1  The linearisation point of a write is the store of the offset; of a read, the load.
+ */
+#ifndef XE_IMAGE_H
+#define XE_IMAGE_H
+
+#include "core.h"
+#include "epoch.h"
+#include "record.h"
+
+enum {
+    XE_IMAGE_BYTES_MAX = 65536,
+    XE_BUCKET_BYTES = 64,
+    XE_BUCKET_PLACES = 20,
+    XE_BUCKET_LOAD = 16, /* objects a bucket is meant for when the image is full */
+    XE_UNIT = XE_RECORD_ALIGN,
+};
+
+struct xe_bucket {
+    uint8_t fp[XE_BUCKET_PLACES];
+    uint16_t link;
+    uint16_t hint; /* no place below this one is empty; writers only */
+    uint16_t off[XE_BUCKET_PLACES];
+};
+
+_Static_assert(sizeof(struct xe_bucket) == XE_BUCKET_BYTES, "a bucket is a cache line");
+_Static_assert(offsetof(struct xe_bucket, link) == 20, "as drawn");
+_Static_assert(offsetof(struct xe_bucket, off) == 24, "as drawn");
+_Static_assert(XE_IMAGE_BYTES_MAX / XE_UNIT <= 1 << 14, "offsets fit a ring entry");
+
+struct xe_image {
+    /* What readers need. */
+    _Alignas(XE_CACHE_LINE) uint64_t lo; /* first hash of the segment's range */
+    uint64_t mult;
+    uint32_t nbuckets;
+    _Atomic uint32_t refs; /* counted pointers to this image: its segment's, snapshots' */
+    struct xe_retired retired;
+    /* What writers change (I3). */
+    _Alignas(XE_CACHE_LINE) uint32_t top; /* units */
+    uint32_t bottom;                      /* units */
+    uint32_t ring_at;                             /* bytes */
+    uint32_t ring_cap, ring_head, ring_len;       /* entries */
+    _Atomic uint32_t count;                       /* objects; read by size sums, relaxed */
+    uint32_t live;                                /* units of records in use */
+    uint32_t pinned_live, pinned_dead;            /* of handles, in units of 256 bytes */
+    uint32_t bytes;                               /* size of this allocation */
+    void *env;                                    /* of the EXT terms; NULL: none yet */
+};
+
+_Static_assert(offsetof(struct xe_image, top) == 64, "readers' and writers' lines are apart");
+_Static_assert(sizeof(struct xe_image) == 128, "buckets start on a cache line");
+
+/* The image of an empty segment: no room, shared by all, never written. */
+extern struct xe_image *const xe_image_empty;
+
+static inline struct xe_bucket *xe_image_buckets(const struct xe_image *img)
+{
+    return (struct xe_bucket *)((uintptr_t)img + sizeof *img);
+}
+
+static inline struct xe_bucket *xe_image_linked(const struct xe_image *img, uint32_t link)
+{
+    return (struct xe_bucket *)((uintptr_t)img + (uintptr_t)link * XE_BUCKET_BYTES);
+}
+
+static inline uint8_t *xe_image_record(const struct xe_image *img, uint32_t off)
+{
+    return (uint8_t *)((uintptr_t)img + (uintptr_t)off * XE_UNIT);
+}
+
+static inline struct xe_bucket *xe_image_home(const struct xe_image *img, uint64_t hash)
+{
+    return xe_image_buckets(img) +
+           (uint64_t)(((unsigned __int128)(hash - img->lo) * img->mult) >> 64);
+}
+
+/* Sizes of an image that is to be built. */
+struct xe_image_plan {
+    uint64_t lo, hi;    /* hashes it is for, both included */
+    uint32_t count;     /* objects it is meant to hold when full */
+    uint32_t units;     /* of records, when full */
+    bool ext;           /* it needs an environment */
+};
+
+/* A new, empty image. XE_LIMIT: the plan needs more than XE_IMAGE_BYTES_MAX. */
+enum xe_status xe_image_new(const struct xe_image_plan *plan,
+                            struct xe_image **out);
+/* The bytes that an image for this plan takes. */
+size_t xe_image_plan_bytes(const struct xe_image_plan *plan);
+
+/* One more pointer to the image / one less; the last one frees its memory and
+ * environment at once, when nobody can reach it any more. */
+void xe_image_ref(struct xe_image *img);
+void xe_image_unref(struct xe_image *img);
+/* The same after a grace period. */
+void xe_image_retire_whole(struct xe_epoch_slot *slot, struct xe_image *img);
+/* Drops the blobs whose descriptors are in `img`. */
+void xe_image_drop_blobs(struct xe_image *img);
+
+/* An environment for EXT terms, made when the first one comes. */
+bool xe_image_need_env(struct xe_image *img);
+
+/* Whether retired slots wait for the clock. */
+bool xe_image_has_retired(const struct xe_image *img);
+/* Room for a record: its offset, or 0. Never what a reader can still see (I1). */
+uint32_t xe_image_alloc(struct xe_image *img, uint32_t units);
+/* The slot was never published: it is free at once. */
+void xe_image_unalloc(struct xe_image *img, uint32_t off, uint32_t units);
+/* The record at `off` is unreachable for new readers from now on. */
+void xe_image_retire(struct xe_image *img, uint32_t off);
+/* Whether dead EXT terms are worth a rebuild. */
+bool xe_image_is_littered(const struct xe_image *img);
+
+/* Where a key's entry is: a place in a bucket. */
+struct xe_place {
+    struct xe_bucket *bucket;
+    uint32_t index;
+    uint32_t off; /* of the record; 0: absent */
+};
+
+/* Finding a key: xe_find() in find.h. */
+
+/* Links buckets until `n` places are free in the chain of `hash`. False: no room. */
+bool xe_image_reserve_places(struct xe_image *img, uint64_t hash, uint32_t n);
+/* Publishes a record in a free place of its chain, which must exist. */
+void xe_image_add(struct xe_image *img, uint64_t hash, uint32_t off);
+/* Publishes `off` instead of the record at `place` / empties the place. */
+void xe_image_replace(struct xe_place *place, uint32_t off);
+void xe_image_remove(struct xe_image *img, struct xe_place *place);
+
+/* Accounts for a record that was published or retired by the caller. */
+void xe_image_count_in(struct xe_image *img, const uint8_t *rec);
+
+/* Copies the record `rec` of another image into this one, which is being built, in a
+ * place that was reserved. False: no room. */
+bool xe_image_copy_in(struct xe_image *img, uint64_t hash,
+                      const uint8_t *rec);
+
+/* All records, bucket by bucket. Start with a zeroed cursor; 0 at the end. */
+struct xe_image_cursor {
+    uint32_t home, place;
+    struct xe_bucket *bucket;
+};
+uint32_t xe_image_next(const struct xe_image *img, struct xe_image_cursor *cursor);
+
+/* Walks everything and checks the invariants; for tests. `seed` is the table's. */
+bool xe_image_is_valid(const struct xe_image *img, uint64_t seed);
+
+#endif

@@ -1,0 +1,377 @@
+/*
+ * rebuild.c - the one function that moves records.
+ *
+ * Growing, splitting, shrinking, merging, compacting and getting rid of dead EXT terms all
+ * write new images from the records of one or two locked segments, publish them, and
+ * retire the old ones. Readers go on in the old image, which does not change any
+ * more (I4). Cost: about 10 ns a record, so some 10 us for a segment.
+ */
+#include "table_internal.h"
+
+enum {
+    ENTRIES_MAX = 2 * XE_SEGMENT_OBJECTS_MAX + 64,
+    SPLIT_BYTES = 49152, /* an image wanted larger than this is split */
+    PART_UNITS = SPLIT_BYTES / 4 * 3 / XE_UNIT, /* of records, in each part of a split */
+    INDEX_UNITS = 1,                            /* about what an object costs in the index */
+    SMALL_COUNT = 64,    /* below, images are doubled */
+    SPARSE_BYTES = 1024, /* images of this size are not worth shrinking */
+};
+
+/* A record to be copied. */
+struct entry {
+    uint64_t hash;
+    const uint8_t *rec;
+};
+
+struct source {
+    struct entry at[ENTRIES_MAX];
+    uint32_t n;
+    uint32_t pinned; /* handles among them */
+};
+
+/* --- Gathering ---------------------------------------------------------- */
+
+static void gather(struct source *src, const struct xe_image *img, uint64_t seed)
+{
+    struct xe_image_cursor cursor = {0};
+    for (uint32_t off; (off = xe_image_next(img, &cursor));) {
+        const uint8_t *rec = xe_image_record(img, off);
+        XE_ASSERT(src->n < ENTRIES_MAX);
+        src->at[src->n++] = (struct entry){.hash = xe_record_hash(rec, seed), .rec = rec};
+    }
+    src->pinned += img->pinned_live;
+}
+
+/* Insertion sort: buckets come in hash order, so only the order within a bucket is open. */
+static void sort(struct source *src)
+{
+    for (uint32_t i = 1; i < src->n; i++) {
+        struct entry e = src->at[i];
+        uint32_t j = i;
+        for (; j && src->at[j - 1].hash > e.hash; j--)
+            src->at[j] = src->at[j - 1];
+        src->at[j] = e;
+    }
+}
+
+/* --- Planning ----------------------------------------------------------- */
+
+/* What one new image is for: a range of hashes, the records [first, end) that lie
+ * in it, and the arrivals [arrived, arrived_end) it is to have room for. */
+struct part {
+    uint64_t lo, hi;
+    uint32_t first, end;
+    size_t arrived, arrived_end;
+};
+
+static uint32_t units_between(const struct source *src, uint32_t first, uint32_t end)
+{
+    uint32_t units = 0;
+    for (uint32_t i = first; i < end; i++)
+        units += xe_record_units(xe_load32(src->at[i].rec));
+    return units;
+}
+
+/*
+ * Sizes for the part's image. Large enough for a quarter more than it holds (twice, when
+ * small), but for no more objects than the segment may have: so an image that is full
+ * is either split, or followed by one a quarter larger. XE_LIMIT: must be split.
+ */
+static enum xe_status plan_part(const struct part *part, const struct source *src,
+                                const struct xe_arrival *arrivals, uint32_t limit, bool grow,
+                                struct xe_image_plan *plan)
+{
+    uint32_t count = part->end - part->first + (uint32_t)(part->arrived_end - part->arrived);
+    uint32_t units = units_between(src, part->first, part->end);
+    for (size_t i = part->arrived; i < part->arrived_end; i++)
+        units += arrivals[i].units;
+    uint32_t room = count < SMALL_COUNT && grow ? count * 2 : count + count / 4;
+    if (room > limit)
+        room = count < limit ? limit : count + count / 16;
+    room += 1;
+    *plan = (struct xe_image_plan){
+        .lo = part->lo,
+        .hi = part->hi,
+        .count = room,
+        /* The eighth keeps overwriting going when nothing else is free. */
+        .units = (uint32_t)((uint64_t)units * room / (count ? count : 1)) + units / 8,
+        .ext = src->pinned != 0,
+    };
+    if (xe_image_plan_bytes(plan) <= XE_IMAGE_BYTES_MAX)
+        return XE_OK;
+    plan->units = units + units / 8;
+    plan->count = count;
+    return xe_image_plan_bytes(plan) <= XE_IMAGE_BYTES_MAX ? XE_OK : XE_LIMIT;
+}
+
+/* Builds the image of a part. The places in the index depend on luck with the hashes:
+ * once more with more room if it runs out. */
+static enum xe_status build(const struct part *part, const struct source *src,
+                            struct xe_image_plan *plan, struct xe_image **out)
+{
+    for (;;) {
+        enum xe_status status = xe_image_new(plan, out);
+        if (status != XE_OK)
+            return status;
+        uint32_t i = part->first;
+        while (i < part->end &&
+               xe_image_reserve_places(*out, src->at[i].hash, 1) &&
+               xe_image_copy_in(*out, src->at[i].hash, src->at[i].rec))
+            i++;
+        if (i == part->end)
+            return XE_OK;
+        xe_image_unref(*out);
+        plan->units += plan->units / 8 + 64;
+    }
+}
+
+/* --- Publishing --------------------------------------------------------- */
+
+static void publish_image(struct xe_table *t, struct xe_epoch_slot *slot, struct xe_segment *s,
+                          struct xe_image *img)
+{
+    struct xe_image *old = xe_segment_image(s);
+    xe_table_account(t, (int64_t)img->bytes - (int64_t)old->bytes);
+    /* Release: the image is complete. Pairs with xe_segment_image(). */
+    atomic_store_explicit(&s->image, img, memory_order_release);
+    xe_image_retire_whole(slot, old);
+}
+
+static enum xe_status replace_image(struct xe_table *t, struct xe_epoch_slot *slot,
+                                    struct xe_segment *s, const struct source *src,
+                                    const struct part *part, struct xe_image_plan *plan)
+{
+    struct xe_image *img;
+    enum xe_status status = build(part, src, plan, &img);
+    if (status == XE_OK)
+        publish_image(t, slot, s, img);
+    return status;
+}
+
+/* Makes one segment of each part, and puts them in the place of `from`. */
+static enum xe_status replace_segments(struct xe_table *t, struct xe_epoch_slot *slot,
+                                       struct xe_segment *const *from, uint32_t n_from,
+                                       const struct part *parts, uint32_t n_parts,
+                                       const struct source *src,
+                                       const struct xe_arrival *arrivals,
+                                       struct xe_segment **out)
+{
+    enum xe_status status = XE_OK;
+    uint32_t made = 0;
+    struct xe_image *old[2];
+    for (uint32_t i = 0; i < n_from; i++)
+        old[i] = xe_segment_image(from[i]);
+    for (; made < n_parts && status == XE_OK; made++) {
+        struct xe_image_plan plan;
+        struct xe_image *img;
+        out[made] = xe_segment_new(t, parts[made].lo, parts[made].hi, xe_image_empty, true);
+        if (!out[made]) {
+            status = XE_NOMEM;
+            break;
+        }
+        status = plan_part(&parts[made], src, arrivals, out[made]->limit, false, &plan);
+        if (status == XE_OK)
+            status = build(&parts[made], src, &plan, &img);
+        if (status == XE_OK) {
+            atomic_store_explicit(&out[made]->image, img, memory_order_relaxed);
+        }
+    }
+    if (status == XE_OK)
+        status = xe_directory_replace(t, slot, from, n_from, out, n_parts);
+    if (status != XE_OK) {
+        for (uint32_t i = 0; i < made; i++) {
+            xe_image_unref(xe_segment_image(out[i]));
+            xe_segment_discard(t, out[i]);
+        }
+        return status;
+    }
+    for (uint32_t i = 0; i < n_from; i++) {
+        xe_table_account(t, -(int64_t)old[i]->bytes);
+        xe_image_retire_whole(slot, old[i]);
+    }
+    for (uint32_t i = 0; i < n_parts; i++)
+        xe_table_account(t, xe_segment_image(out[i])->bytes);
+    return XE_OK;
+}
+
+/* --- Cutting into parts ------------------------------------------------- */
+
+/* Walks records and arrivals together in the order of their hashes. */
+struct walk {
+    const struct source *src;
+    const struct xe_arrival *arrivals;
+    size_t n;
+    uint32_t i;
+    size_t j;
+};
+
+static uint64_t walk_hash(const struct walk *w)
+{
+    bool arrival = w->i == w->src->n ||
+                   (w->j < w->n && w->arrivals[w->j].hash < w->src->at[w->i].hash);
+    return arrival ? w->arrivals[w->j].hash : w->src->at[w->i].hash;
+}
+
+static bool walk_ended(const struct walk *w)
+{
+    return w->i == w->src->n && w->j == w->n;
+}
+
+static uint32_t walk_step(struct walk *w)
+{
+    if (w->i == w->src->n || (w->j < w->n && w->arrivals[w->j].hash < w->src->at[w->i].hash))
+        return w->arrivals[w->j++].units;
+    return xe_record_units(xe_load32(w->src->at[w->i++].rec));
+}
+
+/* As many arrivals as one rebuild makes room for, and the units of all. */
+static size_t fit_arrivals(const struct xe_table *t, const struct source *src,
+                           const struct xe_arrival *arrivals, size_t n, uint64_t *units)
+{
+    size_t most = (size_t)XE_REBUILD_PARTS / 2 * t->max_objects / 2;
+    size_t i = 0;
+    *units = units_between(src, 0, src->n);
+    while (i < n && i < most && *units < (uint64_t)PART_UNITS * XE_REBUILD_PARTS / 2)
+        *units += arrivals[i++].units;
+    return i;
+}
+
+/* How many segments these objects are for, if they are to be split at all. */
+static uint32_t parts_for(const struct xe_table *t, size_t objects, uint64_t units)
+{
+    size_t by_count = (objects * 4 + t->max_objects * 3 - 1) / (t->max_objects * 3);
+    size_t by_units = (size_t)((units + PART_UNITS - 1) / PART_UNITS);
+    size_t n = by_count > by_units ? by_count : by_units;
+    return n < 2 ? 2 : n > XE_REBUILD_PARTS ? XE_REBUILD_PARTS : (uint32_t)n;
+}
+
+/*
+ * Cuts lo..hi into at most `n_parts` parts of about the same weight (records and their
+ * index); objects of the same hash stay together. Returns the number of parts.
+ */
+static uint32_t cut(const struct source *src, const struct xe_arrival *arrivals, size_t n,
+                    uint64_t lo, uint64_t hi, uint64_t weight, uint32_t n_parts,
+                    struct part *parts)
+{
+    struct walk w = {.src = src, .arrivals = arrivals, .n = n};
+    uint64_t target = (weight + n_parts - 1) / n_parts;
+    uint32_t made = 0;
+    for (;;) {
+        struct part *p = &parts[made++];
+        *p = (struct part){.lo = lo, .hi = hi, .first = w.i, .arrived = w.j};
+        uint64_t size = 0, last = lo;
+        while (!walk_ended(&w) && (size < target || walk_hash(&w) == last || made == n_parts)) {
+            last = walk_hash(&w);
+            size += walk_step(&w) + INDEX_UNITS;
+        }
+        p->end = w.i;
+        p->arrived_end = w.j;
+        if (walk_ended(&w))
+            return made;
+        p->hi = walk_hash(&w) - 1;
+        lo = p->hi + 1;
+    }
+}
+
+/* --- The rebuild -------------------------------------------------------- */
+
+static bool wants_split(const struct part *whole, const struct xe_segment *s,
+                        const struct xe_image_plan *plan)
+{
+    size_t count = whole->end - whole->first + (whole->arrived_end - whole->arrived);
+    return count > s->limit || xe_image_plan_bytes(plan) > SPLIT_BYTES;
+}
+
+enum xe_status xe_rebuild(struct xe_table *t, struct xe_epoch_slot *slot, struct xe_segment *s,
+                          const struct xe_arrival *arrivals, size_t n, bool split,
+                          struct xe_segment **out, uint32_t *n_out)
+{
+    struct source src;
+    struct part parts[XE_REBUILD_PARTS];
+    struct xe_image_plan plan;
+    uint64_t units;
+    src.n = src.pinned = 0;
+    gather(&src, xe_segment_image(s), t->seed);
+    n = fit_arrivals(t, &src, arrivals, n, &units);
+    struct part whole = {.lo = s->lo, .hi = s->hi, .end = src.n, .arrived_end = n};
+    enum xe_status status = plan_part(&whole, &src, arrivals, s->limit, true, &plan);
+    out[0] = s;
+    *n_out = 1;
+    if (status == XE_OK && !split && !wants_split(&whole, s, &plan))
+        return replace_image(t, slot, s, &src, &whole, &plan);
+    sort(&src);
+    uint32_t n_parts = cut(&src, arrivals, n, s->lo, s->hi, units + (src.n + n) * INDEX_UNITS,
+                           parts_for(t, src.n + n, units), parts);
+    if (n_parts == 1)
+        return status == XE_OK ? replace_image(t, slot, s, &src, &whole, &plan) : XE_LIMIT;
+    *n_out = n_parts;
+    return replace_segments(t, slot, &s, 1, parts, n_parts, &src, arrivals, out);
+}
+
+static uint32_t count_of(const struct xe_image *img)
+{
+    return atomic_load_explicit(&img->count, memory_order_relaxed);
+}
+
+bool xe_rebuild_is_sparse(const struct xe_segment *s)
+{
+    const struct xe_image *img = xe_segment_image(s);
+    if (img->bytes <= SPARSE_BYTES)
+        return count_of(img) == 0 && img->bytes != 0;
+    /* Records are two thirds of a full image of small objects: here it is half empty. */
+    return (uint64_t)img->live * XE_UNIT * 3 < img->bytes;
+}
+
+/* The right neighbour, locked, if it is free: nobody waits here with a lock in hand. */
+static struct xe_segment *try_right(struct xe_table *t, const struct xe_segment *s)
+{
+    if (s->hi == UINT64_MAX)
+        return NULL;
+    struct xe_segment *right = xe_directory_find(t, s->hi + 1);
+    /* Acquire: pairs with xe_lock_release(). */
+    if (atomic_exchange_explicit(&right->lock, 1, memory_order_acquire) != 0)
+        return NULL;
+    if (right->state == SEGMENT_LIVE && right->lo == s->hi + 1)
+        return right;
+    xe_lock_release(&right->lock);
+    return NULL;
+}
+
+/* Merges with the right neighbour if both together are small. */
+static bool merge(struct xe_table *t, struct xe_epoch_slot *slot, struct xe_segment *s)
+{
+    struct source src;
+    struct xe_segment *to[1], *from[2] = {s, try_right(t, s)};
+    if (!from[1])
+        return false;
+    struct xe_image *a = xe_segment_image(s), *b = xe_segment_image(from[1]);
+    uint32_t count = count_of(a) + count_of(b);
+    if (count <= s->limit / 2 && (uint64_t)a->live + b->live <= PART_UNITS / 2) {
+        src.n = src.pinned = 0;
+        gather(&src, a, t->seed);
+        gather(&src, b, t->seed);
+        struct part part = {.lo = s->lo, .hi = from[1]->hi, .end = src.n};
+        if (replace_segments(t, slot, from, 2, &part, 1, &src, NULL, to) == XE_OK) {
+            xe_lock_release(&to[0]->lock);
+            return true;
+        }
+    }
+    xe_lock_release(&from[1]->lock);
+    return false;
+}
+
+void xe_rebuild_shrink(struct xe_table *t, struct xe_epoch_slot *slot, struct xe_segment *s)
+{
+    struct xe_segment *out[XE_REBUILD_PARTS];
+    uint32_t n_out;
+    if (count_of(xe_segment_image(s)) <= s->limit / 4 && merge(t, slot, s))
+        return;
+    /* Without memory it stays as it is: deleting needs none (G7). */
+    if (xe_rebuild_is_sparse(s) && xe_segment_image(s)->bytes > SPARSE_BYTES &&
+        xe_rebuild(t, slot, s, NULL, 0, false, out, &n_out) == XE_OK && n_out > 1) {
+        for (uint32_t i = 0; i < n_out; i++)
+            xe_lock_release(&out[i]->lock);
+        return;
+    }
+    xe_lock_release(&s->lock);
+}

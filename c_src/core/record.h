@@ -1,0 +1,233 @@
+/*
+ * record.h - the bytes of one stored object, and how callers pass and see them.
+ *
+ * A record lies 4-byte aligned inside an image and never changes once it has
+ * been published, but for the two bits of the use counter:
+ *
+ *   0        4            4+klen                        size-8-8n     size-8   size
+ *   +--------+------------+-------------------+ - - - +-------------+--------+
+ *   | header | key bytes  | body bytes        |  pad  | n handles   | xe_ext |
+ *   +--------+------------+-------------------+ - - - +-------------+--------+
+ *                                                       only with XE_REC_EXT
+ *
+ *   header, 32 bits:
+ *     0..8   size of the record in units of 4 bytes
+ *     9..19  klen, length of the key bytes
+ *     20..   flags (XE_REC_*)
+ *     30..31 use counter, for caches to come
+ *
+ * The core hashes and compares key bytes, and knows nothing of the body.
+ *
+ * Blob records. An object whose record would be larger than
+ * XE_RECORD_INLINE_MAX, or that pins more than XE_EXT_SHARED_MAX bytes through
+ * its handles, lives in a blob. Its record in the image is a descriptor with
+ * XE_REC_BLOB, whose body is the pointer to the blob. Key bytes longer than
+ * XE_KEY_INLINE_MAX are replaced in the descriptor by their digest (length and
+ * 128-bit hash) and XE_REC_KEYBIG is set: equal digests are then decided by the
+ * bytes in the blob.
+ */
+#ifndef XE_RECORD_H
+#define XE_RECORD_H
+
+#include "core.h"
+#include "epoch.h"
+
+enum {
+    XE_RECORD_INLINE_MAX = 1024, /* bytes; an image holds up to 64 KiB */
+    XE_KEY_INLINE_MAX = 768,     /* bytes of key inside an image */
+    XE_EXT_SHARED_MAX = 65536,   /* bytes pinned by one record of a shared environment */
+    XE_RECORD_ALIGN = 4,
+    XE_READ_SLACK = 16, /* bytes that may be read, not used, past a record's or a key's end */
+};
+
+/* Flags of a record. The first two are the caller's to set, through xe_object. */
+enum {
+    XE_REC_LOOSE = 1u << 20,   /* objects with other bytes may still be equal: ask object_equal */
+    XE_REC_KEYEXT = 1u << 21,  /* the first handles belong to the key: compare them too */
+    XE_REC_EXT = 1u << 22,     /* has handles and a trailing xe_ext */
+    XE_REC_BLOB = 1u << 23,    /* a descriptor; the object is in a blob */
+    XE_REC_KEYBIG = 1u << 24,  /* key bytes are a digest */
+    XE_REC_TOMB = 1u << 25,    /* key only: deleted while the table is fixed */
+    XE_REC_EXPIRY = 1u << 26,  /* reserved: the body starts with an expiry time */
+};
+
+/* The last 8 bytes of a record with XE_REC_EXT. */
+struct xe_ext {
+    uint32_t n;          /* handles before this trailer */
+    uint32_t n_key : 8;  /* of them, how many belong to the key (the first ones) */
+    uint32_t pinned : 24; /* what the handles keep alive, in units of 256 bytes, saturating */
+};
+
+/*
+ * An object on its way in: what encoding a term gives. `bytes` holds the key
+ * bytes and, right behind them, the body. At least XE_READ_SLACK readable
+ * bytes follow key and body.
+ */
+struct xe_object {
+    const uint8_t *bytes;
+    size_t klen;             /* length of the key bytes */
+    size_t len;              /* length of key bytes and body */
+    const uint64_t *handles; /* EXT terms in the caller's environment: the key's first */
+    uint32_t n_handles;
+    uint32_t n_key_handles; /* at most 255 */
+    uint64_t pinned;        /* bytes kept alive by the handles */
+    uint32_t flags;         /* XE_REC_LOOSE */
+};
+
+/*
+ * A stored object as its readers see it. Valid inside the epoch section that
+ * found it (for a pinned blob: until it is unpinned).
+ */
+struct xe_view {
+    const uint8_t *key;
+    size_t klen;
+    const uint8_t *body;
+    size_t blen;             /* up to 3 bytes of padding may be counted in */
+    const uint8_t *handles;  /* n_handles 8-byte words, unaligned */
+    uint32_t n_handles;
+    uint32_t n_key_handles;
+    uint32_t flags;          /* XE_REC_* */
+    struct xe_blob *blob;    /* NULL, or the blob that holds all of the above */
+};
+
+/*
+ * A blob: an object in an allocation of its own, with an environment of its
+ * own for its handles. Counted: once by the image that has its descriptor, once by
+ * each pin. Layout of data: key and body, slack, handles.
+ */
+struct xe_blob {
+    struct xe_retired retired;
+    _Atomic uint32_t refs;
+    uint32_t flags; /* XE_REC_LOOSE, XE_REC_KEYEXT */
+    size_t bytes;   /* size of this allocation */
+    size_t klen, len;
+    uint32_t n_handles, n_key_handles;
+    void *env;         /* NULL without handles */
+    uint64_t *handles; /* behind the bytes */
+    uint8_t data[];
+};
+
+/*
+ * A key as the core looks for it. xe_key_init() fills it from key bytes (of
+ * which XE_READ_SLACK more are readable) and their handles.
+ */
+struct xe_key {
+    const uint8_t *bytes; /* what the index compares: the key bytes or `digest` */
+    size_t klen;
+    uint64_t hash;
+    const uint8_t *full; /* the key bytes, whole */
+    size_t full_len;
+    const uint64_t *handles;
+    uint32_t n_handles;
+    uint32_t flags; /* XE_REC_KEYBIG, XE_REC_KEYEXT */
+    uint8_t digest[24 + XE_READ_SLACK];
+};
+
+void xe_key_init(struct xe_key *key, uint64_t seed, const uint8_t *bytes, size_t len,
+                 const uint64_t *handles, uint32_t n_handles);
+
+/* The hash of the key of a record in an image. */
+uint64_t xe_record_hash(const uint8_t *rec, uint64_t seed);
+
+/* An object ready to be stored: the size of its record is known, and its blob,
+ * if it needs one, is made. */
+struct xe_prepared {
+    struct xe_key key;
+    const struct xe_object *object;
+    struct xe_blob *blob; /* NULL: stored inline */
+    uint32_t units;       /* size of the record, 4 bytes each */
+};
+
+/* Prepares `o`, which must outlive `p`. XE_NOMEM: nothing to undo. O(size). */
+enum xe_status xe_record_prepare(uint64_t seed,
+                                 const struct xe_object *o, struct xe_prepared *p);
+/* Whether the object, with a key to be had inline, needs no blob. */
+bool xe_record_fits_inline(const struct xe_object *o);
+/* Prepares an object that fits inline, and whose key is known to be `key`. */
+void xe_record_prepare_as(const struct xe_key *key, const struct xe_object *o,
+                                    struct xe_prepared *p);
+/* Gives back what a prepared object holds when it was not stored. */
+void xe_record_unprepare(struct xe_prepared *p);
+
+/* Writes the record to `at`. Handles of an inline record are moved into `env`. */
+void xe_record_write(uint8_t *at, const struct xe_prepared *p,
+                     void *env);
+
+/* The object of the record at `rec`, whose descriptor is resolved. */
+void xe_record_view(const uint8_t *rec, struct xe_view *out);
+/* The view of an object on its way in. */
+void xe_object_view(const struct xe_object *o, struct xe_view *out);
+
+/* Whether the stored object is (=:=) the given one. O(size). */
+bool xe_record_equal(const struct xe_view *stored,
+                     const struct xe_object *given);
+
+/* The slow part of comparing a key: digests or handles must be looked into. */
+bool xe_record_key_equal_slow(const uint8_t *rec,
+                              const struct xe_key *key);
+
+/* The image that has its descriptor lets go of the blob: an unpin after a grace period. */
+void xe_blob_retire(struct xe_epoch_slot *slot, struct xe_blob *b);
+/* Pins and unpins. A pin is taken inside the section that found the blob; an unpin may be
+ * made anywhere. */
+void xe_blob_pin(struct xe_blob *b);
+void xe_blob_unpin(struct xe_blob *b);
+
+enum {
+    XE_HDR_SIZE_BITS = 9,
+    XE_HDR_KLEN_SHIFT = 9,
+    XE_HDR_KLEN_MASK = 0x7ff,
+    XE_HDR_SIZE_MASK = 0x1ff,
+    XE_HDR_BYTES = 4,
+    /* The flags by which two records with equal key bytes may still differ. */
+    XE_HDR_SLOW_KEY = XE_REC_KEYEXT | XE_REC_KEYBIG,
+};
+
+_Static_assert((int)XE_RECORD_INLINE_MAX / XE_RECORD_ALIGN <= (int)XE_HDR_SIZE_MASK, "size fits its bits");
+_Static_assert((int)XE_KEY_INLINE_MAX <= (int)XE_HDR_KLEN_MASK, "key length fits its bits");
+_Static_assert(sizeof(struct xe_ext) == 8, "the trailer is one word");
+
+static inline uint32_t xe_record_units(uint32_t header)
+{
+    return header & XE_HDR_SIZE_MASK;
+}
+
+static inline uint32_t xe_record_klen(uint32_t header)
+{
+    return header >> XE_HDR_KLEN_SHIFT & XE_HDR_KLEN_MASK;
+}
+
+/* The trailer of a record with XE_REC_EXT. */
+static inline struct xe_ext xe_record_ext(const uint8_t *rec, uint32_t header)
+{
+    struct xe_ext x;
+    memcpy(&x, rec + xe_record_units(header) * XE_RECORD_ALIGN - sizeof x, sizeof x);
+    return x;
+}
+
+static inline struct xe_blob *xe_record_blob(const uint8_t *rec, uint32_t header)
+{
+    struct xe_blob *b;
+    memcpy(&b, rec + XE_HDR_BYTES + xe_record_klen(header), sizeof b);
+    return b;
+}
+
+/* Equality of n bytes, XE_READ_SLACK more of which are readable on both sides. */
+static inline bool xe_bytes_equal(const uint8_t *a, const uint8_t *b, size_t n)
+{
+#ifdef __SANITIZE_THREAD__
+    /* What lies behind a record may be written meanwhile: do not look. */
+    return memcmp(a, b, n) == 0;
+#else
+    while (n > 8) {
+        if (xe_load64(a) != xe_load64(b))
+            return false;
+        a += 8;
+        b += 8;
+        n -= 8;
+    }
+    return (xe_load64(a) ^ xe_load64(b)) << (8 * (8 - n)) == 0 || n == 0;
+#endif
+}
+
+#endif

@@ -1,0 +1,660 @@
+/*
+ * table.c - operations on single objects, the write gate, scans. See table.h.
+ *
+ * Every mutating call is a write section: the thread's epoch slot names the table before
+ * the gate is looked at, so whoever closes the gate and then sees no slot that names
+ * the table knows that no write is under way (E4).
+ */
+#include "table.h"
+
+#include <stdlib.h>
+#include <time.h>
+
+#include "find.h"
+#include "table_internal.h"
+
+enum {
+    SPINS_PER_LOOK = 64,   /* pauses between two looks at the clock while waiting */
+    BATCH_TRIES = 8,       /* looks at a table that is being written as a list */
+    ROOM_TRIES = 8,        /* rebuilds for one record */
+    CLOCK_STEPS = 3,       /* until a slot stamped now is ripe (epoch.h) */
+    GATE_WAIT_NS = XE_LOCK_WAIT_NS,
+    RECLAIM_WAIT_NS = 10000000,
+};
+
+struct xe_callbacks xe_cb;
+_Atomic int64_t xe_table_all_bytes;
+
+enum xe_status xe_core_init(const struct xe_callbacks *callbacks)
+{
+    xe_cb = *callbacks;
+    return xe_epoch_init();
+}
+
+/* --- Locks -------------------------------------------------------------- */
+
+static uint64_t now_ns(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+static bool try_lock(_Atomic uint32_t *lock)
+{
+    /* Relaxed look first, not to take the line away from its owner. Acquire: pairs
+     * with xe_lock_release(). */
+    return atomic_load_explicit(lock, memory_order_relaxed) == 0 &&
+           atomic_exchange_explicit(lock, 1, memory_order_acquire) == 0;
+}
+
+static bool wait_lock(_Atomic uint32_t *lock)
+{
+    uint64_t start = 0;
+    for (;;) {
+        for (int i = 0; i < SPINS_PER_LOOK; i++) {
+            if (try_lock(lock))
+                return true;
+            xe_cpu_relax();
+        }
+        uint64_t now = now_ns();
+        if (!start)
+            start = now;
+        else if (now - start > XE_LOCK_WAIT_NS)
+            return false;
+    }
+}
+
+bool xe_lock_take(_Atomic uint32_t *lock, _Atomic int32_t *heat)
+{
+    if (XE_LIKELY(try_lock(lock))) {
+        if (heat) {
+            /* Relaxed, here and below: a statistic. */
+            int32_t h = atomic_load_explicit(heat, memory_order_relaxed);
+            atomic_store_explicit(heat, h > HEAT_MERGE ? h - 1 : h, memory_order_relaxed);
+        }
+        return true;
+    }
+    if (heat)
+        atomic_fetch_add_explicit(heat, HEAT_UP, memory_order_relaxed);
+    return wait_lock(lock);
+}
+
+struct xe_segment *xe_segment_acquire(struct xe_table *t, uint64_t hash)
+{
+    for (;;) {
+        struct xe_segment *s = xe_directory_find(t, hash);
+        if (!xe_lock_take(&s->lock, &s->heat))
+            return NULL;
+        if (XE_LIKELY(s->state == SEGMENT_LIVE))
+            return s;
+        xe_lock_release(&s->lock);
+    }
+}
+
+/* --- Tables ------------------------------------------------------------- */
+
+struct xe_table *xe_table_new(const struct xe_table_config *config)
+{
+    size_t bytes = sizeof(struct xe_table) + XE_CACHE_LINE;
+    void *p = xe_cb.alloc(bytes);
+    if (!p)
+        return NULL;
+    struct xe_table *t =
+        (void *)(((uintptr_t)p + XE_CACHE_LINE - 1) & ~(uintptr_t)(XE_CACHE_LINE - 1));
+    memset(t, 0, sizeof *t);
+    t->allocation = p;
+    t->seed = config->seed;
+    t->max_objects = config->max_objects ? config->max_objects : XE_SEGMENT_OBJECTS;
+    t->hot = config->hot;
+    t->sequence = config->sequence;
+    t->sequence_arg = config->sequence_arg;
+    xe_table_account(t, (int64_t)bytes);
+    struct xe_directory *d = xe_directory_new(t);
+    if (!d) {
+        xe_cb.free(p);
+        return NULL;
+    }
+    atomic_init(&t->directory, d);
+    return t;
+}
+
+uint64_t xe_table_seed(const struct xe_table *t)
+{
+    return t->seed;
+}
+
+static void reclaim_table(struct xe_reclaim_job *job)
+{
+    struct xe_table *t = (void *)((uintptr_t)job - offsetof(struct xe_table, job));
+    /* A grace period has passed, but a writer may have moved its section since. */
+    while (!xe_epoch_quiesce_writers(t, RECLAIM_WAIT_NS))
+        ;
+    xe_directory_free(atomic_load_explicit(&t->directory, memory_order_acquire));
+    xe_table_account(t, -(int64_t)xe_table_bytes(t));
+    xe_cb.free(t->allocation);
+}
+
+void xe_table_delete(struct xe_table *t)
+{
+    /* Release: pairs with the load in xe_table_write_begin(). */
+    atomic_store_explicit(&t->gate, GATE_DEAD, memory_order_release);
+    t->job.run = reclaim_table;
+    xe_reclaim_push(&t->job);
+}
+
+/* --- The write gate ----------------------------------------------------- */
+
+/* The write section ends when the caller leaves its epoch section. */
+enum xe_status xe_table_write_begin(struct xe_table *t, struct xe_epoch_slot *slot)
+{
+    xe_epoch_write_enter(slot, t);
+    /* Acquire: pairs with the release in xe_table_open_gate(). */
+    uint32_t gate = atomic_load_explicit(&t->gate, memory_order_acquire);
+    if (XE_LIKELY(gate == GATE_OPEN))
+        return XE_OK;
+    xe_epoch_write_leave(slot);
+    return gate == GATE_DEAD ? XE_DEAD : XE_RETRY;
+}
+
+enum xe_status xe_table_close_gate(struct xe_table *t)
+{
+    uint32_t open = GATE_OPEN;
+    /* acq_rel: everything before is seen by writers that find it closed. */
+    if (!atomic_compare_exchange_strong_explicit(&t->gate, &open, GATE_CLOSED,
+                                                 memory_order_acq_rel, memory_order_relaxed))
+        return open == GATE_DEAD ? XE_DEAD : XE_RETRY;
+    if (xe_epoch_quiesce_writers(t, GATE_WAIT_NS))
+        return XE_OK;
+    xe_table_open_gate(t);
+    return XE_RETRY;
+}
+
+void xe_table_open_gate(struct xe_table *t)
+{
+    uint32_t closed = GATE_CLOSED;
+    /* Release: pairs with xe_table_write_begin(). A table that died meanwhile stays dead. */
+    atomic_compare_exchange_strong_explicit(&t->gate, &closed, GATE_OPEN, memory_order_release,
+                                            memory_order_relaxed);
+}
+
+/* The directory of a cleared table on its way out. */
+struct cleared {
+    struct xe_reclaim_job job;
+    struct xe_directory *directory;
+};
+
+static void reclaim_cleared(struct xe_reclaim_job *job)
+{
+    struct cleared *c = (void *)job;
+    xe_directory_free(c->directory);
+    xe_cb.free(c);
+}
+
+enum xe_status xe_table_clear(struct xe_table *t)
+{
+    struct cleared *c = xe_cb.alloc(sizeof *c);
+    if (!c)
+        return XE_NOMEM;
+    enum xe_status status = xe_table_close_gate(t);
+    if (status == XE_OK) {
+        int64_t before = atomic_load_explicit(&t->bytes, memory_order_relaxed);
+        struct xe_directory *fresh = xe_directory_new(t);
+        status = fresh ? XE_OK : XE_NOMEM;
+        if (fresh) {
+            int64_t base = (int64_t)(sizeof *t + XE_CACHE_LINE);
+            xe_table_account(t, base - before);
+            c->directory = atomic_load_explicit(&t->directory, memory_order_relaxed);
+            /* Release: pairs with xe_directory_find(). */
+            atomic_store_explicit(&t->directory, fresh, memory_order_release);
+        }
+        xe_table_open_gate(t);
+    }
+    if (status == XE_OK) {
+        c->job.run = reclaim_cleared;
+        xe_reclaim_push(&c->job);
+    } else {
+        xe_cb.free(c);
+    }
+    return status;
+}
+
+/* --- Reading ------------------------------------------------------------ */
+
+/* Before and after a read: whether a list write was being published (G2). */
+static uint64_t batch_begin(const struct xe_table *t)
+{
+    /* Acquire: an even word comes with all that was published before. */
+    return atomic_load_explicit(&t->batch, memory_order_acquire);
+}
+
+static bool batch_unchanged(const struct xe_table *t, uint64_t batch)
+{
+    /* The loads of the read were acquires, so this one comes after them. */
+    return !(batch & 1) && atomic_load_explicit(&t->batch, memory_order_acquire) == batch;
+}
+
+static bool find_once(struct xe_table *t, const struct xe_key *key, struct xe_image **img,
+                      struct xe_place *place)
+{
+    *img = xe_segment_image(xe_directory_find(t, key->hash));
+    return xe_find(*img, key, place);
+}
+
+static enum xe_status find_place(struct xe_table *t, const struct xe_key *key,
+                                 struct xe_image **img, struct xe_place *place)
+{
+    for (int tries = 0; tries < BATCH_TRIES; tries++) {
+        uint64_t batch = batch_begin(t);
+        bool found = find_once(t, key, img, place);
+        if (XE_LIKELY(batch_unchanged(t, batch)))
+            return found ? XE_OK : XE_ABSENT;
+        xe_cpu_relax();
+    }
+    return XE_RETRY;
+}
+
+enum xe_status xe_table_find(struct xe_table *t, const struct xe_key *key, struct xe_view *out)
+{
+    struct xe_image *img;
+    struct xe_place place;
+    enum xe_status status = find_place(t, key, &img, &place);
+    if (XE_LIKELY(status == XE_OK))
+        xe_record_view(xe_image_record(img, place.off), out);
+    return status;
+}
+
+static void version_of(const struct xe_image *img, uint32_t off, struct xe_version *out)
+{
+    const uint8_t *rec = xe_image_record(img, off);
+    uint32_t header = xe_load32(rec);
+    /* A rebuild moves a descriptor, but not its blob. */
+    if (header & XE_REC_BLOB)
+        *out = (struct xe_version){.image = xe_record_blob(rec, header)};
+    else
+        *out = (struct xe_version){.image = img, .off = off};
+}
+
+enum xe_status xe_table_find_version(struct xe_table *t, const struct xe_key *key,
+                                     struct xe_view *out, struct xe_version *version)
+{
+    struct xe_image *img;
+    struct xe_place place;
+    enum xe_status status = find_place(t, key, &img, &place);
+    if (status == XE_OK) {
+        xe_record_view(xe_image_record(img, place.off), out);
+        version_of(img, place.off, version);
+    }
+    return status;
+}
+
+/* Each step of all keys before the next step of any: their cache misses overlap. */
+static void find_many_once(struct xe_table *t, const struct xe_key *keys, uint32_t n,
+                           struct xe_view *views, bool *found)
+{
+    struct xe_segment *segments[XE_FIND_MANY];
+    struct xe_image *images[XE_FIND_MANY];
+    for (uint32_t i = 0; i < n; i++) {
+        segments[i] = xe_directory_find(t, keys[i].hash);
+        __builtin_prefetch(segments[i]);
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        images[i] = xe_segment_image(segments[i]);
+        __builtin_prefetch(images[i]);
+    }
+    for (uint32_t i = 0; i < n; i++)
+        __builtin_prefetch(xe_image_home(images[i], keys[i].hash));
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t link;
+        struct xe_bucket *b = xe_image_home(images[i], keys[i].hash);
+        uint32_t matches = xe_find_matches(b, (uint8_t)keys[i].hash, &link);
+        if (matches)
+            __builtin_prefetch(xe_image_record(
+                images[i], __atomic_load_n(&b->off[__builtin_ctz(matches)], __ATOMIC_RELAXED)));
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        struct xe_place place;
+        found[i] = xe_find(images[i], &keys[i], &place);
+        if (found[i])
+            xe_record_view(xe_image_record(images[i], place.off), &views[i]);
+    }
+}
+
+enum xe_status xe_table_find_many(struct xe_table *t, const struct xe_key *keys, uint32_t n,
+                                  struct xe_view *views, bool *found)
+{
+    for (int tries = 0; tries < BATCH_TRIES; tries++) {
+        uint64_t batch = batch_begin(t);
+        find_many_once(t, keys, n, views, found);
+        if (XE_LIKELY(batch_unchanged(t, batch)))
+            return XE_OK;
+        xe_cpu_relax();
+    }
+    return XE_RETRY;
+}
+
+/* --- Writing ------------------------------------------------------------ */
+
+/* The segment of `hash` among the locked ones; the others are released. */
+static struct xe_segment *keep_one(struct xe_segment *const *locked, uint32_t n, uint64_t hash)
+{
+    struct xe_segment *kept = NULL;
+    for (uint32_t i = 0; i < n; i++) {
+        if (locked[i]->lo <= hash && hash <= locked[i]->hi)
+            kept = locked[i];
+        else
+            xe_lock_release(&locked[i]->lock);
+    }
+    return kept;
+}
+
+/* Lets the clock run until what was retired just now is ripe. The caller holds a
+ * segment's lock, and no pointers but such as the lock protects. */
+static void run_clock(struct xe_epoch_slot *slot)
+{
+    for (int i = 0; i < CLOCK_STEPS && xe_epoch_try_advance(); i++)
+        xe_epoch_refresh(slot);
+}
+
+/* Room in the locked segment *s for a record, and for its place if the key is new. On
+ * failure *s is still locked. */
+static enum xe_status make_room(struct xe_table *t, struct xe_epoch_slot *slot,
+                                struct xe_segment **s, uint64_t hash, uint32_t units, bool is_new,
+                                uint32_t *off)
+{
+    for (int tries = 0; tries < ROOM_TRIES; tries++) {
+        struct xe_image *img = xe_segment_image(*s);
+        if (!is_new || (img != xe_image_empty && xe_image_reserve_places(img, hash, 1))) {
+            if (XE_LIKELY((*off = xe_image_alloc(img, units)) != 0))
+                return XE_OK;
+            if (xe_image_has_retired(img)) {
+                run_clock(slot);
+                if ((*off = xe_image_alloc(img, units)) != 0)
+                    return XE_OK;
+            }
+        }
+        struct xe_arrival arrival = {.hash = hash, .units = units};
+        struct xe_segment *out[XE_REBUILD_PARTS];
+        uint32_t n_out;
+        enum xe_status status = xe_rebuild(t, slot, *s, &arrival, 1, false, out, &n_out);
+        if (status != XE_OK)
+            return status;
+        *s = keep_one(out, n_out, hash);
+    }
+    return XE_LIMIT;
+}
+
+static void drop_record(struct xe_table *t, struct xe_epoch_slot *slot, struct xe_image *img,
+                        uint32_t off)
+{
+    const uint8_t *rec = xe_image_record(img, off);
+    uint32_t header = xe_load32(rec);
+    if (XE_UNLIKELY(header & XE_REC_BLOB)) {
+        struct xe_blob *b = xe_record_blob(rec, header);
+        xe_table_account(t, -(int64_t)b->bytes);
+        xe_blob_retire(slot, b);
+    }
+    xe_image_retire(img, off);
+}
+
+/* Writes a prepared object to the room made for it, not yet published. */
+static enum xe_status write_record(struct xe_image *img, const struct xe_prepared *p, uint32_t off)
+{
+    if (p->object->n_handles && !p->blob && !xe_image_need_env(img)) {
+        xe_image_unalloc(img, off, p->units);
+        return XE_NOMEM;
+    }
+    xe_record_write(xe_image_record(img, off), p, img->env);
+    return XE_OK;
+}
+
+void xe_table_publish(struct xe_table *t, struct xe_epoch_slot *slot, struct xe_image *img,
+                      const struct xe_prepared *p, uint32_t off, struct xe_place *place)
+{
+    xe_image_count_in(img, xe_image_record(img, off));
+    if (p->blob)
+        xe_table_account(t, (int64_t)p->blob->bytes);
+    if (t->sequence)
+        t->sequence(t->sequence_arg);
+    if (place) {
+        uint32_t old = place->off;
+        xe_image_replace(place, off);
+        drop_record(t, slot, img, old);
+    } else {
+        xe_image_add(img, p->key.hash, off);
+    }
+}
+
+static bool is_contended(const struct xe_segment *s)
+{
+    return atomic_load_explicit(&s->heat, memory_order_relaxed) > HEAT_SPLIT &&
+           atomic_load_explicit(&xe_segment_image(s)->count, memory_order_relaxed) >=
+               2 * XE_SEGMENT_OBJECTS_MIN;
+}
+
+static bool is_quiet(const struct xe_segment *s)
+{
+    return atomic_load_explicit(&s->heat, memory_order_relaxed) <= HEAT_MERGE &&
+           atomic_load_explicit(&xe_segment_image(s)->count, memory_order_relaxed) <=
+               s->limit / 4;
+}
+
+/* The seldom part of finishing a write: what the segment has become calls for. */
+static void tidy(struct xe_table *t, struct xe_epoch_slot *slot, struct xe_segment *s)
+{
+    struct xe_segment *out[XE_REBUILD_PARTS] = {s};
+    uint32_t n_out = 1;
+    bool contended = is_contended(s);
+    atomic_store_explicit(&s->heat, 0, memory_order_relaxed);
+    if (contended || xe_image_is_littered(xe_segment_image(s))) {
+        /* It is as good without, when there is no memory for it. */
+        if (xe_rebuild(t, slot, s, NULL, 0, contended, out, &n_out) != XE_OK) {
+            out[0] = s;
+            n_out = 1;
+        }
+        for (uint32_t i = 0; i < n_out; i++)
+            xe_lock_release(&out[i]->lock);
+        return;
+    }
+    xe_rebuild_shrink(t, slot, s);
+}
+
+/* Ends a write on the locked segment. */
+void xe_table_finish(struct xe_table *t, struct xe_epoch_slot *slot, struct xe_segment *s)
+{
+    if (XE_UNLIKELY(is_contended(s) || is_quiet(s) || xe_image_is_littered(xe_segment_image(s))))
+        tidy(t, slot, s);
+    else
+        xe_lock_release(&s->lock);
+}
+
+/* Stores a prepared object in the locked segment, in the place of `place` if there
+ * is one, and releases the lock. */
+static enum xe_status store(struct xe_table *t, struct xe_epoch_slot *slot, struct xe_segment *s,
+                            const struct xe_prepared *p, struct xe_place *place)
+{
+    uint32_t off;
+    struct xe_image *before = xe_segment_image(s);
+    enum xe_status status = make_room(t, slot, &s, p->key.hash, p->units, !place, &off);
+    struct xe_image *img = xe_segment_image(s);
+    if (XE_LIKELY(status == XE_OK)) {
+        if (place && XE_UNLIKELY(img != before))
+            xe_find(img, &p->key, place);
+        status = write_record(img, p, off);
+    }
+    if (XE_LIKELY(status == XE_OK))
+        xe_table_publish(t, slot, img, p, off, place);
+    xe_table_finish(t, slot, s);
+    return status;
+}
+
+/* Begins a write: the gate, the segment's lock. */
+static enum xe_status write_lock(struct xe_table *t, struct xe_epoch_slot *slot, uint64_t hash,
+                                 struct xe_segment **s)
+{
+    enum xe_status status = xe_table_write_begin(t, slot);
+    if (XE_UNLIKELY(status != XE_OK))
+        return status;
+    *s = xe_segment_acquire(t, hash);
+    return XE_LIKELY(*s != NULL) ? XE_OK : XE_RETRY;
+}
+
+enum xe_status xe_table_put(struct xe_table *t, struct xe_epoch_slot *slot, struct xe_prepared *p,
+                            enum xe_put mode)
+{
+    struct xe_segment *s;
+    struct xe_place place;
+    enum xe_status status = write_lock(t, slot, p->key.hash, &s);
+    if (XE_UNLIKELY(status != XE_OK))
+        return status;
+    bool found = xe_find(xe_segment_image(s), &p->key, &place);
+    if (found && mode == XE_PUT_NEW) {
+        xe_table_finish(t, slot, s);
+        return XE_EXISTS;
+    }
+    return store(t, slot, s, p, found ? &place : NULL);
+}
+
+static bool is_version(const struct xe_image *img, uint32_t off, const struct xe_version *seen)
+{
+    struct xe_version now;
+    version_of(img, off, &now);
+    return now.image == seen->image && now.off == seen->off;
+}
+
+enum xe_status xe_table_replace(struct xe_table *t, struct xe_epoch_slot *slot,
+                                struct xe_prepared *p, const struct xe_version *seen)
+{
+    struct xe_segment *s;
+    struct xe_place place;
+    enum xe_status status = write_lock(t, slot, p->key.hash, &s);
+    if (status != XE_OK)
+        return status;
+    struct xe_image *img = xe_segment_image(s);
+    if (xe_find(img, &p->key, &place) && is_version(img, place.off, seen))
+        return store(t, slot, s, p, &place);
+    xe_table_finish(t, slot, s);
+    return XE_ABSENT;
+}
+
+enum xe_status xe_table_remove(struct xe_table *t, struct xe_epoch_slot *slot,
+                               const struct xe_key *key, const struct xe_version *seen,
+                               struct xe_view *out)
+{
+    struct xe_segment *s;
+    struct xe_place place;
+    enum xe_status status = write_lock(t, slot, key->hash, &s);
+    if (XE_UNLIKELY(status != XE_OK))
+        return status;
+    struct xe_image *img = xe_segment_image(s);
+    if (!xe_find(img, key, &place) || (seen && !is_version(img, place.off, seen))) {
+        xe_table_finish(t, slot, s);
+        return XE_ABSENT;
+    }
+    if (out)
+        xe_record_view(xe_image_record(img, place.off), out);
+    if (t->sequence)
+        t->sequence(t->sequence_arg);
+    uint32_t old = place.off;
+    xe_image_remove(img, &place);
+    drop_record(t, slot, img, old);
+    if (XE_UNLIKELY(xe_rebuild_is_sparse(s)))
+        xe_rebuild_shrink(t, slot, s);
+    else
+        xe_table_finish(t, slot, s);
+    return XE_OK;
+}
+
+enum xe_status xe_table_update(struct xe_table *t, struct xe_epoch_slot *slot,
+                               const struct xe_key *key, xe_update_fn update, void *arg)
+{
+    struct xe_segment *s;
+    struct xe_place place;
+    struct xe_view view;
+    struct xe_object object;
+    struct xe_prepared p;
+    enum xe_status status = write_lock(t, slot, key->hash, &s);
+    if (XE_UNLIKELY(status != XE_OK))
+        return status;
+    if (!xe_find(xe_segment_image(s), key, &place)) {
+        xe_table_finish(t, slot, s);
+        return XE_ABSENT;
+    }
+    xe_record_view(xe_image_record(xe_segment_image(s), place.off), &view);
+    if (view.blob) {
+        status = XE_LIMIT;
+    } else if (update(arg, &view, &object) == XE_UPDATE_KEEP) {
+        status = XE_EXISTS;
+    } else if (!xe_record_fits_inline(&object)) {
+        status = XE_LIMIT;
+    } else {
+        xe_record_prepare_as(key, &object, &p);
+        return store(t, slot, s, &p, &place);
+    }
+    xe_table_finish(t, slot, s);
+    return status;
+}
+
+/* --- Walking ------------------------------------------------------------ */
+
+bool xe_table_scan(struct xe_table *t, uint64_t *position, xe_visit_fn visit, void *arg)
+{
+    const struct xe_segment *s = xe_directory_find(t, *position);
+    const struct xe_image *img = xe_segment_image(s);
+    /* After a merge the segment begins before the place where we are. */
+    bool filter = s->lo < *position;
+    struct xe_image_cursor cursor = {0};
+    for (uint32_t off; (off = xe_image_next(img, &cursor));) {
+        const uint8_t *rec = xe_image_record(img, off);
+        if (filter && xe_record_hash(rec, t->seed) < *position)
+            continue;
+        struct xe_view view;
+        xe_record_view(rec, &view);
+        visit(arg, &view);
+    }
+    *position = s->hi + 1;
+    return s->hi != UINT64_MAX;
+}
+
+void xe_table_stats(const struct xe_table *t, struct xe_table_stats *out)
+{
+    uint64_t position = 0;
+    *out = (struct xe_table_stats){.bytes = xe_table_bytes(t)};
+    do {
+        const struct xe_segment *s = xe_directory_find(t, position);
+        const struct xe_image *img = xe_segment_image(s);
+        out->objects += atomic_load_explicit(&img->count, memory_order_relaxed);
+        out->image_bytes += img->bytes;
+        out->segments++;
+        position = s->hi + 1;
+    } while (position);
+}
+
+uint64_t xe_table_size(const struct xe_table *t)
+{
+    struct xe_table_stats stats;
+    xe_table_stats(t, &stats);
+    return stats.objects;
+}
+
+static uint64_t load_bytes(const _Atomic int64_t *sum)
+{
+    int64_t bytes = atomic_load_explicit(sum, memory_order_relaxed);
+    return bytes > 0 ? (uint64_t)bytes : 0;
+}
+
+uint64_t xe_table_bytes(const struct xe_table *t)
+{
+    return load_bytes(&t->bytes);
+}
+
+uint64_t xe_table_bytes_all(void)
+{
+    return load_bytes(&xe_table_all_bytes);
+}
+
+uint64_t xe_table_segments(const struct xe_table *t)
+{
+    const struct xe_directory *d = atomic_load_explicit(&t->directory, memory_order_acquire);
+    return atomic_load_explicit(&d->n_segments, memory_order_relaxed);
+}

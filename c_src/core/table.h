@@ -1,0 +1,162 @@
+/*
+ * table.h - tables: a directory of segments, and the operations on them.
+ *
+ * Guarantees (referred to from code and tests)
+ *   G1  Single-object operations are linearisable: a read at its load of the record's
+ *       offset, a write at its store (image.h).
+ *   G2  A list write (xe_table_put_many) is atomic and isolated from single-key reads:
+ *       none sees a part of it. Of equal keys in one list the last wins.
+ *   G3  A reader finds every object that is there throughout, whatever
+ *       rebuilds, splits and merges happen meanwhile.
+ *   G4  A scan visits every object that is there throughout exactly once, in
+ *       the order of segments.
+ *   G5  A call that returns XE_NOMEM or XE_LIMIT has changed nothing that can be read.
+ *   G6  No call waits longer than about XE_LOCK_WAIT_NS for a lock: it returns XE_RETRY.
+ *   G7  Deleting needs no memory.
+ *
+ * Every call is made inside an epoch section (epoch.h) of the calling thread. What a
+ * view points to is valid until the section is left.
+ *
+ * Lock order: gate < list lock < segments in hash order < directory < allocator.
+ *
+ * Sources: the contention-adapting splits follow Sagonas and Winblad
+ * ("A contention adapting approach to concurrent ordered sets", JPDC 2018), with a
+ * segment where they have a base node; the directory is an extendible-hashing
+ * directory (Fagin et al., 1979) whose buckets are short sorted lists of segments, so
+ * that splits may be at the median instead of at a bit.
+ */
+#ifndef XE_TABLE_H
+#define XE_TABLE_H
+
+#include "core.h"
+#include "epoch.h"
+#include "record.h"
+
+struct xe_table;
+
+struct xe_table_config {
+    uint64_t seed;        /* of the hashes: random, against flooding */
+    uint32_t max_objects; /* of a segment; 0: the default. At most XE_SEGMENT_OBJECTS_MAX */
+    bool hot;             /* expect contention: segments split early */
+    /* Called under the segment's lock when a write is about to be published; what it
+     * returns is the write's number in the journal. NULL: none. */
+    uint64_t (*sequence)(void *arg);
+    void *sequence_arg;
+};
+
+enum {
+    XE_SEGMENT_OBJECTS = 1000,
+    XE_SEGMENT_OBJECTS_MAX = 1024,
+    XE_SEGMENT_OBJECTS_MIN = 16, /* contention splits no further */
+    XE_LOCK_WAIT_NS = 50000,
+};
+
+/* Once per process. */
+enum xe_status xe_core_init(const struct xe_callbacks *callbacks);
+
+/* A new, empty table. NULL: out of memory. */
+struct xe_table *xe_table_new(const struct xe_table_config *config);
+uint64_t xe_table_seed(const struct xe_table *t);
+
+/*
+ * Ends the table. Calls that are inside it may finish; later ones get XE_DEAD.
+ * The memory is freed by the reclaimer thread. O(1). The caller has seen to it that
+ * no new section can reach `t`.
+ */
+void xe_table_delete(struct xe_table *t);
+
+/* Finds an object. XE_OK, XE_ABSENT, XE_RETRY. O(1). */
+enum xe_status xe_table_find(struct xe_table *t, const struct xe_key *key, struct xe_view *out);
+
+/* The same for n keys (n <= XE_FIND_MANY), their cache misses overlapped. found[i] tells
+ * whether views[i] is set. All are read at one instant with regard to list writes. */
+enum { XE_FIND_MANY = 16 };
+enum xe_status xe_table_find_many(struct xe_table *t, const struct xe_key *keys, uint32_t n,
+                                  struct xe_view *views, bool *found);
+
+/* Which version of an object a view showed. Valid inside the section. */
+struct xe_version {
+    const void *image; /* or blob */
+    uint32_t off;
+};
+enum xe_status xe_table_find_version(struct xe_table *t, const struct xe_key *key,
+                                     struct xe_view *out, struct xe_version *version);
+
+enum xe_put {
+    XE_PUT,     /* insert, or replace what is there */
+    XE_PUT_NEW, /* insert; XE_EXISTS if there is one */
+};
+
+/* Stores a prepared object. On XE_OK the object's blob belongs to the table, else
+ * still to the caller. O(1), amortised over rebuilds. */
+enum xe_status xe_table_put(struct xe_table *t, struct xe_epoch_slot *slot,
+                            struct xe_prepared *p, enum xe_put mode);
+
+/* Replaces exactly the version seen. XE_ABSENT: it is not there any more. */
+enum xe_status xe_table_replace(struct xe_table *t, struct xe_epoch_slot *slot,
+                                struct xe_prepared *p, const struct xe_version *seen);
+
+/* Stores n prepared objects as one write (G2). On XE_OK their blobs belong to the table. In
+ * any case the blob of an object whose key comes again later in the list is given back
+ * (p[i].blob is NULL then). `patient`: wait for locks
+ * instead of returning XE_RETRY; never on a normal scheduler. O(n log n). */
+enum xe_status xe_table_put_many(struct xe_table *t, struct xe_epoch_slot *slot,
+                                 struct xe_prepared *p, size_t n, enum xe_put mode, bool patient);
+
+/* Removes an object; with `seen`, only that version of it. `out` may be NULL;
+ * it shows the removed object until the section is left. */
+enum xe_status xe_table_remove(struct xe_table *t, struct xe_epoch_slot *slot,
+                               const struct xe_key *key, const struct xe_version *seen,
+                               struct xe_view *out);
+
+/*
+ * Read-modify-write of one object under its segment's lock. `update` sees the
+ * stored object and says what becomes of it; it must be quick and take no locks. It is
+ * not called for objects in blobs: XE_LIMIT then, as when `update` gives an object that
+ * needs one; the caller uses xe_table_find_version() and xe_table_replace().
+ */
+enum xe_update {
+    XE_UPDATE_KEEP,    /* leave it: XE_EXISTS */
+    XE_UPDATE_REPLACE, /* store *out, which has the same key */
+};
+typedef enum xe_update (*xe_update_fn)(void *arg, const struct xe_view *view,
+                                       struct xe_object *out);
+enum xe_status xe_table_update(struct xe_table *t, struct xe_epoch_slot *slot,
+                               const struct xe_key *key, xe_update_fn update, void *arg);
+
+/* Makes the table empty at one instant. What was there goes to the reclaimer. O(1) but
+ * for waiting for writers at the gate. */
+enum xe_status xe_table_clear(struct xe_table *t);
+
+/*
+ * The write gate. Closing waits until no write is under way (XE_RETRY if one still is
+ * after XE_LOCK_WAIT_NS); until it is opened writers get XE_RETRY.
+ */
+enum xe_status xe_table_close_gate(struct xe_table *t);
+void xe_table_open_gate(struct xe_table *t);
+
+/* Visits the objects of the segment at *position whose hashes are not below it, then sets
+ * *position to the next segment. False when that was the last segment. Start at 0.
+ * O(objects of one segment). */
+typedef void (*xe_visit_fn)(void *arg, const struct xe_view *view);
+bool xe_table_scan(struct xe_table *t, uint64_t *position, xe_visit_fn visit, void *arg);
+
+struct xe_table_stats {
+    uint64_t objects;  /* no instant while writers are at work */
+    uint64_t bytes;    /* of everything: images, blobs, directory, the table itself */
+    uint64_t segments;
+    uint64_t image_bytes;
+};
+/* The number of objects. O(segments). */
+uint64_t xe_table_size(const struct xe_table *t);
+uint64_t xe_table_bytes(const struct xe_table *t);
+/* Of all tables of this process together. */
+uint64_t xe_table_bytes_all(void);
+void xe_table_stats(const struct xe_table *t, struct xe_table_stats *out);
+/* Roughly how many objects; never more than O(1). For scheduling decisions. */
+uint64_t xe_table_segments(const struct xe_table *t);
+
+/* Walks everything and checks the invariants; no writer may be active. For tests. */
+bool xe_table_is_valid(const struct xe_table *t);
+
+#endif

@@ -1,0 +1,177 @@
+/*
+ * table_internal.h - what the files of the table share: table.c, directory.c,
+ * rebuild.c, batch.c. Private to the core.
+ */
+#ifndef XE_TABLE_INTERNAL_H
+#define XE_TABLE_INTERNAL_H
+
+#include "image.h"
+#include "reclaim.h"
+#include "table.h"
+
+/* States of a segment, under its lock. */
+enum {
+    SEGMENT_LIVE = 0,
+    SEGMENT_MOVED = 1, /* its range belongs to other segments: look in the directory again */
+};
+
+struct xe_segment {
+    /* What readers need; written by rebuilds only. */
+    _Alignas(XE_CACHE_LINE) _Atomic(struct xe_image *) image;
+    uint64_t lo, hi; /* its hashes, both included; fixed */
+    uint32_t limit;  /* objects at which it splits; fixed */
+    struct xe_retired retired;
+    /* What writers change. */
+    _Alignas(XE_CACHE_LINE) _Atomic uint32_t lock; /* 1: taken */
+    uint32_t state;
+    _Atomic int32_t heat; /* contention: up when the lock is found taken, else down */
+    void *allocation;     /* what to free: allocations are only 8-byte aligned */
+};
+
+/* A slot of the directory: the segments that meet its range of hashes, sorted. */
+struct xe_leaf_entry {
+    uint64_t lo;
+    struct xe_segment *segment;
+};
+
+struct xe_leaf {
+    uint32_t n;
+    uint32_t slots; /* of the directory that point here; under the directory's lock */
+    struct xe_retired retired;
+    struct xe_leaf_entry at[];
+};
+
+/* 2^bits slots, one for each value of the hash's first bits. Neighbours share a
+ * leaf as long as their segments are the same. Immutable but for its slots. */
+struct xe_directory {
+    uint32_t bits;
+    _Atomic uint32_t n_segments; /* written under the directory's lock; read relaxed for estimates */
+    struct xe_retired retired;
+    _Atomic(struct xe_leaf *) leaf[];
+};
+
+struct xe_table {
+    _Alignas(XE_CACHE_LINE) _Atomic(struct xe_directory *) directory;
+    _Atomic uint64_t batch; /* odd while a list write is being published */
+    uint64_t seed;
+    _Atomic uint32_t gate;
+    uint32_t max_objects;
+    bool hot;
+    uint64_t (*sequence)(void *arg);
+    void *sequence_arg;
+    _Alignas(XE_CACHE_LINE) _Atomic uint32_t directory_lock;
+    _Atomic uint32_t list_lock;
+    _Atomic int64_t bytes;
+    struct xe_reclaim_job job;
+    void *allocation;
+};
+
+enum { GATE_OPEN = 0, GATE_CLOSED = 1, GATE_DEAD = 2 };
+
+/* Enough heat to split, and cold enough to merge; a taken lock adds HEAT_UP. */
+enum { HEAT_UP = 250, HEAT_SPLIT = 1000, HEAT_MERGE = -1000, HEAT_INITIAL = 750 };
+
+/* --- directory.c -------------------------------------------------------- */
+
+/* The segment of a hash. Inside a section. O(1) expected. */
+static inline struct xe_segment *xe_directory_find(const struct xe_table *t, uint64_t hash)
+{
+    /* Acquire, both: pair with the release stores of replace() and grow(). */
+    const struct xe_directory *d = atomic_load_explicit(&t->directory, memory_order_acquire);
+    const struct xe_leaf *leaf =
+        atomic_load_explicit(&d->leaf[hash >> 1 >> (63 - d->bits)], memory_order_acquire);
+    uint32_t low = 0, n = leaf->n;
+    /* The last entry whose first hash is not above ours; usually there are few. */
+    while (n > 1) {
+        uint32_t half = n / 2;
+        low += leaf->at[low + half].lo <= hash ? half : 0;
+        n -= half;
+    }
+    return leaf->at[low].segment;
+}
+
+/* A new segment, locked if `locked`. NULL: out of memory. Owns `image`. */
+struct xe_segment *xe_segment_new(struct xe_table *t, uint64_t lo, uint64_t hi,
+                                  struct xe_image *image, bool locked);
+/* Frees a segment that nobody ever saw, without its image. */
+void xe_segment_discard(struct xe_table *t, struct xe_segment *s);
+
+struct xe_directory *xe_directory_new(struct xe_table *t);
+/* Frees the directory with all segments, images and blobs. Nobody can reach them. */
+void xe_directory_free(struct xe_directory *d);
+
+/*
+ * Puts the segments `to` (adjacent, in order) in the place of `from` (adjacent, in order,
+ * all locked by the caller, same range together). Marks `from` moved, unlocks and
+ * retires them. On XE_NOMEM nothing has changed.
+ */
+enum xe_status xe_directory_replace(struct xe_table *t, struct xe_epoch_slot *slot,
+                                    struct xe_segment *const *from, uint32_t n_from,
+                                    struct xe_segment *const *to, uint32_t n_to);
+
+/* --- locks (table.c) ---------------------------------------------------- */
+
+/* Takes a lock word within XE_LOCK_WAIT_NS. */
+bool xe_lock_take(_Atomic uint32_t *lock, _Atomic int32_t *heat);
+static inline void xe_lock_release(_Atomic uint32_t *lock)
+{
+    /* Release: pairs with the acquire of the next xe_lock_take(). */
+    atomic_store_explicit(lock, 0, memory_order_release);
+}
+
+/* The live segment of `hash`, locked; NULL: not in time. */
+struct xe_segment *xe_segment_acquire(struct xe_table *t, uint64_t hash);
+
+static inline struct xe_image *xe_segment_image(const struct xe_segment *s)
+{
+    /* Acquire: pairs with the release store in publish_image(). */
+    return atomic_load_explicit(&s->image, memory_order_acquire);
+}
+
+/* The bytes of all tables. */
+extern _Atomic int64_t xe_table_all_bytes;
+
+static inline void xe_table_account(struct xe_table *t, int64_t bytes)
+{
+    /* Relaxed: sums that promise no instant. */
+    atomic_fetch_add_explicit(&t->bytes, bytes, memory_order_relaxed);
+    atomic_fetch_add_explicit(&xe_table_all_bytes, bytes, memory_order_relaxed);
+}
+
+/* --- writes (table.c) --------------------------------------------------- */
+
+/* Opens a write section, which ends when the caller leaves its epoch section. */
+enum xe_status xe_table_write_begin(struct xe_table *t, struct xe_epoch_slot *slot);
+/* Publishes the record at `off`, in the place of `place` if that is not NULL. */
+void xe_table_publish(struct xe_table *t, struct xe_epoch_slot *slot, struct xe_image *img,
+                      const struct xe_prepared *p, uint32_t off, struct xe_place *place);
+/* Ends a write on a locked segment: releases the lock, and before that splits, merges or
+ * compacts the segment if what it has become calls for it. */
+void xe_table_finish(struct xe_table *t, struct xe_epoch_slot *slot, struct xe_segment *s);
+
+/* --- rebuild.c ---------------------------------------------------------- */
+
+/* What is to be stored soon, and needs room: in the order of hashes. */
+struct xe_arrival {
+    uint64_t hash;
+    uint32_t units;
+};
+
+enum { XE_REBUILD_PARTS = 64 }; /* segments that one rebuild makes at most */
+
+/*
+ * Makes room for `n` arrivals (first come those that fit XE_REBUILD_PARTS segments) in the
+ * locked segment `s`, by a new image or by more segments. On XE_OK out[0..*n_out) are the
+ * locked segments that now make up its range (`s` itself, or new ones; then `s` is gone).
+ * `split`: in two even though there is no need (contention).
+ */
+enum xe_status xe_rebuild(struct xe_table *t, struct xe_epoch_slot *slot, struct xe_segment *s,
+                          const struct xe_arrival *arrivals, size_t n, bool split,
+                          struct xe_segment **out, uint32_t *n_out);
+
+/* After a delete: gives memory back when the image has become too large, and merges with the
+ * right neighbour when both are small. Releases the lock of `s`. Needs no success. */
+void xe_rebuild_shrink(struct xe_table *t, struct xe_epoch_slot *slot, struct xe_segment *s);
+/* Whether xe_rebuild_shrink() is worth its while. */
+bool xe_rebuild_is_sparse(const struct xe_segment *s);
+#endif

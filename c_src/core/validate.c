@@ -1,0 +1,136 @@
+/*
+ * validate.c - walkers that check the invariants of images and tables, for tests.
+ *
+ * They print what is wrong, so that a failing test says more than "false".
+ */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "find.h"
+#include "table_internal.h"
+
+#define CHECK(cond, ...)                                                                          \
+    do {                                                                                          \
+        if (!(cond)) {                                                                            \
+            fprintf(stderr, "invalid: %s: ", #cond);                                              \
+            fprintf(stderr, __VA_ARGS__);                                                         \
+            fputc('\n', stderr);                                                                  \
+            return false;                                                                         \
+        }                                                                                         \
+    } while (0)
+
+/* Which units of an image are in use: each at most once. */
+struct cover {
+    uint8_t used[XE_IMAGE_BYTES_MAX / XE_UNIT];
+};
+
+static bool claim(struct cover *c, uint32_t first, uint32_t n)
+{
+    for (uint32_t i = first; i < first + n; i++) {
+        if (c->used[i])
+            return false;
+        c->used[i] = 1;
+    }
+    return true;
+}
+
+/* Whether `b` is in the chain of home bucket `home`. */
+static bool in_chain(const struct xe_image *img, const struct xe_bucket *home,
+                     const struct xe_bucket *b)
+{
+    for (;; home = xe_image_linked(img, home->link)) {
+        if (home == b)
+            return true;
+        if (!home->link)
+            return false;
+    }
+}
+
+static bool record_is_valid(const struct xe_image *img, uint64_t seed, uint32_t off,
+                            const struct xe_bucket *bucket, uint32_t place, struct cover *cover)
+{
+    const uint8_t *rec = xe_image_record(img, off);
+    uint32_t units = xe_record_units(xe_load32(rec));
+    uint32_t first = (uint32_t)(sizeof *img / XE_UNIT) + img->nbuckets * (XE_BUCKET_BYTES / XE_UNIT);
+    CHECK(units > 0 && off >= first && off + units <= img->top, "record at %u of %u units", off,
+          units);
+    CHECK(claim(cover, off, units), "record at %u overlaps another", off);
+    uint64_t hash = xe_record_hash(rec, seed);
+    CHECK(bucket->fp[place] == (uint8_t)hash, "fingerprint of the record at %u", off);
+    CHECK(hash >= img->lo, "hash %" PRIx64 " below the image's range", hash);
+    CHECK(in_chain(img, xe_image_home(img, hash), bucket), "record at %u in a foreign bucket", off);
+    return true;
+}
+
+static bool ring_is_valid(const struct xe_image *img, struct cover *cover)
+{
+    CHECK(img->ring_len <= img->ring_cap, "ring length %u", img->ring_len);
+    CHECK(img->ring_at + 4 * img->ring_cap <= img->bytes, "ring beyond the image");
+    CHECK(img->bottom * XE_UNIT <= img->ring_at && img->top <= img->bottom, "top %u bottom %u",
+          img->top, img->bottom);
+    for (uint32_t i = 0; i < img->ring_len; i++) {
+        uint32_t e = ((const uint32_t *)((uintptr_t)img + img->ring_at))[(img->ring_head + i) %
+                                                                         img->ring_cap];
+        CHECK((e & 0x3fff) + (e >> 14 & 0x1ff) <= img->top, "ring entry %x", e);
+        CHECK(claim(cover, e & 0x3fff, e >> 14 & 0x1ff), "ring entry %x overlaps", e);
+    }
+    return true;
+}
+
+bool xe_image_is_valid(const struct xe_image *img, uint64_t seed)
+{
+    static _Thread_local struct cover cover;
+    uint32_t count = 0, live = 0;
+    memset(&cover, 0, sizeof cover);
+    for (uint32_t i = 0; i < img->nbuckets; i++) {
+        const struct xe_bucket *b = xe_image_buckets(img) + i;
+        for (;; b = xe_image_linked(img, b->link)) {
+            for (uint32_t j = 0; j < XE_BUCKET_PLACES; j++) {
+                CHECK(b->off[j] || j >= b->hint, "place %u below hint %u is empty", j, b->hint);
+                if (!b->off[j])
+                    continue;
+                if (!record_is_valid(img, seed, b->off[j], b, j, &cover))
+                    return false;
+                live += xe_record_units(xe_load32(xe_image_record(img, b->off[j])));
+                count++;
+            }
+            if (!b->link)
+                break;
+            CHECK((uint32_t)b->link * (XE_BUCKET_BYTES / XE_UNIT) >= img->bottom, "link %u",
+                  b->link);
+        }
+    }
+    CHECK(count == atomic_load(&img->count), "%u objects, %u counted", count, img->count);
+    CHECK(live == img->live, "%u units live, %u counted", live, img->live);
+    return img == xe_image_empty || ring_is_valid(img, &cover);
+}
+
+static bool segment_is_valid(const struct xe_table *t, const struct xe_segment *s, uint64_t lo)
+{
+    const struct xe_image *img = xe_segment_image(s);
+    CHECK(s->lo == lo && s->hi >= lo, "segment %" PRIx64 "..%" PRIx64, s->lo, s->hi);
+    CHECK(atomic_load(&s->lock) == 0 && s->state == SEGMENT_LIVE, "locked or moved");
+    CHECK(xe_directory_find(t, s->hi) == s, "its last hash leads elsewhere");
+    if (img != xe_image_empty)
+        CHECK(img->lo == s->lo, "image for %" PRIx64, img->lo);
+    struct xe_image_cursor cursor = {0};
+    for (uint32_t off; (off = xe_image_next(img, &cursor));)
+        CHECK(xe_record_hash(xe_image_record(img, off), t->seed) <= s->hi, "hash above the range");
+    return xe_image_is_valid(img, t->seed);
+}
+
+bool xe_table_is_valid(const struct xe_table *t)
+{
+    uint64_t position = 0;
+    uint32_t n = 0;
+    CHECK((atomic_load(&t->batch) & 1) == 0, "a list write is under way");
+    do {
+        const struct xe_segment *s = xe_directory_find(t, position);
+        if (!segment_is_valid(t, s, position))
+            return false;
+        position = s->hi + 1;
+        n++;
+    } while (position);
+    CHECK(n == xe_table_segments(t), "%u segments", n);
+    return true;
+}
