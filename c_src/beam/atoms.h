@@ -1,0 +1,43 @@
+/*
+ * atoms.h - the atoms that the NIF makes or compares with, made once at load.
+ */
+#ifndef XE_ATOMS_H
+#define XE_ATOMS_H
+
+#include <erl_nif.h>
+
+/* X(C name, text) */
+#define XE_ATOMS(X)                                                                               \
+    X(absent, "absent")                                                                           \
+    X(bytes, "bytes")                                                                             \
+    X(no, "false")                                                                                \
+    X(image_bytes, "image_bytes")                                                                 \
+    X(mapped, "mapped")                                                                           \
+    X(none, "none")                                                                               \
+    X(objects, "objects")                                                                         \
+    X(portable, "portable")                                                                       \
+    X(private, "private")                                                                         \
+    X(protected, "protected")                                                                     \
+    X(public, "public")                                                                           \
+    X(segments, "segments")                                                                       \
+    X(set, "set")                                                                                 \
+    X(slow, "slow")                                                                               \
+    X(system_limit, "system_limit")                                                               \
+    X(tables, "tables")                                                                           \
+    X(terms, "terms")                                                                             \
+    X(yes, "true")                                                                               \
+    X(undefined, "undefined")                                                                     \
+    X(used, "used")                                                                               \
+    X(xets_retry, "xets_retry")
+
+#define XE_ATOM_FIELD(name, text) ERL_NIF_TERM name;
+struct xe_atoms {
+    XE_ATOMS(XE_ATOM_FIELD)
+};
+#undef XE_ATOM_FIELD
+
+extern struct xe_atoms xe_am;
+
+void xe_atoms_init(ErlNifEnv *env);
+
+#endif

@@ -1,0 +1,128 @@
+/*
+ * call.h - what every call of the NIF has in common.
+ *
+ * A call is a function of its arguments and a budget of words. XE_CALL(name, arity) makes
+ * the two NIFs of it: `name_nif` for normal schedulers, and the one it goes on with on a
+ * dirty CPU scheduler, from the start, when it answers XE_CALL_BUDGET. Nothing has changed then.
+ */
+#ifndef XE_CALL_H
+#define XE_CALL_H
+
+#include <erl_nif.h>
+
+#include "../core/table.h"
+#include "atoms.h"
+#include "owner.h"
+#include "term.h"
+
+enum xe_result {
+    XE_CALL_OK,
+    XE_CALL_BADARG,
+    XE_CALL_RETRY,  /* raise xets_retry: src/xets.erl yields and calls again */
+    XE_CALL_LIMIT,  /* raise system_limit */
+    XE_CALL_BUDGET, /* too much for a normal scheduler */
+};
+
+/* Tries of a read-modify-write without a lock before the process yields. */
+enum { XE_CALL_TRIES = 16 };
+
+/* Objects or keys that one call handles on a normal scheduler. */
+enum { XE_CALL_INLINE_MAX = 2000 };
+
+ERL_NIF_TERM xe_call_raise(ErlNifEnv *env, enum xe_result result);
+
+#define XE_CALL(name, arity)                                                                      \
+    static ERL_NIF_TERM name##_dirty(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[])         \
+    {                                                                                             \
+        ERL_NIF_TERM out;                                                                         \
+        (void)argc;                                                                               \
+        enum xe_result result = name(env, argv, XE_TERM_NO_BUDGET, &out);                         \
+        return result == XE_CALL_OK ? out : xe_call_raise(env, result);                           \
+    }                                                                                             \
+    ERL_NIF_TERM name##_nif(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[])                  \
+    {                                                                                             \
+        ERL_NIF_TERM out;                                                                         \
+        (void)argc;                                                                               \
+        enum xe_result result = name(env, argv, XE_TERM_BUDGET_WORDS, &out);                      \
+        if (XE_LIKELY(result == XE_CALL_OK))                                                      \
+            return out;                                                                           \
+        if (result == XE_CALL_BUDGET)                                                             \
+            return enif_schedule_nif(env, #name, ERL_NIF_DIRTY_JOB_CPU_BOUND, name##_dirty,       \
+                                     arity, argv);                                                \
+        return xe_call_raise(env, result);                                                        \
+    }
+
+static inline enum xe_result xe_call_of_term(enum xe_term_status status)
+{
+    return XE_LIKELY(status == XE_TERM_OK) ? XE_CALL_OK
+           : status == XE_TERM_BUDGET      ? XE_CALL_BUDGET
+                                           : XE_CALL_LIMIT;
+}
+
+/* What a core status that is none of the expected ones means for the call. */
+static inline enum xe_result xe_call_of_core(enum xe_status status)
+{
+    switch (status) {
+    case XE_OK:
+        return XE_CALL_OK;
+    case XE_RETRY:
+        return XE_CALL_RETRY;
+    case XE_NOMEM:
+    case XE_LIMIT:
+        return XE_CALL_LIMIT;
+    default:
+        return XE_CALL_BADARG;
+    }
+}
+
+static inline ERL_NIF_TERM xe_call_bool(bool b)
+{
+    return b ? xe_am.yes : xe_am.no;
+}
+
+/* The core's key of an encoded one. */
+static inline void xe_call_key(struct xe_key *key, const struct xe_table *t,
+                               const struct xe_encoder *e)
+{
+    xe_key_init(key, xe_table_seed(t), e->bytes, e->klen, e->handles, e->n_key_handles);
+}
+
+/* The NIFs, by the file they are in. */
+#define XE_CALLS_TABLES(X)                                                                        \
+    X(new, 2)                                                                                     \
+    X(delete_table, 1)                                                                            \
+    X(info_all, 0)                                                                                \
+    X(info, 1)                                                                                    \
+    X(stats, 1)                                                                                   \
+    X(whereis, 1)                                                                                 \
+    X(delete_all_objects, 1)
+#define XE_CALLS_READ(X)                                                                          \
+    X(lookup, 2)                                                                                  \
+    X(lookup_element, 3)                                                                          \
+    X(lookup_element_default, 4)                                                                  \
+    X(lookup_elements, 3)                                                                         \
+    X(lookup_many, 2)                                                                             \
+    X(member, 2)                                                                                  \
+    X(tab2list, 1)
+#define XE_CALLS_WRITE(X)                                                                         \
+    X(insert, 2)                                                                                  \
+    X(insert_new, 2)                                                                              \
+    X(replace, 3)                                                                                 \
+    X(delete, 2)                                                                                  \
+    X(delete_object, 2)                                                                           \
+    X(take, 2)
+#define XE_CALLS_UPDATE(X)                                                                        \
+    X(update_counter, 3)                                                                          \
+    X(update_counter_default, 4)                                                                  \
+    X(update_element, 3)                                                                          \
+    X(update_element_default, 4)
+
+#define XE_CALL_DECLARE(name, arity)                                                              \
+    ERL_NIF_TERM name##_nif(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]);
+XE_CALLS_TABLES(XE_CALL_DECLARE)
+XE_CALLS_READ(XE_CALL_DECLARE)
+XE_CALLS_WRITE(XE_CALL_DECLARE)
+XE_CALLS_UPDATE(XE_CALL_DECLARE)
+#undef XE_CALL_DECLARE
+
+#endif

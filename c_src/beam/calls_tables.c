@@ -1,0 +1,199 @@
+/*
+ * calls_tables.c - calls about tables as such: creation, deletion, information.
+ */
+#include "../core/pages.h"
+#include "call.h"
+
+static bool get_access(ERL_NIF_TERM term, enum xe_access *out)
+{
+    *out = term == xe_am.public ? XE_PUBLIC : term == xe_am.private ? XE_PRIVATE : XE_PROTECTED;
+    return *out != XE_PROTECTED || term == xe_am.protected;
+}
+
+static ERL_NIF_TERM make_access(enum xe_access access)
+{
+    return access == XE_PUBLIC    ? xe_am.public
+           : access == XE_PRIVATE ? xe_am.private
+                                  : xe_am.protected;
+}
+
+/* {Type, Access, Named, KeyPos, Heir, Write, Read, Counters, Compressed}: checked by
+ * xets:new/2 already. */
+static bool get_settings(ErlNifEnv *env, ERL_NIF_TERM name, ERL_NIF_TERM term,
+                         struct xe_settings *s)
+{
+    const ERL_NIF_TERM *is;
+    int n;
+    if (!enif_is_atom(env, name) || !enif_get_tuple(env, term, &n, &is) || n != 9)
+        return false;
+    s->name = name;
+    s->type = is[0];
+    s->named = is[2] == xe_am.yes;
+    s->write_concurrency = is[5];
+    s->read_concurrency = is[6] == xe_am.yes;
+    s->decentralized_counters = is[7] == xe_am.yes;
+    s->compressed = is[8] == xe_am.yes;
+    return s->type == xe_am.set && get_access(is[1], &s->access) &&
+           enif_get_int(env, is[3], &s->keypos) && s->keypos >= 1;
+}
+
+static enum xe_result new(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t budget,
+                          ERL_NIF_TERM *out)
+{
+    struct xe_settings settings;
+    (void)budget;
+    if (!get_settings(env, argv[0], argv[1], &settings))
+        return XE_CALL_BADARG;
+    switch (xe_owner_create(env, &settings, out)) {
+    case XE_CREATED:
+        return XE_CALL_OK;
+    case XE_CREATE_EXISTS:
+        return XE_CALL_BADARG;
+    case XE_CREATE_NOMEM:
+        break;
+    }
+    return XE_CALL_LIMIT;
+}
+XE_CALL(new, 2)
+
+static enum xe_result delete_table(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t budget,
+                                   ERL_NIF_TERM *out)
+{
+    struct xe_use use;
+    (void)budget;
+    if (!xe_use_begin(env, argv[0], XE_NEED_WRITE, &use))
+        return XE_CALL_BADARG;
+    xe_owner_bury(env, use.slot, use.table->identifier, use.table);
+    xe_use_end(&use);
+    *out = xe_am.yes;
+    return XE_CALL_OK;
+}
+XE_CALL(delete_table, 1)
+
+static enum xe_result delete_all_objects(ErlNifEnv *env, const ERL_NIF_TERM argv[],
+                                         uint64_t budget, ERL_NIF_TERM *out)
+{
+    struct xe_use use;
+    (void)budget;
+    if (!xe_use_begin(env, argv[0], XE_NEED_WRITE, &use))
+        return XE_CALL_BADARG;
+    enum xe_status status = xe_table_clear(use.table->core);
+    xe_use_end(&use);
+    *out = xe_am.yes;
+    return xe_call_of_core(status);
+}
+XE_CALL(delete_all_objects, 1)
+
+/* Whether a term may name a table, so that `undefined` is the answer and not badarg. */
+static bool may_name(ErlNifEnv *env, ERL_NIF_TERM term)
+{
+    return enif_is_atom(env, term) || enif_is_ref(env, term);
+}
+
+static enum xe_result whereis(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t budget,
+                              ERL_NIF_TERM *out)
+{
+    struct xe_use use;
+    (void)budget;
+    if (!enif_is_atom(env, argv[0]))
+        return XE_CALL_BADARG;
+    *out = xe_am.undefined;
+    if (xe_use_begin(env, argv[0], XE_NEED_NOTHING, &use)) {
+        *out = xe_owner_term(env, use.table);
+        xe_use_end(&use);
+    }
+    return XE_CALL_OK;
+}
+XE_CALL(whereis, 1)
+
+/* Walking the segments of a large table takes longer than a normal scheduler should. */
+static bool is_large(const struct xe_use *use)
+{
+    enum { SEGMENTS_INLINE = 4000 };
+    return xe_table_segments(use->table->core) > SEGMENTS_INLINE;
+}
+
+static enum xe_result info(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t budget,
+                           ERL_NIF_TERM *out)
+{
+    struct xe_use use;
+    if (!may_name(env, argv[0]))
+        return XE_CALL_BADARG;
+    *out = xe_am.undefined;
+    if (!xe_use_begin(env, argv[0], XE_NEED_NOTHING, &use))
+        return XE_CALL_OK;
+    const struct xe_owned *t = use.table;
+    if (budget != XE_TERM_NO_BUDGET && is_large(&use)) {
+        xe_use_end(&use);
+        return XE_CALL_BUDGET;
+    }
+    uint64_t bytes = xe_table_bytes(t->core) + sizeof *t;
+    ERL_NIF_TERM facts[] = {
+        xe_owner_term(env, t),
+        t->is.name,
+        xe_call_bool(t->is.named),
+        t->owner,
+        make_access(t->is.access),
+        t->is.type,
+        enif_make_int(env, t->is.keypos),
+        enif_make_uint64(env, xe_table_size(t->core)),
+        enif_make_uint64(env, (bytes + 7) / 8),
+        xe_am.none,
+        xe_call_bool(t->is.read_concurrency),
+        t->is.write_concurrency,
+        xe_call_bool(t->is.decentralized_counters),
+        xe_call_bool(t->is.compressed),
+        enif_make_uint64(env, bytes),
+    };
+    xe_use_end(&use);
+    *out = enif_make_tuple_from_array(env, facts, sizeof facts / sizeof facts[0]);
+    return XE_CALL_OK;
+}
+XE_CALL(info, 1)
+
+static ERL_NIF_TERM make_map(ErlNifEnv *env, ERL_NIF_TERM *keys, const uint64_t *values, size_t n)
+{
+    ERL_NIF_TERM map, terms[8];
+    for (size_t i = 0; i < n; i++)
+        terms[i] = enif_make_uint64(env, values[i]);
+    enif_make_map_from_arrays(env, keys, terms, n, &map);
+    return map;
+}
+
+static enum xe_result stats(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t budget,
+                            ERL_NIF_TERM *out)
+{
+    struct xe_use use;
+    struct xe_table_stats s;
+    if (!may_name(env, argv[0]))
+        return XE_CALL_BADARG;
+    *out = xe_am.undefined;
+    if (!xe_use_begin(env, argv[0], XE_NEED_NOTHING, &use))
+        return XE_CALL_OK;
+    bool large = budget != XE_TERM_NO_BUDGET && is_large(&use);
+    if (!large)
+        xe_table_stats(use.table->core, &s);
+    xe_use_end(&use);
+    if (large)
+        return XE_CALL_BUDGET;
+    ERL_NIF_TERM keys[] = {xe_am.objects, xe_am.bytes, xe_am.segments, xe_am.image_bytes};
+    uint64_t values[] = {s.objects, s.bytes, s.segments, s.image_bytes};
+    *out = make_map(env, keys, values, 4);
+    return XE_CALL_OK;
+}
+XE_CALL(stats, 1)
+
+static enum xe_result info_all(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t budget,
+                               ERL_NIF_TERM *out)
+{
+    struct xe_pages_stats pages;
+    (void)argv;
+    (void)budget;
+    xe_pages_stats(&pages);
+    ERL_NIF_TERM keys[] = {xe_am.tables, xe_am.bytes, xe_am.mapped, xe_am.used};
+    uint64_t values[] = {xe_owner_count(), xe_table_bytes_all(), pages.mapped, pages.used};
+    ERL_NIF_TERM map = make_map(env, keys, values, 4);
+    enif_make_map_put(env, map, xe_am.terms, xe_am.portable, out);
+    return XE_CALL_OK;
+}
+XE_CALL(info_all, 0)

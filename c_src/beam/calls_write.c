@@ -1,0 +1,404 @@
+/*
+ * calls_write.c - calls that insert and delete objects.
+ */
+#include "call.h"
+
+/* Encodes a tuple as an object of a table with this keypos. */
+static enum xe_result encode_object(struct xe_encoder *e, ErlNifEnv *env, ERL_NIF_TERM object,
+                                    int keypos)
+{
+    const ERL_NIF_TERM *elements;
+    int arity;
+    if (!enif_get_tuple(env, object, &arity, &elements) || arity < keypos)
+        return XE_CALL_BADARG;
+    return xe_call_of_term(xe_term_encode_object(e, elements, arity, keypos));
+}
+
+/* The keypos of a table that the caller has the right for. */
+static bool keypos_of(ErlNifEnv *env, ERL_NIF_TERM table, enum xe_need need, int *keypos)
+{
+    struct xe_use use;
+    if (!xe_use_begin(env, table, need, &use))
+        return false;
+    *keypos = use.table->is.keypos;
+    xe_use_end(&use);
+    return true;
+}
+
+/* --- One object --------------------------------------------------------- */
+
+/* Encodes before the section is opened: the keypos is nearly always 1, so that is what
+ * is tried first. */
+static enum xe_result put_object(ErlNifEnv *env, ERL_NIF_TERM table, ERL_NIF_TERM object,
+                                 enum xe_put mode, uint64_t budget, enum xe_status *status)
+{
+    struct xe_encoder e;
+    struct xe_object o;
+    struct xe_prepared p;
+    struct xe_use use;
+    if (!xe_use_begin(env, table, XE_NEED_WRITE, &use))
+        return XE_CALL_BADARG;
+    xe_encoder_init(&e, env, budget);
+    enum xe_result result = encode_object(&e, env, object, use.table->is.keypos);
+    if (XE_LIKELY(result == XE_CALL_OK)) {
+        xe_term_object(&e, &o);
+        *status = xe_record_prepare(xe_table_seed(use.table->core), &o, &p);
+        if (XE_LIKELY(*status == XE_OK)) {
+            *status = xe_table_put(use.table->core, use.slot, &p, mode);
+            if (*status != XE_OK)
+                xe_record_unprepare(&p);
+        }
+        if (XE_UNLIKELY(*status != XE_OK && *status != XE_EXISTS))
+            result = xe_call_of_core(*status);
+    }
+    xe_use_end(&use);
+    xe_encoder_clear(&e);
+    return result;
+}
+
+/* --- A list of objects -------------------------------------------------- */
+
+/* The encoded objects of a list, one behind the other. */
+struct list {
+    uint8_t *bytes;
+    size_t len, cap;
+    uint64_t *handles;
+    size_t n_handles, cap_handles;
+    struct xe_object *objects; /* with offsets for pointers until list_settle() */
+    size_t n, cap_objects;
+};
+
+static bool grow(void *array, size_t *cap, size_t need, size_t size)
+{
+    void **p = array;
+    if (need <= *cap)
+        return true;
+    size_t more = need + need / 2 + 64;
+    void *q = *p ? enif_realloc(*p, more * size) : enif_alloc(more * size);
+    if (!q)
+        return false;
+    *p = q;
+    *cap = more;
+    return true;
+}
+
+static enum xe_result list_add(struct list *l, const struct xe_encoder *e)
+{
+    struct xe_object o;
+    xe_term_object(e, &o);
+    if (!grow(&l->bytes, &l->cap, l->len + o.len + XE_READ_SLACK, 1) ||
+        !grow(&l->handles, &l->cap_handles, l->n_handles + o.n_handles + 1,
+              sizeof *l->handles) ||
+        !grow(&l->objects, &l->cap_objects, l->n + 1, sizeof *l->objects))
+        return XE_CALL_LIMIT;
+    memcpy(l->bytes + l->len, o.bytes, o.len);
+    memcpy(l->handles + l->n_handles, o.handles, o.n_handles * sizeof *o.handles);
+    o.bytes = (const uint8_t *)(uintptr_t)l->len;
+    o.handles = (const uint64_t *)(uintptr_t)l->n_handles;
+    l->len += o.len;
+    l->n_handles += o.n_handles;
+    l->objects[l->n++] = o;
+    return XE_CALL_OK;
+}
+
+/* The arrays do not move any more: offsets become pointers. */
+static void list_settle(struct list *l)
+{
+    memset(l->bytes + l->len, 0, XE_READ_SLACK);
+    for (size_t i = 0; i < l->n; i++) {
+        l->objects[i].bytes = l->bytes + (uintptr_t)l->objects[i].bytes;
+        l->objects[i].handles = l->handles + (uintptr_t)l->objects[i].handles;
+    }
+}
+
+static void list_clear(struct list *l)
+{
+    void *parts[] = {l->bytes, l->handles, l->objects};
+    for (int i = 0; i < 3; i++)
+        if (parts[i])
+            enif_free(parts[i]);
+}
+
+static enum xe_result list_encode(struct list *l, ErlNifEnv *env, ERL_NIF_TERM objects,
+                                  int keypos, uint64_t budget)
+{
+    struct xe_encoder e;
+    ERL_NIF_TERM object;
+    uint64_t left = budget;
+    enum xe_result result = XE_CALL_OK;
+    while (result == XE_CALL_OK && enif_get_list_cell(env, objects, &object, &objects)) {
+        xe_encoder_init(&e, env, left);
+        result = encode_object(&e, env, object, keypos);
+        if (result == XE_CALL_OK)
+            result = list_add(l, &e);
+        if (budget != XE_TERM_NO_BUDGET) {
+            left = left > e.words ? left - e.words : 0;
+            if (result == XE_CALL_OK && l->n > XE_CALL_INLINE_MAX)
+                result = XE_CALL_BUDGET;
+        }
+        xe_encoder_clear(&e);
+    }
+    if (result == XE_CALL_OK && !enif_is_empty_list(env, objects))
+        return XE_CALL_BADARG;
+    return result;
+}
+
+static enum xe_status put_prepared(struct xe_use *use, struct list *l, struct xe_prepared *p,
+                                   enum xe_put mode, bool patient)
+{
+    size_t n = 0;
+    enum xe_status status = XE_OK;
+    for (; n < l->n && status == XE_OK; n++)
+        status = xe_record_prepare(xe_table_seed(use->table->core), &l->objects[n], &p[n]);
+    if (status == XE_OK)
+        status = xe_table_put_many(use->table->core, use->slot, p, l->n, mode, patient);
+    else
+        n--;
+    for (size_t i = 0; status != XE_OK && i < n; i++)
+        xe_record_unprepare(&p[i]);
+    return status;
+}
+
+static enum xe_result put_list(ErlNifEnv *env, ERL_NIF_TERM table, ERL_NIF_TERM objects,
+                               enum xe_put mode, uint64_t budget, enum xe_status *status)
+{
+    struct list l = {0};
+    struct xe_use use;
+    int keypos;
+    if (!keypos_of(env, table, XE_NEED_WRITE, &keypos))
+        return XE_CALL_BADARG;
+    *status = XE_OK;
+    enum xe_result result = list_encode(&l, env, objects, keypos, budget);
+    if (result == XE_CALL_OK && l.n > 0) {
+        struct xe_prepared *p = enif_alloc(l.n * sizeof *p);
+        list_settle(&l);
+        if (!p)
+            result = XE_CALL_LIMIT;
+        else if (!xe_use_begin(env, table, XE_NEED_WRITE, &use))
+            result = XE_CALL_BADARG;
+        if (result == XE_CALL_OK) {
+            *status = put_prepared(&use, &l, p, mode, budget == XE_TERM_NO_BUDGET);
+            xe_use_end(&use);
+            if (*status != XE_OK && *status != XE_EXISTS)
+                result = xe_call_of_core(*status);
+        }
+        if (p)
+            enif_free(p);
+    }
+    list_clear(&l);
+    return result;
+}
+
+static enum xe_result put(ErlNifEnv *env, const ERL_NIF_TERM argv[], enum xe_put mode,
+                          uint64_t budget, enum xe_status *status)
+{
+    ERL_NIF_TERM first, rest;
+    if (XE_LIKELY(enif_is_tuple(env, argv[1])))
+        return put_object(env, argv[0], argv[1], mode, budget, status);
+    /* A list of one is a list write like any other. */
+    if (enif_get_list_cell(env, argv[1], &first, &rest) && enif_is_empty_list(env, rest))
+        return put_object(env, argv[0], first, mode, budget, status);
+    return put_list(env, argv[0], argv[1], mode, budget, status);
+}
+
+static enum xe_result insert(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t budget,
+                             ERL_NIF_TERM *out)
+{
+    enum xe_status status;
+    *out = xe_am.yes;
+    return put(env, argv, XE_PUT, budget, &status);
+}
+XE_CALL(insert, 2)
+
+static enum xe_result insert_new(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t budget,
+                                 ERL_NIF_TERM *out)
+{
+    enum xe_status status;
+    enum xe_result result = put(env, argv, XE_PUT_NEW, budget, &status);
+    if (result == XE_CALL_OK)
+        *out = xe_call_bool(status == XE_OK);
+    return result;
+}
+XE_CALL(insert_new, 2)
+
+/* --- Compare and act ---------------------------------------------------- */
+
+/* Finds the object with the key of `o` and tells whether it is (=:=) `o`. Section open. */
+static enum xe_status find_equal(const struct xe_use *use, const struct xe_object *o,
+                                 struct xe_key *key, struct xe_version *version, bool *equal)
+{
+    struct xe_view view;
+    xe_key_init(key, xe_table_seed(use->table->core), o->bytes, o->klen, o->handles,
+                o->n_key_handles);
+    enum xe_status status = xe_table_find_version(use->table->core, key, &view, version);
+    *equal = status == XE_OK && xe_record_equal(&view, o);
+    return status;
+}
+
+static enum xe_status remove_equal(struct xe_use *use, const struct xe_object *o)
+{
+    struct xe_key key;
+    struct xe_version version;
+    bool equal;
+    for (int i = 0; i < XE_CALL_TRIES; i++) {
+        enum xe_status status = find_equal(use, o, &key, &version, &equal);
+        if (status == XE_OK && equal)
+            status = xe_table_remove(use->table->core, use->slot, &key, &version, NULL);
+        else
+            return status;
+        /* XE_ABSENT: another version by now; look again. */
+        if (status != XE_ABSENT)
+            return status;
+    }
+    return XE_RETRY;
+}
+
+static enum xe_result delete_object(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t budget,
+                                    ERL_NIF_TERM *out)
+{
+    struct xe_encoder e;
+    struct xe_object o;
+    struct xe_use use;
+    if (!xe_use_begin(env, argv[0], XE_NEED_WRITE, &use))
+        return XE_CALL_BADARG;
+    xe_encoder_init(&e, env, budget);
+    enum xe_result result = encode_object(&e, env, argv[1], use.table->is.keypos);
+    if (result == XE_CALL_OK) {
+        xe_term_object(&e, &o);
+        enum xe_status status = remove_equal(&use, &o);
+        result = status == XE_ABSENT ? XE_CALL_OK : xe_call_of_core(status);
+    }
+    xe_use_end(&use);
+    xe_encoder_clear(&e);
+    *out = xe_am.yes;
+    return result;
+}
+XE_CALL(delete_object, 2)
+
+/* Puts `p` in the place of exactly `old`. XE_ABSENT: that is not there. */
+static enum xe_status replace_equal(struct xe_use *use, const struct xe_object *old,
+                                    struct xe_prepared *p)
+{
+    struct xe_key key;
+    struct xe_version version;
+    bool equal;
+    enum xe_status status = find_equal(use, old, &key, &version, &equal);
+    if (status != XE_OK || !equal)
+        return status == XE_OK ? XE_ABSENT : status;
+    return xe_table_replace(use->table->core, use->slot, p, &version);
+}
+
+/* replace(Table, Old, New): New, which has the key of Old, in its place if it still is the
+ * object with that key. */
+static enum xe_result replace(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t budget,
+                              ERL_NIF_TERM *out)
+{
+    struct xe_encoder was, is;
+    struct xe_object old, new;
+    struct xe_prepared p;
+    struct xe_use use;
+    if (!xe_use_begin(env, argv[0], XE_NEED_WRITE, &use))
+        return XE_CALL_BADARG;
+    int keypos = use.table->is.keypos;
+    xe_encoder_init(&was, env, budget);
+    xe_encoder_init(&is, env, budget);
+    enum xe_result result = encode_object(&was, env, argv[1], keypos);
+    if (result == XE_CALL_OK)
+        result = encode_object(&is, env, argv[2], keypos);
+    if (result == XE_CALL_OK) {
+        xe_term_object(&was, &old);
+        xe_term_object(&is, &new);
+        enum xe_status status = xe_record_prepare(xe_table_seed(use.table->core), &new, &p);
+        if (status == XE_OK) {
+            status = replace_equal(&use, &old, &p);
+            if (status != XE_OK)
+                xe_record_unprepare(&p);
+        }
+        *out = xe_call_bool(status == XE_OK);
+        result = status == XE_ABSENT ? XE_CALL_OK : xe_call_of_core(status);
+    }
+    xe_use_end(&use);
+    xe_encoder_clear(&was);
+    xe_encoder_clear(&is);
+    return result;
+}
+XE_CALL(replace, 3)
+
+/* --- By key ------------------------------------------------------------- */
+
+static enum xe_result delete(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t budget,
+                             ERL_NIF_TERM *out)
+{
+    struct xe_encoder e;
+    struct xe_key key;
+    struct xe_use use;
+    xe_encoder_init(&e, env, budget);
+    enum xe_result result = xe_call_of_term(xe_term_encode_key(&e, argv[1]));
+    if (XE_LIKELY(result == XE_CALL_OK)) {
+        if (XE_LIKELY(xe_use_begin(env, argv[0], XE_NEED_WRITE, &use))) {
+            xe_call_key(&key, use.table->core, &e);
+            enum xe_status status = xe_table_remove(use.table->core, use.slot, &key, NULL, NULL);
+            xe_use_end(&use);
+            result = status == XE_ABSENT ? XE_CALL_OK : xe_call_of_core(status);
+        } else {
+            result = XE_CALL_BADARG;
+        }
+    }
+    xe_encoder_clear(&e);
+    *out = xe_am.yes;
+    return result;
+}
+XE_CALL(delete, 2)
+
+/* Decodes first and removes what it has decoded: a budget may forbid the one, nothing the
+ * other. */
+static enum xe_result take_version(ErlNifEnv *env, struct xe_use *use, const struct xe_key *key,
+                                   ERL_NIF_TERM term, uint64_t budget, ERL_NIF_TERM *out)
+{
+    struct xe_view view;
+    struct xe_version version;
+    ERL_NIF_TERM object;
+    for (int i = 0; i < XE_CALL_TRIES; i++) {
+        enum xe_status status = xe_table_find_version(use->table->core, key, &view, &version);
+        if (status == XE_ABSENT) {
+            *out = enif_make_list_from_array(env, NULL, 0);
+            return XE_CALL_OK;
+        }
+        if (status != XE_OK)
+            return xe_call_of_core(status);
+        enum xe_result result = xe_call_of_term(
+            xe_term_decode_object(env, &view, use->table->is.keypos, term, budget, &object));
+        if (result != XE_CALL_OK)
+            return result;
+        status = xe_table_remove(use->table->core, use->slot, key, &version, NULL);
+        if (status == XE_OK) {
+            *out = enif_make_list_from_array(env, &object, 1);
+            return XE_CALL_OK;
+        }
+        if (status != XE_ABSENT)
+            return xe_call_of_core(status);
+    }
+    return XE_CALL_RETRY;
+}
+
+static enum xe_result take(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t budget,
+                           ERL_NIF_TERM *out)
+{
+    struct xe_encoder e;
+    struct xe_key key;
+    struct xe_use use;
+    xe_encoder_init(&e, env, budget);
+    enum xe_result result = xe_call_of_term(xe_term_encode_key(&e, argv[1]));
+    if (result == XE_CALL_OK) {
+        if (xe_use_begin(env, argv[0], XE_NEED_WRITE, &use)) {
+            xe_call_key(&key, use.table->core, &e);
+            result = take_version(env, &use, &key, xe_term_reusable_key(&e, argv[1]), budget, out);
+            xe_use_end(&use);
+        } else {
+            result = XE_CALL_BADARG;
+        }
+    }
+    xe_encoder_clear(&e);
+    return result;
+}
+XE_CALL(take, 2)

@@ -1,0 +1,145 @@
+/*
+ * nif.c - the function table; loading, upgrading and unloading the library.
+ *
+ * Everything that outlives a copy of the library is reached from `struct shared`, which is
+ * the module's private data: the epochs, the registry of tables. Its layout has a version; a
+ * copy that finds another version refuses to load. The library is linked with -z nodelete,
+ * so pointers to its functions stay good, and every copy starts a reclaimer thread of its own.
+ */
+#include "../core/reclaim.h"
+#include "call.h"
+
+enum { SHARED_VERSION = 1 };
+
+struct shared {
+    uint64_t version;
+    void *epochs;
+    void *registry;
+};
+
+/* --- The core's callbacks ----------------------------------------------- */
+
+static void *env_new(void)
+{
+    return enif_alloc_env();
+}
+
+static void env_free(void *env)
+{
+    enif_free_env(env);
+}
+
+static uint64_t ext_move(void *env, uint64_t handle)
+{
+    return enif_make_copy(env, handle);
+}
+
+static bool ext_equal(uint64_t a, uint64_t b)
+{
+    return enif_is_identical(a, b);
+}
+
+static const struct xe_callbacks callbacks = {
+    .alloc = enif_alloc,
+    .free = enif_free,
+    .env_new = env_new,
+    .env_free = env_free,
+    .ext_move = ext_move,
+    .ext_equal = ext_equal,
+    .object_equal = xe_term_object_equal,
+};
+
+/* --- Errors ------------------------------------------------------------- */
+
+ERL_NIF_TERM xe_call_raise(ErlNifEnv *env, enum xe_result result)
+{
+    switch (result) {
+    case XE_CALL_RETRY:
+        return enif_raise_exception(env, xe_am.xets_retry);
+    case XE_CALL_LIMIT:
+        return enif_raise_exception(env, xe_am.system_limit);
+    default:
+        return enif_make_badarg(env);
+    }
+}
+
+/* --- Loading ------------------------------------------------------------ */
+
+/* How often this copy is loaded: a module that is loaded again from the same file shares
+ * the copy, and the reclaimer goes with the last one. */
+static int loaded;
+
+static bool start(ErlNifEnv *env, ErlNifResourceFlags flags)
+{
+    xe_atoms_init(env);
+    if (!xe_term_init(env) || !xe_owner_open(env, flags) || (!loaded && !xe_reclaim_start(NULL)))
+        return false;
+    loaded++;
+    return true;
+}
+
+static int load(ErlNifEnv *env, void **priv, ERL_NIF_TERM arg)
+{
+    (void)arg;
+    struct shared *shared = enif_alloc(sizeof *shared);
+    if (!shared || xe_core_init(&callbacks) != XE_OK ||
+        !start(env, ERL_NIF_RT_CREATE | ERL_NIF_RT_TAKEOVER)) {
+        if (shared)
+            enif_free(shared);
+        return 1;
+    }
+    *shared = (struct shared){SHARED_VERSION, xe_epoch_domain(), xe_owner_registry()};
+    *priv = shared;
+    return 0;
+}
+
+static int upgrade(ErlNifEnv *env, void **priv, void **old, ERL_NIF_TERM arg)
+{
+    (void)arg;
+    struct shared *shared = *old;
+    if (shared->version != SHARED_VERSION || !xe_epoch_adopt(shared->epochs) ||
+        !xe_owner_adopt(shared->registry) || xe_core_init(&callbacks) != XE_OK ||
+        !start(env, ERL_NIF_RT_TAKEOVER))
+        return 1;
+    *priv = shared;
+    return 0;
+}
+
+static void unload(ErlNifEnv *env, void *priv)
+{
+    (void)env;
+    (void)priv;
+    if (--loaded == 0)
+        xe_reclaim_stop();
+}
+
+#define XE_NIF(name, arity) {#name "_nif", arity, name##_nif, 0},
+
+static ErlNifFunc functions[] = {
+    {"delete_nif", 1, delete_table_nif, 0},
+    {"info_nif", 0, info_all_nif, 0},
+    {"lookup_element_nif", 4, lookup_element_default_nif, 0},
+    {"update_counter_nif", 4, update_counter_default_nif, 0},
+    {"update_element_nif", 4, update_element_default_nif, 0},
+    XE_NIF(new, 2)
+    XE_NIF(info, 1)
+    XE_NIF(stats, 1)
+    XE_NIF(whereis, 1)
+    XE_NIF(delete_all_objects, 1)
+    XE_NIF(lookup, 2)
+    XE_NIF(lookup_element, 3)
+    XE_NIF(lookup_elements, 3)
+    XE_NIF(lookup_many, 2)
+    XE_NIF(member, 2)
+    XE_NIF(tab2list, 1)
+    XE_NIF(insert, 2)
+    XE_NIF(insert_new, 2)
+    XE_NIF(replace, 3)
+    XE_NIF(delete, 2)
+    XE_NIF(delete_object, 2)
+    XE_NIF(take, 2)
+    XE_NIF(update_counter, 3)
+    XE_NIF(update_element, 3)
+};
+
+ERL_NIF_INIT(xets, functions, load, NULL, upgrade, unload)

@@ -1,0 +1,110 @@
+/*
+ * owner.h - tables as processes see them: identifiers, names, rights, owners.
+ *
+ *   identifier (resource) --> xe_owned --> xe_table (core)
+ *   name  --(registry)--------^
+ *
+ * States of a table
+ *
+ *   OWNED(p)   the identifier points to its xe_owned, whose owner is p
+ *   DEAD       the identifier points to nothing; the name is free; the memory is
+ *              with the reclaimer
+ *
+ *   from    to    by
+ *   OWNED   DEAD  delete/1; the monitor of p; anybody who finds p dead
+ *
+ * There is one transition and it is one compare-and-swap of the identifier's
+ * pointer, so it is made once, whoever comes first.
+ *
+ * The monitor of an exiting process fires late: after its links and its names are gone.
+ * So every access by another process checks that the owner lives, and whoever finds it
+ * dead completes its exit; nobody sees a table of a process whose death it has seen.
+ *
+ * The registry holds one reference to the identifier as long as the table lives. What an
+ * epoch section has found (xe_owned, the table) lives until the section is left.
+ */
+#ifndef XE_OWNER_H
+#define XE_OWNER_H
+
+#include <erl_nif.h>
+
+#include "../core/table.h"
+
+enum xe_access { XE_PRIVATE, XE_PROTECTED, XE_PUBLIC };
+
+/* What new/2 was asked for, and info/1 reports. */
+struct xe_settings {
+    ERL_NIF_TERM name;
+    ERL_NIF_TERM type;
+    enum xe_access access;
+    bool named;
+    int keypos;
+    ERL_NIF_TERM write_concurrency;
+    bool read_concurrency;
+    bool decentralized_counters;
+    bool compressed;
+};
+
+struct xe_identifier;
+
+struct xe_owned {
+    struct xe_table *core;
+    ERL_NIF_TERM owner; /* a local pid; fixed */
+    struct xe_settings is;
+    struct xe_identifier *identifier;
+    struct xe_retired retired;
+};
+
+/* The resource behind a table identifier. Small: its size counts for the garbage
+ * collection of every process that holds one. */
+struct xe_identifier {
+    _Atomic(struct xe_owned *) table; /* NULL: dead */
+    bool monitored;
+    ErlNifMonitor monitor;
+};
+
+/* Opens the resource type; takes over the one of an older copy of the library. */
+bool xe_owner_open(ErlNifEnv *env, ErlNifResourceFlags flags);
+/* The registry, to be handed to a newer copy of the library, and taken over from an
+ * older one. */
+void *xe_owner_registry(void);
+bool xe_owner_adopt(void *registry);
+
+/* A use of a table by a call: an open epoch section, and what it found. */
+struct xe_use {
+    struct xe_epoch_slot *slot;
+    struct xe_owned *table;
+};
+
+/* Rights a call needs. */
+enum xe_need { XE_NEED_NOTHING, XE_NEED_READ, XE_NEED_WRITE, XE_NEED_OWNER };
+
+/* Opens a section and finds the table of an identifier or a name. False: no such table,
+ * or no right to it; the section is closed then. O(1). */
+bool xe_use_begin(ErlNifEnv *env, ERL_NIF_TERM table, enum xe_need need, struct xe_use *use);
+static inline void xe_use_end(struct xe_use *use)
+{
+    xe_epoch_leave(use->slot);
+}
+
+enum xe_create {
+    XE_CREATED,
+    XE_CREATE_EXISTS, /* the name is taken */
+    XE_CREATE_NOMEM,
+};
+
+/* A new table owned by the calling process. *out: its name or its identifier. */
+enum xe_create xe_owner_create(ErlNifEnv *env, const struct xe_settings *settings,
+                               ERL_NIF_TERM *out);
+
+/* Ends the table of `identifier`, if it is still `table`. Inside a section. */
+void xe_owner_bury(ErlNifEnv *env, struct xe_epoch_slot *slot, struct xe_identifier *identifier,
+                   struct xe_owned *table);
+
+/* The identifier's term. */
+ERL_NIF_TERM xe_owner_term(ErlNifEnv *env, const struct xe_owned *table);
+
+/* Living tables. */
+uint64_t xe_owner_count(void);
+
+#endif

@@ -1,0 +1,680 @@
+/*
+ * term_encode.c - terms to stored bytes, with documented erl_nif calls only.
+ *
+ * A term is written in the order of its nodes by one loop over a stack of
+ * frames. A frame is a run of terms still to be written: the elements of a
+ * tuple where they lie, the cells of a list, or terms gathered on a second
+ * stack (the keys and values of a map, which have no address, and the elements
+ * of short lists, which are read once that way). A frame is popped before its
+ * last term is written, so terms nested through their last element, as lists
+ * written as tuples, take no stack. Both stacks start on the C stack.
+ *
+ * A container is looked at as a whole before its first byte is written: the bitwise
+ * "and" of its words tells whether all are immediates, the "or" how wide they are.
+ *
+ * Errors: the first one is kept in `status`, everything below it returns false.
+ */
+#include "term_internal.h"
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+enum {
+    SMALL_FRAMES = 24,
+    SMALL_TERMS = 64,
+    GATHER_MAX = 1024, /* elements of a list that are gathered; longer lists are walked twice */
+    EXT_BITS = 77,     /* tags of the external term format */
+    EXT_SMALL_BIG = 110,
+    EXT_LARGE_BIG = 111,
+};
+
+static const uint64_t HASH_SALT = 0x9e3779b97f4a7c15;
+
+struct xe_term_traits xe_term_traits;
+
+/* Where the next term of a frame comes from. */
+enum source { IN_PLACE, CELLS, GATHERED };
+
+struct frame {
+    uint64_t left; /* terms still to be taken; never 0 */
+    union {
+        const ERL_NIF_TERM *next; /* IN_PLACE */
+        ERL_NIF_TERM cell;        /* CELLS; what is no cell is taken as it is: the tail */
+        size_t index;             /* GATHERED: in walk.terms */
+    };
+    size_t base; /* GATHERED: where the frame's part of walk.terms starts */
+    enum source source;
+};
+
+struct walk {
+    struct xe_encoder *e;
+    struct frame *frames;
+    size_t n_frames, cap_frames;
+    ERL_NIF_TERM *terms;
+    size_t n_terms, cap_terms;
+    struct frame small_frames[SMALL_FRAMES];
+    ERL_NIF_TERM small_terms[SMALL_TERMS];
+};
+
+/* Initialisation. */
+
+static bool immediates_are_as_assumed(ErlNifEnv *env)
+{
+    ErlNifPid self;
+    ERL_NIF_TERM immediates[] = {
+        enif_make_int(env, 0),
+        enif_make_int(env, -1),
+        enif_make_int64(env, (ErlNifSInt64)1 << 58),
+        enif_make_int64(env, -((ErlNifSInt64)1 << 58)),
+        enif_make_atom(env, "false"),
+        enif_make_list(env, 0),
+        enif_self(env, &self) ? enif_make_pid(env, &self) : enif_make_int(env, 1),
+    };
+    ERL_NIF_TERM others[] = {
+        enif_make_tuple1(env, immediates[0]),
+        enif_make_list1(env, immediates[0]),
+        enif_make_double(env, 1.0),
+        enif_make_uint64(env, UINT64_MAX),
+        enif_make_new_map(env),
+        enif_make_ref(env),
+        enif_make_string(env, "a", ERL_NIF_LATIN1),
+    };
+    bool ok = enif_make_int(env, 0) == immediates[0] && enif_make_list(env, 0) == immediates[5];
+    for (size_t i = 0; i < sizeof immediates / sizeof immediates[0]; i++)
+        ok = ok && xe_term_is_immediate(immediates[i]);
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
+        ok = ok && !xe_term_is_immediate(others[i]);
+    return ok;
+}
+
+bool xe_term_init(ErlNifEnv *env)
+{
+    xe_term_traits.nil = enif_make_list(env, 0);
+    xe_term_traits.list_tag = enif_make_list1(env, xe_term_traits.nil) & 3;
+    xe_term_traits.zeros_equal =
+        enif_is_identical(enif_make_double(env, 0.0), enif_make_double(env, -0.0));
+    return immediates_are_as_assumed(env);
+}
+
+/* Output. */
+
+bool xe_encoder_grow(struct xe_encoder *e, size_t n)
+{
+    uint8_t *bytes =
+        xe_term_grow(e->bytes, e->small, e->len, e->len + n, 1, XE_READ_SLACK, &e->cap);
+    if (!bytes)
+        return fail(e, XE_TERM_NOMEM);
+    e->bytes = bytes;
+    return true;
+}
+
+/* A tag, a count and this many bytes behind it. */
+static inline bool put_header(struct xe_encoder *e, enum xe_node_kind kind, unsigned param,
+                              uint64_t count, size_t behind)
+{
+    if (!reserve(e, 1 + XE_TERM_VARINT_MAX + behind))
+        return false;
+    put_tag(e, kind, param);
+    put_varint(e, count);
+    return true;
+}
+
+static inline bool put_immediate(struct xe_encoder *e, ERL_NIF_TERM t)
+{
+    unsigned width = xe_term_width(t);
+    if (!reserve(e, 9))
+        return false;
+    put_tag(e, XE_NODE_IMM, width - 1);
+    put_packed(e, t, width);
+    return true;
+}
+
+bool xe_encoder_add_handle(struct xe_encoder *e, ERL_NIF_TERM t, uint64_t pinned)
+{
+    if (XE_UNLIKELY(e->n_handles == e->cap_handles)) {
+        size_t cap = e->cap_handles;
+        uint64_t *handles = xe_term_grow(e->handles, e->small_handles, e->n_handles, cap + 1,
+                                         sizeof *handles, 0, &cap);
+        if (!handles)
+            return fail(e, XE_TERM_NOMEM);
+        e->handles = handles;
+        e->cap_handles = (uint32_t)cap;
+    }
+    e->handles[e->n_handles++] = t;
+    e->pinned += pinned;
+    return true;
+}
+
+void xe_encoder_clear(struct xe_encoder *e)
+{
+    if (e->bytes != e->small)
+        enif_free(e->bytes);
+    if (e->handles != e->small_handles)
+        enif_free(e->handles);
+    xe_encoder_init(e, e->env, e->budget);
+}
+
+/* The two stacks. */
+
+static inline struct frame *push_frame(struct walk *w, enum source source, uint64_t left)
+{
+    if (XE_UNLIKELY(w->n_frames == w->cap_frames)) {
+        struct frame *frames = xe_term_grow(w->frames, w->small_frames, w->n_frames,
+                                            w->n_frames + 1, sizeof *frames, 0, &w->cap_frames);
+        if (!frames) {
+            fail(w->e, XE_TERM_NOMEM);
+            return NULL;
+        }
+        w->frames = frames;
+    }
+    struct frame *f = &w->frames[w->n_frames++];
+    f->source = source;
+    f->left = left;
+    return f;
+}
+
+static inline bool reserve_terms(struct walk *w, size_t n)
+{
+    if (XE_LIKELY(w->n_terms + n <= w->cap_terms))
+        return true;
+    ERL_NIF_TERM *terms = xe_term_grow(w->terms, w->small_terms, w->n_terms, w->n_terms + n,
+                                       sizeof *terms, 0, &w->cap_terms);
+    if (!terms)
+        return fail(w->e, XE_TERM_NOMEM);
+    w->terms = terms;
+    return true;
+}
+
+/* The last `n` gathered terms are to be written. */
+static bool push_gathered(struct walk *w, size_t n)
+{
+    struct frame *f = push_frame(w, GATHERED, n);
+    if (!f)
+        return false;
+    f->index = f->base = w->n_terms - n;
+    return true;
+}
+
+static inline ERL_NIF_TERM take(struct walk *w)
+{
+    struct frame *f = &w->frames[w->n_frames - 1];
+    ERL_NIF_TERM t;
+    XE_ASSERT(f->left > 0);
+    bool last = --f->left == 0;
+    w->n_frames -= last;
+    switch (f->source) {
+    case IN_PLACE:
+        return *f->next++;
+    case CELLS:
+        return enif_get_list_cell(w->e->env, f->cell, &t, &f->cell) ? t : f->cell;
+    default:
+        t = w->terms[f->index++];
+        if (last)
+            w->n_terms = f->base;
+        return t;
+    }
+}
+
+/* Nodes. */
+
+static bool emit_ext(struct xe_encoder *e, ERL_NIF_TERM t, uint64_t pinned)
+{
+    if (!charge(e, XE_COST_EXT) || !reserve(e, 1 + XE_TERM_HASH_BYTES))
+        return false;
+    put_tag(e, XE_NODE_EXT, 0);
+    if (e->in_key)
+        put_packed(e, enif_hash(ERL_NIF_INTERNAL_HASH, t, HASH_SALT), XE_TERM_HASH_BYTES);
+    return xe_encoder_add_handle(e, t, pinned);
+}
+
+static bool emit_key_digest(struct xe_encoder *e, ERL_NIF_TERM t, const ErlNifBinary *bin)
+{
+    /* Hashing counts as work, though not as words of the result. */
+    if (bin->size / 8 > e->budget - e->words)
+        return fail(e, XE_TERM_BUDGET);
+    if (!charge(e, XE_COST_EXT) ||
+        !put_header(e, XE_NODE_EXTBIN, 0, bin->size, XE_TERM_DIGEST_BYTES))
+        return false;
+    XXH128_hash_t h = XXH3_128bits(bin->data, bin->size);
+    put_packed(e, h.low64, 8);
+    put_packed(e, h.high64, 8);
+    return xe_encoder_add_handle(e, t, bin->size);
+}
+
+static inline bool emit_binary(struct xe_encoder *e, ERL_NIF_TERM t, const ErlNifBinary *bin)
+{
+    if (bin->size > (e->in_key ? XE_TERM_BIN_KEY_MAX : XE_TERM_BIN_VALUE_MAX))
+        return e->in_key ? emit_key_digest(e, t, bin) : emit_ext(e, t, bin->size);
+    if (!charge(e, xe_cost_binary(bin->size)) ||
+        !put_header(e, XE_NODE_BIN, 0, bin->size, bin->size))
+        return false;
+    put_bytes(e, bin->data, bin->size);
+    return true;
+}
+
+static uint32_t load_be32(const uint8_t *p)
+{
+    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+
+size_t xe_term_inspect_bits(const ErlNifBinary *ext, const uint8_t **bytes, unsigned *bits)
+{
+    XE_ASSERT(ext->size > 7 && ext->data[1] == EXT_BITS);
+    *bits = ext->data[6];
+    *bytes = ext->data + 7;
+    return load_be32(ext->data + 2);
+}
+
+static bool put_bits(struct xe_encoder *e, const uint8_t *bytes, size_t size, unsigned bits)
+{
+    if (!charge(e, xe_cost_bits(size)) || !put_header(e, XE_NODE_BITS, bits, size, size))
+        return false;
+    put_bytes(e, bytes, size);
+    e->bytes[e->len - 1] &= (uint8_t)(0xff00 >> bits);
+    return true;
+}
+
+/* A bit string that is no binary. erl_nif shows its contents in external format only. */
+static bool emit_bits(struct xe_encoder *e, ERL_NIF_TERM t)
+{
+    ErlNifBinary ext;
+    const uint8_t *bytes;
+    unsigned bits;
+    if (!enif_term_to_binary(e->env, t, &ext))
+        return fail(e, XE_TERM_NOMEM);
+    size_t size = xe_term_inspect_bits(&ext, &bytes, &bits);
+    bool ok = size > (e->in_key ? XE_TERM_BIN_KEY_MAX : XE_TERM_BIN_VALUE_MAX)
+                  ? emit_ext(e, t, size)
+                  : put_bits(e, bytes, size, bits);
+    enif_release_binary(&ext);
+    return ok;
+}
+
+static bool put_big(struct xe_encoder *e, bool negative, const uint8_t *magnitude, size_t size)
+{
+    while (size > 0 && magnitude[size - 1] == 0)
+        size--;
+    if (!charge(e, xe_cost_big(size)) || !put_header(e, XE_NODE_BIG, negative, size, size))
+        return false;
+    put_bytes(e, magnitude, size);
+    return true;
+}
+
+/* An integer that is no immediate. */
+static bool emit_big(struct xe_encoder *e, ERL_NIF_TERM t)
+{
+    ErlNifSInt64 i;
+    ErlNifUInt64 u;
+    ErlNifBinary ext;
+    if (enif_get_int64(e->env, t, &i)) {
+        u = i < 0 ? 0 - (ErlNifUInt64)i : (ErlNifUInt64)i;
+        return put_big(e, i < 0, (const uint8_t *)&u, sizeof u);
+    }
+    if (enif_get_uint64(e->env, t, &u))
+        return put_big(e, false, (const uint8_t *)&u, sizeof u);
+    if (!enif_term_to_binary(e->env, t, &ext))
+        return fail(e, XE_TERM_NOMEM);
+    XE_ASSERT(ext.data[1] == EXT_SMALL_BIG || ext.data[1] == EXT_LARGE_BIG);
+    bool ok = ext.data[1] == EXT_SMALL_BIG
+                  ? put_big(e, ext.data[3], ext.data + 4, ext.data[2])
+                  : put_big(e, ext.data[6], ext.data + 7, load_be32(ext.data + 2));
+    enif_release_binary(&ext);
+    return ok;
+}
+
+static bool emit_float(struct xe_encoder *e, ERL_NIF_TERM t)
+{
+    double d = 0;
+    uint64_t bits;
+    enif_get_double(e->env, t, &d);
+    memcpy(&bits, &d, sizeof bits);
+    if (XE_UNLIKELY(bits == (uint64_t)1 << 63) && xe_term_traits.zeros_equal) {
+        if (e->in_key) {
+            e->neg_zero = true;
+            bits = 0;
+        } else {
+            e->flags |= XE_REC_LOOSE;
+        }
+    }
+    if (!charge(e, XE_COST_FLOAT) || !reserve(e, 9))
+        return false;
+    put_tag(e, XE_NODE_FLOAT, 0);
+    put_packed(e, bits, 8);
+    return true;
+}
+
+static void put_vector(struct xe_encoder *e, const ERL_NIF_TERM *terms, size_t n, unsigned width)
+{
+    for (size_t i = 0; i < n; i++)
+        put_packed(e, terms[i], width);
+}
+
+static bool emit_tuple(struct walk *w, const ERL_NIF_TERM *elements, size_t arity)
+{
+    struct xe_encoder *e = w->e;
+    uint64_t any = 0, all = 3;
+    if (!charge(e, xe_cost_tuple(arity)))
+        return false;
+    for (size_t i = 0; i < arity; i++) {
+        any |= elements[i];
+        all &= elements[i];
+    }
+    if (all == 3) {
+        unsigned width = xe_term_width(any);
+        if (!put_header(e, XE_NODE_TUPLE_IMM, width - 1, arity, arity * width))
+            return false;
+        put_vector(e, elements, arity, width);
+        return true;
+    }
+    struct frame *f = push_frame(w, IN_PLACE, arity);
+    if (!f)
+        return false;
+    f->next = elements;
+    return put_header(e, XE_NODE_TUPLE, 0, arity, 0);
+}
+
+/* What one walk over a list tells. */
+struct list {
+    uint64_t length, any, all;
+    ERL_NIF_TERM tail;
+    bool gathered; /* the elements are the last `length` of walk.terms */
+};
+
+/* Charges for the cells as it goes, so that a long list stops it early. */
+static bool survey_list(struct walk *w, ERL_NIF_TERM t, struct list *l)
+{
+    struct xe_encoder *e = w->e;
+    size_t base = w->n_terms;
+    uint64_t limit = (e->budget - e->words) / XE_COST_CONS, n = 0, any = 0, all = 3;
+    ERL_NIF_TERM head, tail = t;
+    while (enif_get_list_cell(e->env, tail, &head, &tail)) {
+        if (XE_UNLIKELY(n == limit))
+            return fail(e, XE_TERM_BUDGET);
+        if (n++ < GATHER_MAX) {
+            if (!reserve_terms(w, 2)) /* the second is for a tail */
+                return false;
+            w->terms[w->n_terms++] = head;
+        }
+        any |= head;
+        all &= head;
+    }
+    l->length = n;
+    l->any = any;
+    l->all = all;
+    l->tail = tail;
+    l->gathered = n <= GATHER_MAX;
+    if (!l->gathered)
+        w->n_terms = base;
+    return charge(e, XE_COST_CONS * n);
+}
+
+static bool emit_packed_list(struct walk *w, ERL_NIF_TERM t, const struct list *l)
+{
+    struct xe_encoder *e = w->e;
+    unsigned width = xe_term_width(l->any);
+    ERL_NIF_TERM head;
+    if (!put_header(e, XE_NODE_LIST_IMM, width - 1, l->length, l->length * width))
+        return false;
+    if (l->gathered) {
+        w->n_terms -= l->length;
+        put_vector(e, w->terms + w->n_terms, l->length, width);
+    } else {
+        while (enif_get_list_cell(e->env, t, &head, &t))
+            put_packed(e, head, width);
+    }
+    return true;
+}
+
+static bool emit_list(struct walk *w, ERL_NIF_TERM t)
+{
+    struct list l;
+    if (!survey_list(w, t, &l))
+        return false;
+    bool proper = l.tail == xe_term_traits.nil;
+    if (l.all == 3 && proper)
+        return emit_packed_list(w, t, &l);
+    if (!put_header(w->e, proper ? XE_NODE_LIST : XE_NODE_ILIST, 0, l.length, 0))
+        return false;
+    if (l.gathered) {
+        if (!proper)
+            w->terms[w->n_terms++] = l.tail;
+        return push_gathered(w, l.length + !proper);
+    }
+    struct frame *f = push_frame(w, CELLS, l.length + !proper);
+    if (!f)
+        return false;
+    f->cell = t;
+    return true;
+}
+
+/* Gathers the keys, then the values; true with their and/or in all[] and any[]. */
+static bool gather_map(struct walk *w, ERL_NIF_TERM t, size_t n, uint64_t any[2], uint64_t all[2])
+{
+    ErlNifMapIterator it;
+    ErlNifEnv *env = w->e->env;
+    if (!reserve_terms(w, 2 * n))
+        return false;
+    if (!enif_map_iterator_create(env, t, &it, ERL_NIF_MAP_ITERATOR_FIRST))
+        return fail(w->e, XE_TERM_NOMEM);
+    ERL_NIF_TERM *keys = w->terms + w->n_terms, *values = keys + n;
+    for (size_t i = 0; i < n; i++) {
+        enif_map_iterator_get_pair(env, &it, &keys[i], &values[i]);
+        any[0] |= keys[i];
+        all[0] &= keys[i];
+        any[1] |= values[i];
+        all[1] &= values[i];
+        enif_map_iterator_next(env, &it);
+    }
+    enif_map_iterator_destroy(env, &it);
+    w->n_terms += 2 * n;
+    return true;
+}
+
+static bool emit_map(struct walk *w, ERL_NIF_TERM t)
+{
+    struct xe_encoder *e = w->e;
+    size_t n = 0;
+    uint64_t any[2] = {0, 0}, all[2] = {3, 3};
+    enif_get_map_size(e->env, t, &n);
+    if (!charge(e, xe_cost_map(n)) || !gather_map(w, t, n, any, all))
+        return false;
+    unsigned kw = all[0] == 3 ? xe_term_width(any[0]) : 0;
+    unsigned vw = all[1] == 3 ? xe_term_width(any[1]) : 0;
+    if (!put_header(e, XE_NODE_MAP, 0, n, 1 + n * (kw + vw)))
+        return false;
+    put_byte(e, kw << 4 | vw);
+
+    /* What is packed leaves the stack of terms, the rest stays to be written. */
+    ERL_NIF_TERM *keys = w->terms + w->n_terms - 2 * n, *values = keys + n;
+    if (kw)
+        put_vector(e, keys, n, kw);
+    if (vw)
+        put_vector(e, values, n, vw);
+    if (kw && !vw)
+        memmove(keys, values, n * sizeof *keys);
+    size_t rest = (kw ? 0 : n) + (vw ? 0 : n);
+    w->n_terms -= 2 * n - rest;
+    return rest == 0 || push_gathered(w, rest);
+}
+
+static __attribute__((noinline)) bool emit_other(struct walk *w, ERL_NIF_TERM t)
+{
+    struct xe_encoder *e = w->e;
+    const ERL_NIF_TERM *elements;
+    int arity;
+    ErlNifBinary bin;
+    switch (enif_term_type(e->env, t)) {
+    case ERL_NIF_TERM_TYPE_LIST:
+        return emit_list(w, t);
+    case ERL_NIF_TERM_TYPE_TUPLE:
+        return enif_get_tuple(e->env, t, &arity, &elements) &&
+               emit_tuple(w, elements, (size_t)arity);
+    case ERL_NIF_TERM_TYPE_MAP:
+        return emit_map(w, t);
+    case ERL_NIF_TERM_TYPE_FLOAT:
+        return emit_float(e, t);
+    case ERL_NIF_TERM_TYPE_INTEGER:
+        return emit_big(e, t);
+    case ERL_NIF_TERM_TYPE_BITSTRING:
+        return enif_inspect_binary(e->env, t, &bin) ? emit_binary(e, t, &bin) : emit_bits(e, t);
+    default: /* external pids and ports, references, funs and whatever comes */
+        return emit_ext(e, t, 0);
+    }
+}
+
+static inline bool emit(struct walk *w, ERL_NIF_TERM t)
+{
+    ErlNifEnv *env = w->e->env;
+    const ERL_NIF_TERM *elements;
+    int arity;
+    ErlNifBinary bin;
+    if (xe_term_is_immediate(t))
+        return put_immediate(w->e, t);
+    if ((t & 3) != xe_term_traits.list_tag) {
+        if (enif_get_tuple(env, t, &arity, &elements))
+            return emit_tuple(w, elements, (size_t)arity);
+        if (enif_inspect_binary(env, t, &bin))
+            return emit_binary(w->e, t, &bin);
+    }
+    return emit_other(w, t);
+}
+
+bool xe_term_encode_nodes(struct xe_encoder *e, const ERL_NIF_TERM *terms, size_t n)
+{
+    struct walk w;
+    w.e = e;
+    w.frames = w.small_frames;
+    w.n_frames = 0;
+    w.cap_frames = SMALL_FRAMES;
+    w.terms = w.small_terms;
+    w.n_terms = 0;
+    w.cap_terms = SMALL_TERMS;
+
+    bool ok = true;
+    for (size_t i = 0; ok && i < n; i++) {
+        ok = emit(&w, terms[i]);
+        while (ok && w.n_frames)
+            ok = emit(&w, take(&w));
+    }
+    if (w.frames != w.small_frames)
+        enif_free(w.frames);
+    if (w.terms != w.small_terms)
+        enif_free(w.terms);
+    return ok;
+}
+
+/* Keys and objects. */
+
+/* More handles than a record can count. What the encoder holds so far tells how much the
+ * key keeps alive. */
+static bool encode_key_as_ext(struct xe_encoder *e, ERL_NIF_TERM key)
+{
+    uint64_t pinned = e->pinned + 8 * e->words;
+    e->len = 0;
+    e->n_handles = 0;
+    e->pinned = 0;
+    return emit_ext(e, key, pinned);
+}
+
+static bool encode_key(struct xe_encoder *e, ERL_NIF_TERM key)
+{
+    e->in_key = true;
+    bool ok = xe_term_encode_nodes(e, &key, 1);
+    if (ok && XE_UNLIKELY(e->n_handles > XE_TERM_KEY_HANDLES_MAX))
+        ok = encode_key_as_ext(e, key);
+    e->in_key = false;
+    e->klen = e->len;
+    e->n_key_handles = e->n_handles;
+    return ok;
+}
+
+enum xe_term_status xe_term_encode_boxed_key(struct xe_encoder *e, ERL_NIF_TERM key)
+{
+    encode_key(e, key);
+    return e->status;
+}
+
+bool xe_term_end_body(struct xe_encoder *e, size_t mark, uint64_t words)
+{
+    size_t end = e->len, size = 1;
+    for (uint64_t rest = words >> 7; rest; rest >>= 7)
+        size++;
+    if (!reserve(e, size - 1))
+        return false;
+    memmove(e->bytes + mark + size, e->bytes + mark + 1, end - mark - 1);
+    e->len = mark;
+    put_varint(e, words);
+    e->len = end + size - 1;
+    return true;
+}
+
+bool xe_term_begin_body(struct xe_encoder *e, uint64_t arity, bool has_key, size_t *mark)
+{
+    if (!reserve(e, 2 + XE_TERM_VARINT_MAX))
+        return false;
+    put_byte(e, has_key ? XE_TERM_BODY_KEY : 0);
+    put_varint(e, arity);
+    *mark = e->len++;
+    return true;
+}
+
+static bool encode_nodes_body(struct xe_encoder *e, const ERL_NIF_TERM *elements, size_t arity,
+                        size_t keypos)
+{
+    size_t mark = 0;
+    uint64_t words = e->words;
+    return xe_term_begin_body(e, arity, e->neg_zero, &mark) &&
+           charge(e, xe_cost_tuple(arity)) &&
+           (!e->neg_zero || xe_term_encode_nodes(e, elements + keypos - 1, 1)) &&
+           xe_term_encode_nodes(e, elements, keypos - 1) &&
+           xe_term_encode_nodes(e, elements + keypos, arity - keypos) &&
+           xe_term_end_body(e, mark, e->words - words);
+}
+
+bool xe_term_encode_body(struct xe_encoder *e, const ERL_NIF_TERM *elements, size_t arity,
+                            size_t keypos)
+{
+    uint64_t any = 0, all = 3;
+    if (XE_UNLIKELY(arity > XE_TERM_FLAT_ARITY_MAX || e->neg_zero))
+        return encode_nodes_body(e, elements, arity, keypos);
+    for (size_t i = 0; i < arity; i++) {
+        ERL_NIF_TERM t = i + 1 == keypos ? 3 : elements[i];
+        any |= t;
+        all &= t;
+    }
+    if (all != 3)
+        return encode_nodes_body(e, elements, arity, keypos);
+    unsigned width = xe_term_width(any);
+    if (!charge(e, xe_cost_tuple(arity)) || !reserve(e, 1 + arity * width))
+        return false;
+    put_byte(e, XE_TERM_BODY_FLAT | arity << 3 | (width - 1));
+    put_vector(e, elements, keypos - 1, width);
+    put_vector(e, elements + keypos, arity - keypos, width);
+    return true;
+}
+
+enum xe_term_status xe_term_encode_object(struct xe_encoder *e, const ERL_NIF_TERM *elements,
+                                          int arity, int keypos)
+{
+    XE_ASSERT(1 <= keypos && keypos <= arity);
+    ERL_NIF_TERM key = elements[keypos - 1];
+    if (xe_term_is_immediate(key) ? xe_term_encode_key(e, key) == XE_TERM_OK
+                                  : encode_key(e, key)) {
+        if (e->neg_zero)
+            e->flags |= XE_REC_LOOSE;
+        xe_term_encode_body(e, elements, (size_t)arity, (size_t)keypos);
+    }
+    return e->status;
+}
+
+void xe_term_object(const struct xe_encoder *e, struct xe_object *out)
+{
+    out->bytes = e->bytes;
+    out->klen = e->klen;
+    out->len = e->len;
+    out->handles = e->handles;
+    out->n_handles = e->n_handles;
+    out->n_key_handles = e->n_key_handles;
+    out->pinned = e->pinned;
+    out->flags = e->flags;
+}

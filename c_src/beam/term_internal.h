@@ -1,0 +1,229 @@
+/*
+ * term_internal.h - what encoding and decoding of terms share (term.h has the
+ * format).
+ *
+ *   traits    what xe_term_init() learnt about this VM
+ *   memory    arrays that start on the C stack and grow into enif_alloc
+ *   costs     heap words that decoding a node takes. Encoding and xe_node_skip()
+ *             count by the same functions: an object made by xe_term_replace() has
+ *             the bytes of the same object encoded from terms
+ *   writing   nodes into an encoder
+ *   cursor    reading nodes
+ */
+#ifndef XE_TERM_INTERNAL_H
+#define XE_TERM_INTERNAL_H
+
+#include "term.h"
+
+enum {
+    XE_TERM_BIN_VALUE_MAX = 64, /* bytes of a binary stored by content in a value: what the
+                                 * VM keeps on the heap, larger ones it shares */
+    XE_TERM_BIN_KEY_MAX = 4096, /* the same in a key */
+    XE_TERM_HASH_BYTES = 8,     /* behind EXT in key bytes */
+    XE_TERM_DIGEST_BYTES = 16,  /* behind the size of EXTBIN */
+    XE_TERM_VARINT_MAX = 10,
+};
+
+struct xe_term_traits {
+    ERL_NIF_TERM nil;
+    unsigned list_tag; /* low two bits of lists: a hint what to try first, nothing more */
+    bool zeros_equal;  /* 0.0 =:= -0.0 */
+};
+extern struct xe_term_traits xe_term_traits;
+
+/* Memory. */
+
+/*
+ * A larger copy of an array of which `used` items count, for at least `need`
+ * items; `small` is the place on the C stack where it may still be. NULL: out
+ * of memory, the array is as it was.
+ */
+static inline void *xe_term_grow(void *array, const void *small, size_t used, size_t need,
+                                 size_t item, size_t slack, size_t *cap)
+{
+    size_t new_cap = *cap * 2 < need ? need : *cap * 2;
+    void *grown = enif_alloc(new_cap * item + slack);
+    if (!grown)
+        return NULL;
+    memcpy(grown, array, used * item);
+    if (array != small)
+        enif_free(array);
+    *cap = new_cap;
+    return grown;
+}
+
+/* Costs in heap words; upper estimates over the releases. */
+enum { XE_COST_EXT = 12, XE_COST_FLOAT = 2, XE_COST_CONS = 2 };
+
+static inline uint64_t xe_cost_tuple(uint64_t arity)
+{
+    return arity + 1;
+}
+
+static inline uint64_t xe_cost_binary(uint64_t size)
+{
+    return size <= XE_TERM_BIN_VALUE_MAX ? 3 + size / 8 : 8;
+}
+
+static inline uint64_t xe_cost_bits(uint64_t size)
+{
+    return xe_cost_binary(size) + 5;
+}
+
+static inline uint64_t xe_cost_big(uint64_t size)
+{
+    return 2 + size / 8;
+}
+
+static inline uint64_t xe_cost_map(uint64_t size)
+{
+    return size <= 32 ? 2 * size + 4 : 4 * size;
+}
+
+/*
+ * No node takes more than four words per byte of key bytes, so that the length
+ * of a key says what decoding it costs at most. The extremes: 2 words per byte
+ * for a LIST_IMM of width 1, 6 words for the 5 bytes of a map of one.
+ */
+static inline uint64_t xe_cost_key_bytes(uint64_t klen)
+{
+    return 4 * klen;
+}
+
+/* Writing. */
+
+static inline bool fail(struct xe_encoder *e, enum xe_term_status status)
+{
+    e->status = status;
+    return false;
+}
+
+/* Counts words that decoding will need. */
+static inline bool charge(struct xe_encoder *e, uint64_t words)
+{
+    e->words += words;
+    return XE_LIKELY(e->words <= e->budget) || fail(e, XE_TERM_BUDGET);
+}
+
+/* More room in `bytes`. */
+bool xe_encoder_grow(struct xe_encoder *e, size_t n);
+
+/* Room for n bytes; up to 7 more may be overwritten (the slack). */
+static inline bool reserve(struct xe_encoder *e, size_t n)
+{
+    return XE_LIKELY(e->len + n <= e->cap) || xe_encoder_grow(e, n);
+}
+
+static inline void put_byte(struct xe_encoder *e, uint64_t byte)
+{
+    e->bytes[e->len++] = (uint8_t)byte;
+}
+
+static inline void put_tag(struct xe_encoder *e, enum xe_node_kind kind, unsigned param)
+{
+    put_byte(e, (unsigned)kind << 3 | param);
+}
+
+static inline void put_varint(struct xe_encoder *e, uint64_t v)
+{
+    for (; v >= 0x80; v >>= 7)
+        put_byte(e, v | 0x80);
+    put_byte(e, v);
+}
+
+static inline void put_bytes(struct xe_encoder *e, const void *from, size_t n)
+{
+    memcpy(e->bytes + e->len, from, n);
+    e->len += n;
+}
+
+static inline void put_packed(struct xe_encoder *e, uint64_t word, unsigned width)
+{
+    memcpy(e->bytes + e->len, &word, 8);
+    e->len += width;
+}
+
+bool xe_encoder_add_handle(struct xe_encoder *e, ERL_NIF_TERM t, uint64_t pinned);
+
+/* A node for each of the terms. */
+bool xe_term_encode_nodes(struct xe_encoder *e, const ERL_NIF_TERM *terms, size_t n);
+
+/* A body, flat if it can be. elements[keypos - 1] is used for BODY_KEY only. */
+bool xe_term_encode_body(struct xe_encoder *e, const ERL_NIF_TERM *elements, size_t arity,
+                         size_t keypos);
+
+/* Starts a body that is not flat, and ends it: its heap words go to *mark, where
+ * one byte was left for them. */
+bool xe_term_begin_body(struct xe_encoder *e, uint64_t arity, bool has_key, size_t *mark);
+bool xe_term_end_body(struct xe_encoder *e, size_t mark, uint64_t words);
+
+/* The size in bytes of a bit string in external format, its bytes and the
+ * number of bits in the last. */
+size_t xe_term_inspect_bits(const ErlNifBinary *ext, const uint8_t **bytes, unsigned *bits);
+
+/* Reading nodes. */
+struct xe_cursor {
+    const uint8_t *p;
+    const uint8_t *end;     /* for asserts */
+    const uint8_t *handles; /* the next one */
+    bool in_key;
+};
+
+static inline uint64_t xe_cursor_varint(struct xe_cursor *c)
+{
+    uint64_t v = *c->p++;
+    if (XE_UNLIKELY(v & 0x80)) {
+        v &= 0x7f;
+        for (unsigned shift = 7;; shift += 7) {
+            uint64_t b = *c->p++;
+            v |= (b & 0x7f) << shift;
+            if (b < 0x80)
+                break;
+        }
+    }
+    XE_ASSERT(c->p <= c->end);
+    return v;
+}
+
+/* Key bytes, and the handles of the key. */
+static inline void xe_cursor_key(struct xe_cursor *c, const struct xe_view *v)
+{
+    c->p = v->key;
+    c->end = v->key + v->klen;
+    c->handles = v->handles;
+    c->in_key = true;
+}
+
+/* What stands before the nodes of a body that is not flat. */
+struct xe_body {
+    uint64_t arity, words;
+    bool has_key; /* BODY_KEY: the first node is the exact key */
+};
+
+/* The cursor is left at the first node. */
+static inline struct xe_body xe_cursor_body(struct xe_cursor *c, const struct xe_view *v)
+{
+    XE_ASSERT(!(v->body[0] & XE_TERM_BODY_FLAT));
+    struct xe_body b;
+    c->p = v->body + 1;
+    c->end = v->body + v->blen;
+    c->handles = v->handles + 8 * (size_t)v->n_key_handles;
+    c->in_key = false;
+    b.has_key = v->body[0] & XE_TERM_BODY_KEY;
+    b.arity = xe_cursor_varint(c);
+    b.words = xe_cursor_varint(c);
+    return b;
+}
+
+/* What was passed over by xe_node_skip(); adds up over calls. */
+struct xe_extent {
+    uint64_t words; /* heap words that decoding it takes */
+    uint64_t nodes;
+    uint32_t handles;
+};
+
+/* Moves the cursor past one node, iteratively. False: `x->nodes` reached
+ * `max_nodes`, and the cursor stands anywhere. */
+bool xe_node_skip(struct xe_cursor *c, uint64_t max_nodes, struct xe_extent *x);
+
+#endif
