@@ -1,0 +1,991 @@
+%% @doc Tables of Erlang terms, with the interface of `ets'.
+%%
+%% A table holds tuples, the <em>objects</em>. One element of each object, by
+%% default the first, is its key. A table is created by a process, its owner, and
+%% is deleted when that process ends. Objects are copied into the table by a write
+%% and out of it by a read.
+%%
+%% The functions that `ets' has too take the same arguments, return the same
+%% results and fail in the same cases. Functions that `ets' lacks are marked as
+%% such. What the documentation of a function calls
+%% <ul>
+%% <li><em>atomic</em>: it is done wholly or not at all, also when it fails;</li>
+%% <li><em>isolated</em>: no read of a single key sees it half done.</li>
+%% </ul>
+%%
+%% == Errors ==
+%% A function that fails raises the error `badarg', with what the shell needs to
+%% say which argument was wrong and why. For every function this is so when the
+%% first argument does not name a table that exists, or names one that the calling
+%% process may not read (`private', and the caller is not the owner) or may not
+%% write (not `public', and the caller is not the owner). Any write raises
+%% `system_limit', and leaves the table as it was, when there is no memory for it.
+-module(xets).
+
+-export([new/2, delete/1, info/0, info/1, info/2, whereis/1]).
+-export([insert/2, insert_new/2, delete/2, delete_object/2, delete_all_objects/1, take/2]).
+-export([lookup/2, lookup_element/3, lookup_element/4, lookup_elements/3, lookup_many/2]).
+-export([member/2, tab2list/1]).
+-export([update_counter/3, update_counter/4, update_element/3, update_element/4]).
+-export([format_error/2]).
+-export_type([table/0, tid/0, access/0, type/0, option/0, update_op/0, element_spec/0]).
+
+-on_load(load/0).
+-nifs([
+    new_nif/2,
+    delete_nif/1,
+    info_nif/0,
+    info_nif/1,
+    stats_nif/1,
+    whereis_nif/1,
+    insert_nif/2,
+    insert_new_nif/2,
+    replace_nif/3,
+    delete_nif/2,
+    delete_object_nif/2,
+    delete_all_objects_nif/1,
+    take_nif/2,
+    lookup_nif/2,
+    lookup_element_nif/3,
+    lookup_element_nif/4,
+    lookup_elements_nif/3,
+    lookup_many_nif/2,
+    member_nif/2,
+    tab2list_nif/1,
+    update_counter_nif/3,
+    update_counter_nif/4,
+    update_element_nif/3,
+    update_element_nif/4
+]).
+
+-opaque tid() :: reference().
+%% A table identifier, as `new/2' returns it.
+-type table() :: atom() | tid().
+%% A table: its name, if it is named, or its identifier.
+-type access() :: public | protected | private.
+%% Who may use a table: `public': all processes read and write; `protected': all
+%% read, the owner writes; `private': the owner reads and writes.
+-type type() :: set | ordered_set | bag | duplicate_bag.
+-type option() ::
+    type()
+    | access()
+    | named_table
+    | {keypos, pos_integer()}
+    | {heir, pid(), term()}
+    | {heir, pid() | none}
+    | {write_concurrency, boolean() | auto}
+    | {read_concurrency, boolean()}
+    | {decentralized_counters, boolean()}
+    | compressed.
+%% An option of `new/2'.
+-type update_op() ::
+    {Pos :: pos_integer(), Incr :: integer()}
+    | {Pos :: pos_integer(), Incr :: integer(), Threshold :: integer(), SetValue :: integer()}.
+%% Adds `Incr' to element `Pos'. Past `Threshold' (above it, or below it if `Incr' is
+%% negative) the element becomes `SetValue'.
+-type element_spec() :: {Pos :: pos_integer(), Value :: term()}.
+%% Element `Pos' becomes `Value'.
+
+-type settings() :: {
+    type(),
+    access(),
+    Named :: boolean(),
+    KeyPos :: pos_integer(),
+    Heir :: none,
+    WriteConcurrency :: boolean() | auto,
+    ReadConcurrency :: boolean(),
+    DecentralizedCounters :: boolean(),
+    Compressed :: boolean()
+}.
+
+-type facts() :: {
+    Id :: reference(),
+    Name :: atom(),
+    Named :: boolean(),
+    Owner :: pid(),
+    access(),
+    type(),
+    KeyPos :: pos_integer(),
+    Size :: non_neg_integer(),
+    Memory :: non_neg_integer(),
+    Heir :: pid() | none,
+    ReadConcurrency :: boolean(),
+    WriteConcurrency :: boolean() | auto,
+    DecentralizedCounters :: boolean(),
+    Compressed :: boolean(),
+    Bytes :: non_neg_integer()
+}.
+
+%% A macro, and not a function, because the caller of erlang:error/3 is the
+%% function that the error report names.
+-define(BADARG(Args, Cause),
+    erlang:error(badarg, Args, [{error_info, #{module => ?MODULE, cause => Cause}}])
+).
+-define(NIF, erlang:nif_error(nif_not_loaded)).
+-define(MAX_KEYPOS, 16#7fffffff).
+-define(MAX_HASH_LOCKS, 32768).
+
+%%% Tables
+
+%% @doc Creates a table owned by the calling process.
+%%
+%% `Options' is a list of options, of which a later one overrides an earlier one:
+%% <dl>
+%% <dt>`set'</dt><dd>The type of the table: one object a key, keys compared with
+%% `=:='. Default, and the one type that can be created.</dd>
+%% <dt>`public', `protected', `private'</dt><dd>Who may use the table. Default
+%% `protected'.</dd>
+%% <dt>`named_table'</dt><dd>The table can be used by its name until it is
+%% deleted.</dd>
+%% <dt>`{keypos, Pos}'</dt><dd>Which element of an object is its key. Default 1.
+%% </dd>
+%% <dt>`{heir, none}'</dt><dd>The table is deleted when its owner ends.</dd>
+%% <dt>`{write_concurrency, false | true | auto}'</dt><dd>With `true' and `auto' the
+%% table starts out prepared for many writers at once. Without, it adapts to
+%% them.</dd>
+%% <dt>`{read_concurrency, B}', `{decentralized_counters, B}', `compressed'</dt>
+%% <dd>Accepted as by `ets', and shown by `info/1'. Readers never lock, and objects
+%% are stored compactly, whatever these say.</dd>
+%% </dl>
+%%
+%% Returns the name, if the table is named, else an identifier. Identifiers are
+%% never reused.
+%%
+%% Errors: `badarg' if `Name' is not an atom, `Options' is not a proper list of
+%% options, asks for what tables cannot have, or the name is taken.
+%%
+%% Complexity: O(1). Atomic.
+-spec new(Name, Options) -> table() when
+    Name :: atom(),
+    Options :: [option()].
+new(Name, Options) ->
+    case settings(Name, Options) of
+        {ok, Settings} ->
+            try
+                new_nif(Name, Settings)
+            catch
+                error:badarg -> ?BADARG([Name, Options], already_exists);
+                error:xets_retry -> erlang:yield(), new(Name, Options)
+            end;
+        {error, Cause} ->
+            ?BADARG([Name, Options], Cause)
+    end.
+
+%% @doc Deletes the table.
+%%
+%% Its name is free when this returns; its memory is given back by another thread.
+%%
+%% Returns `true'.
+%%
+%% Complexity: O(1) for the caller. Atomic and isolated.
+-spec delete(Table) -> true when
+    Table :: table().
+delete(Table) ->
+    try
+        delete_nif(Table)
+    catch
+        error:badarg -> ?BADARG([Table], xets_errors:cause(delete, [Table]));
+        error:xets_retry -> erlang:yield(), delete(Table)
+    end.
+
+%% @doc Facts about this library. Not in `ets'.
+%%
+%% Returns a map: `version', a string; `terms', how terms are converted
+%% (`portable'); `tables', the number of tables; `bytes', the memory of all tables,
+%% which `erlang:memory/0' does not count; and others, which may change.
+%%
+%% Complexity: O(number of tables).
+-spec info() -> #{version := string(), terms := atom(), atom() => term()}.
+info() ->
+    Facts = info_nif(),
+    Facts#{version => version()}.
+
+%% @doc Facts about a table, in the form that `ets:info/1' gives them.
+%%
+%% Returns a list of the items `compressed', `decentralized_counters', `heir', `id',
+%% `keypos', `memory', `name', `named_table', `node', `owner', `protection', `size',
+%% `type', `write_concurrency' and `read_concurrency', or `undefined' if there is no
+%% such table. `memory' is in words, and counts all that the table occupies. Any
+%% process may ask, whatever the protection of the table.
+%%
+%% Errors: `badarg' if `Table' is neither an atom nor a table identifier.
+%%
+%% Complexity: O(number of segments): one step for each 500 to 1,000 objects.
+-spec info(Table) -> InfoList | undefined when
+    Table :: table(),
+    InfoList :: [{Item :: atom(), Value :: term()}].
+info(Table) ->
+    try info_nif(Table) of
+        undefined -> undefined;
+        Facts -> [{Item, fact(Item, Facts)} || Item <- items()]
+    catch
+        error:badarg -> ?BADARG([Table], type);
+        error:xets_retry -> erlang:yield(), info(Table)
+    end.
+
+%% @doc One fact about a table.
+%%
+%% `Item' is one of those of `info/1' or
+%% <dl>
+%% <dt>`fixed', `safe_fixed', `safe_fixed_monotonic_time'</dt><dd>`false': the table
+%% is not fixed.</dd>
+%% <dt>`binary', `stats'</dt><dd>`[]' and `false': what `ets' tells here has no
+%% counterpart.</dd>
+%% <dt>`xets'</dt><dd>A map of figures about the memory and the structure of the
+%% table, whose keys may change. Not in `ets'.</dd>
+%% </dl>
+%% Returns `undefined' if there is no such table.
+%%
+%% Errors: `badarg' if `Table' is neither an atom nor a table identifier, or, if the
+%% table exists, `Item' is not an item.
+%%
+%% Complexity: as `info/1'.
+-spec info(Table, Item) -> Value | undefined when
+    Table :: table(),
+    Item :: atom(),
+    Value :: term().
+info(Table, xets) ->
+    try
+        stats_nif(Table)
+    catch
+        error:badarg -> ?BADARG([Table, xets], type);
+        error:xets_retry -> erlang:yield(), info(Table, xets)
+    end;
+info(Table, Item) ->
+    try info_nif(Table) of
+        undefined ->
+            undefined;
+        Facts ->
+            case is_item(Item) of
+                true -> fact(Item, Facts);
+                false -> ?BADARG([Table, Item], none)
+            end
+    catch
+        error:badarg -> ?BADARG([Table, Item], type);
+        error:xets_retry -> erlang:yield(), info(Table, Item)
+    end.
+
+%% @doc The identifier of a named table.
+%%
+%% Returns `undefined' if no table has that name. Access by identifier saves the
+%% search for the name, and goes on meaning the same table when the name is given to
+%% another one.
+%%
+%% Errors: `badarg' if `Name' is not an atom.
+%%
+%% Complexity: O(1).
+-spec whereis(Name) -> tid() | undefined when
+    Name :: atom().
+whereis(Name) ->
+    try
+        whereis_nif(Name)
+    catch
+        error:badarg -> ?BADARG([Name], none);
+        error:xets_retry -> erlang:yield(), ?MODULE:whereis(Name)
+    end.
+
+%%% Objects
+
+%% @doc Puts an object, or all objects of a list, into the table.
+%%
+%% An object replaces the one that has the same key. Of objects in the list that
+%% have the same key, the last is kept. The empty list changes nothing.
+%%
+%% Returns `true'.
+%%
+%% Errors: `badarg' if the second argument is neither a tuple nor a proper list of
+%% tuples, or a tuple has no element at the table's key position.
+%%
+%% Complexity: O(1) and the size of the object, for each object. Atomic and
+%% isolated, lists included.
+-spec insert(Table, ObjectOrObjects) -> true when
+    Table :: table(),
+    ObjectOrObjects :: tuple() | [tuple()].
+insert(Table, ObjectOrObjects) ->
+    try
+        insert_nif(Table, ObjectOrObjects)
+    catch
+        error:badarg ->
+            Args = [Table, ObjectOrObjects],
+            ?BADARG(Args, xets_errors:cause(insert, Args));
+        error:xets_retry ->
+            erlang:yield(),
+            insert(Table, ObjectOrObjects)
+    end.
+
+%% @doc Puts an object, or all objects of a list, into the table if none of their
+%% keys is there.
+%%
+%% Returns `false', and changes nothing, if any of the keys is in the table, else
+%% `true'. Of objects in the list that have the same key, the last is kept.
+%%
+%% Errors: as `insert/2'.
+%%
+%% Complexity: as `insert/2'. Atomic and isolated, lists included.
+-spec insert_new(Table, ObjectOrObjects) -> boolean() when
+    Table :: table(),
+    ObjectOrObjects :: tuple() | [tuple()].
+insert_new(Table, ObjectOrObjects) ->
+    try
+        insert_new_nif(Table, ObjectOrObjects)
+    catch
+        error:badarg ->
+            Args = [Table, ObjectOrObjects],
+            ?BADARG(Args, xets_errors:cause(insert_new, Args));
+        error:xets_retry ->
+            erlang:yield(),
+            insert_new(Table, ObjectOrObjects)
+    end.
+
+%% @doc Removes the object that has this key, if there is one.
+%%
+%% Returns `true'.
+%%
+%% Complexity: O(1). Atomic and isolated.
+-spec delete(Table, Key) -> true when
+    Table :: table(),
+    Key :: term().
+delete(Table, Key) ->
+    try
+        delete_nif(Table, Key)
+    catch
+        error:badarg -> ?BADARG([Table, Key], xets_errors:cause(delete, [Table, Key]));
+        error:xets_retry -> erlang:yield(), delete(Table, Key)
+    end.
+
+%% @doc Removes an object, if the table has one that is equal to it (`=:=').
+%%
+%% Returns `true'.
+%%
+%% Errors: `badarg' if `Object' is not a tuple, or has no element at the table's key
+%% position.
+%%
+%% Complexity: O(1) and the size of the object. Atomic and isolated.
+-spec delete_object(Table, Object) -> true when
+    Table :: table(),
+    Object :: tuple().
+delete_object(Table, Object) ->
+    try
+        delete_object_nif(Table, Object)
+    catch
+        error:badarg ->
+            Args = [Table, Object],
+            ?BADARG(Args, xets_errors:cause(delete_object, Args));
+        error:xets_retry ->
+            erlang:yield(),
+            delete_object(Table, Object)
+    end.
+
+%% @doc Removes all objects.
+%%
+%% Returns `true'. The memory is given back by another thread.
+%%
+%% Complexity: O(1) for the caller. Atomic and isolated.
+-spec delete_all_objects(Table) -> true when
+    Table :: table().
+delete_all_objects(Table) ->
+    try
+        delete_all_objects_nif(Table)
+    catch
+        error:badarg -> ?BADARG([Table], xets_errors:cause(delete_all_objects, [Table]));
+        error:xets_retry -> erlang:yield(), delete_all_objects(Table)
+    end.
+
+%% @doc Removes the object that has this key, and returns it.
+%%
+%% Returns a list of the object removed, or `[]'.
+%%
+%% Complexity: O(1) and the size of the object. Atomic and isolated: of several
+%% processes that take the same key, one gets the object.
+-spec take(Table, Key) -> [Object] when
+    Table :: table(),
+    Key :: term(),
+    Object :: tuple().
+take(Table, Key) ->
+    try
+        take_nif(Table, Key)
+    catch
+        error:badarg -> ?BADARG([Table, Key], xets_errors:cause(take, [Table, Key]));
+        error:xets_retry -> erlang:yield(), take(Table, Key)
+    end.
+
+%%% Reading
+
+%% @doc The object that has this key.
+%%
+%% Returns a list of the object, or `[]'.
+%%
+%% Complexity: O(1) and the size of the object.
+-spec lookup(Table, Key) -> [Object] when
+    Table :: table(),
+    Key :: term(),
+    Object :: tuple().
+lookup(Table, Key) ->
+    try
+        lookup_nif(Table, Key)
+    catch
+        error:badarg -> ?BADARG([Table, Key], xets_errors:cause(lookup, [Table, Key]));
+        error:xets_retry -> erlang:yield(), lookup(Table, Key)
+    end.
+
+%% @doc Element `Pos' of the object that has this key. Nothing else of the object is
+%% copied.
+%%
+%% Errors: `badarg' if no object has the key, `Pos' is not a positive integer, or
+%% the object has no element `Pos'.
+%%
+%% Complexity: O(1), the position and the size of the element.
+-spec lookup_element(Table, Key, Pos) -> Element when
+    Table :: table(),
+    Key :: term(),
+    Pos :: pos_integer(),
+    Element :: term().
+lookup_element(Table, Key, Pos) ->
+    try
+        lookup_element_nif(Table, Key, Pos)
+    catch
+        error:badarg ->
+            Args = [Table, Key, Pos],
+            ?BADARG(Args, xets_errors:cause(lookup_element, Args));
+        error:xets_retry ->
+            erlang:yield(),
+            lookup_element(Table, Key, Pos)
+    end.
+
+%% @doc Element `Pos' of the object that has this key, or `Default' if there is none.
+%%
+%% Errors: `badarg' if `Pos' is not a positive integer, or the object has no element
+%% `Pos'.
+%%
+%% Complexity: as `lookup_element/3'.
+-spec lookup_element(Table, Key, Pos, Default) -> Element | Default when
+    Table :: table(),
+    Key :: term(),
+    Pos :: pos_integer(),
+    Default :: term(),
+    Element :: term().
+lookup_element(Table, Key, Pos, Default) ->
+    try
+        lookup_element_nif(Table, Key, Pos, Default)
+    catch
+        error:badarg ->
+            Args = [Table, Key, Pos, Default],
+            ?BADARG(Args, xets_errors:cause(lookup_element, Args));
+        error:xets_retry ->
+            erlang:yield(),
+            lookup_element(Table, Key, Pos, Default)
+    end.
+
+%% @doc Several elements of the object that has this key: those at the positions in
+%% the tuple `Positions'. Nothing else of the object is copied. Not in `ets'.
+%%
+%% Returns a tuple of the elements, in the order of the positions; a position may
+%% occur more than once.
+%%
+%% Errors: `badarg' if no object has the key, `Positions' is not a tuple of positive
+%% integers, or the object has no element at one of them.
+%%
+%% Complexity: O(1), the positions and the size of the elements.
+-spec lookup_elements(Table, Key, Positions) -> Elements when
+    Table :: table(),
+    Key :: term(),
+    Positions :: tuple(),
+    Elements :: tuple().
+lookup_elements(Table, Key, Positions) ->
+    try
+        lookup_elements_nif(Table, Key, Positions)
+    catch
+        error:badarg ->
+            Args = [Table, Key, Positions],
+            ?BADARG(Args, xets_errors:cause(lookup_elements, Args));
+        error:xets_retry ->
+            erlang:yield(),
+            lookup_elements(Table, Key, Positions)
+    end.
+
+%% @doc The objects that have these keys. Faster than as many calls of `lookup/2'.
+%% Not in `ets'.
+%%
+%% Returns a list of what `lookup/2' returns for each key, in the order of the keys.
+%%
+%% Errors: `badarg' if `Keys' is not a proper list.
+%%
+%% Complexity: O(number of keys) and the size of the objects. Each lookup is of one
+%% instant, but not all of the same.
+-spec lookup_many(Table, Keys) -> [[Object]] when
+    Table :: table(),
+    Keys :: [term()],
+    Object :: tuple().
+lookup_many(Table, Keys) ->
+    try
+        lookup_many_nif(Table, Keys)
+    catch
+        error:badarg ->
+            Args = [Table, Keys],
+            ?BADARG(Args, xets_errors:cause(lookup_many, Args));
+        error:xets_retry ->
+            erlang:yield(),
+            lookup_many(Table, Keys)
+    end.
+
+%% @doc Whether an object has this key.
+%%
+%% Complexity: O(1).
+-spec member(Table, Key) -> boolean() when
+    Table :: table(),
+    Key :: term().
+member(Table, Key) ->
+    try
+        member_nif(Table, Key)
+    catch
+        error:badarg -> ?BADARG([Table, Key], xets_errors:cause(member, [Table, Key]));
+        error:xets_retry -> erlang:yield(), member(Table, Key)
+    end.
+
+%% @doc A list of all objects, in no particular order.
+%%
+%% Complexity: O(number of objects) and their size. An object that is in the table
+%% throughout is in the list once; one that is inserted or removed meanwhile may or
+%% may not be.
+-spec tab2list(Table) -> [Object] when
+    Table :: table(),
+    Object :: tuple().
+tab2list(Table) ->
+    try
+        tab2list_nif(Table)
+    catch
+        error:badarg -> ?BADARG([Table], xets_errors:cause(tab2list, [Table]));
+        error:xets_retry -> erlang:yield(), tab2list(Table)
+    end.
+
+%%% Updating
+
+%% @doc Adds to one or more elements of the object that has this key.
+%%
+%% `UpdateOp' is
+%% <ul>
+%% <li>an integer: added to the element after the key;</li>
+%% <li>`{Pos, Incr}': `Incr' is added to element `Pos';</li>
+%% <li>`{Pos, Incr, Threshold, SetValue}': the same, but if the result is greater than
+%% `Threshold' (for a negative `Incr': less), the element becomes `SetValue';</li>
+%% <li>a list of such tuples: all done, from first to last, one on the result of the
+%% other.</li>
+%% </ul>
+%% Integers of any size are added without loss.
+%%
+%% Returns the new value of the element, or, for a list, the list of them.
+%%
+%% Errors: `badarg' if no object has the key, `UpdateOp' is something else, the object
+%% has no element `Pos', that element is the key, or is not an integer. The object is
+%% then unchanged.
+%%
+%% Complexity: O(1) and the size of the object. Atomic and isolated.
+-spec update_counter(Table, Key, UpdateOp) -> Result when
+    Table :: table(),
+    Key :: term(),
+    UpdateOp :: Incr | update_op() | [update_op()],
+    Incr :: integer(),
+    Result :: integer() | [integer()].
+update_counter(Table, Key, UpdateOp) ->
+    try update_counter_nif(Table, Key, UpdateOp) of
+        {slow, Object} ->
+            case count(Table, Key, UpdateOp, Object, none) of
+                {ok, Result} -> Result;
+                changed -> update_counter(Table, Key, UpdateOp);
+                {error, Cause} -> ?BADARG([Table, Key, UpdateOp], Cause)
+            end;
+        Result ->
+            Result
+    catch
+        error:badarg ->
+            Args = [Table, Key, UpdateOp],
+            ?BADARG(Args, xets_errors:cause(update_counter, Args));
+        error:xets_retry ->
+            erlang:yield(),
+            update_counter(Table, Key, UpdateOp)
+    end.
+
+%% @doc Adds to one or more elements of the object that has this key, or, if there is
+%% none, of `Default', which is put into the table with `Key' as its key.
+%%
+%% `UpdateOp' and the result are as in `update_counter/3'.
+%%
+%% Errors: `badarg' in the cases of `update_counter/3' but that of a missing key, and
+%% if `Default' is not a tuple that has an element at the table's key position, also
+%% where it is not needed.
+%%
+%% Complexity: O(1) and the size of the object. Atomic and isolated.
+-spec update_counter(Table, Key, UpdateOp, Default) -> Result when
+    Table :: table(),
+    Key :: term(),
+    UpdateOp :: Incr | update_op() | [update_op()],
+    Incr :: integer(),
+    Default :: tuple(),
+    Result :: integer() | [integer()].
+update_counter(Table, Key, UpdateOp, Default) ->
+    try update_counter_nif(Table, Key, UpdateOp, Default) of
+        {slow, Old} ->
+            case count(Table, Key, UpdateOp, Old, Default) of
+                {ok, Result} -> Result;
+                changed -> update_counter(Table, Key, UpdateOp, Default);
+                {error, Cause} -> ?BADARG([Table, Key, UpdateOp, Default], Cause)
+            end;
+        Result ->
+            Result
+    catch
+        error:badarg ->
+            Args = [Table, Key, UpdateOp, Default],
+            ?BADARG(Args, xets_errors:cause(update_counter, Args));
+        error:xets_retry ->
+            erlang:yield(),
+            update_counter(Table, Key, UpdateOp, Default)
+    end.
+
+%% @doc Replaces one or more elements of the object that has this key.
+%%
+%% `ElementSpec' is `{Pos, Value}' or a list of such tuples, done from first to last.
+%%
+%% Returns `true', or, if no object has the key, `false': then `ElementSpec' is not
+%% looked at.
+%%
+%% Errors: `badarg' if there is such an object and `ElementSpec' is something else,
+%% the object has no element `Pos', or that element is the key. The object is then
+%% unchanged.
+%%
+%% Complexity: O(1) and the size of the object. Atomic and isolated.
+-spec update_element(Table, Key, ElementSpec) -> boolean() when
+    Table :: table(),
+    Key :: term(),
+    ElementSpec :: element_spec() | [element_spec()].
+update_element(Table, Key, ElementSpec) ->
+    try
+        update_element_nif(Table, Key, ElementSpec)
+    catch
+        error:badarg ->
+            Args = [Table, Key, ElementSpec],
+            ?BADARG(Args, xets_errors:cause(update_element, Args));
+        error:xets_retry ->
+            erlang:yield(),
+            update_element(Table, Key, ElementSpec)
+    end.
+
+%% @doc Replaces one or more elements of the object that has this key, or, if there is
+%% none, of `Default', which is put into the table with `Key' as its key.
+%%
+%% Returns `true'.
+%%
+%% Errors: `badarg' if `ElementSpec' is not `{Pos, Value}' or a list of such tuples, the
+%% object has no element `Pos', or that element is the key, and if `Default' is not a
+%% tuple that has an element at the table's key position, also where it is not needed.
+%%
+%% Complexity: O(1) and the size of the object. Atomic and isolated.
+-spec update_element(Table, Key, ElementSpec, Default) -> true when
+    Table :: table(),
+    Key :: term(),
+    ElementSpec :: element_spec() | [element_spec()],
+    Default :: tuple().
+update_element(Table, Key, ElementSpec, Default) ->
+    try
+        update_element_nif(Table, Key, ElementSpec, Default)
+    catch
+        error:badarg ->
+            Args = [Table, Key, ElementSpec, Default],
+            ?BADARG(Args, xets_errors:cause(update_element, Args));
+        error:xets_retry ->
+            erlang:yield(),
+            update_element(Table, Key, ElementSpec, Default)
+    end.
+
+%% @doc Says which argument of a failed call was wrong, and why. For the shell and
+%% other printers of errors, which find this function through `error_info'.
+%%
+%% Returns a map from the number of an argument to a text.
+-spec format_error(Reason, StackTrace) -> #{pos_integer() => unicode:chardata()} when
+    Reason :: term(),
+    StackTrace :: erlang:stacktrace().
+format_error(Reason, StackTrace) ->
+    xets_errors:format_error(Reason, StackTrace).
+
+%%% The slow way of update_counter. The native side has found integers that do not fit
+%%% a machine word, and handed out the object, or `absent'.
+
+-spec count(table(), Key :: term(), term(), Old, Default) -> Outcome when
+    Old :: tuple() | absent,
+    Default :: tuple() | none,
+    Outcome :: {ok, integer() | [integer()]} | changed | {error, xets_errors:cause()}.
+count(Table, Key, UpdateOp, Old, Default) ->
+    case info(Table, keypos) of
+        undefined ->
+            changed;
+        KeyPos ->
+            Object =
+                case Old of
+                    absent -> setelement(KeyPos, Default, Key);
+                    _ -> Old
+                end,
+            case xets_counter:update(UpdateOp, Object, KeyPos) of
+                {ok, Result, New} ->
+                    case store(Table, Old, New) of
+                        true -> {ok, Result};
+                        false -> changed
+                    end;
+                {error, Cause} ->
+                    {error, Cause}
+            end
+    end.
+
+%% False: the table is not what it was when the native side looked.
+-spec store(table(), Old :: tuple() | absent, New :: tuple()) -> boolean().
+store(Table, Old, New) ->
+    try
+        case Old of
+            absent -> insert_new_nif(Table, New);
+            _ -> replace_nif(Table, Old, New)
+        end
+    catch
+        error:badarg ->
+            false;
+        error:xets_retry ->
+            erlang:yield(),
+            false
+    end.
+
+%%% Options of new/2
+
+-spec settings(term(), term()) -> {ok, settings()} | {error, xets_errors:cause()}.
+settings(Name, _Options) when not is_atom(Name) ->
+    {error, none};
+settings(_Name, Options) ->
+    Defaults = #{
+        type => set,
+        access => protected,
+        named => false,
+        keypos => 1,
+        heir => none,
+        write => false,
+        read => false,
+        counters => default,
+        compressed => false
+    },
+    case options(Options, Defaults) of
+        invalid -> {error, none};
+        #{type := Type} when Type =/= set -> {error, only_sets};
+        #{heir := Heir} when Heir =/= none -> {error, only_heir_none};
+        Chosen -> {ok, settings(Chosen)}
+    end.
+
+%% A private table has one user: ets, too, ignores what is meant for several.
+settings(#{access := private} = Chosen) ->
+    #{type := Type, named := Named, keypos := KeyPos, compressed := Compressed} = Chosen,
+    {Type, private, Named, KeyPos, none, false, false, false, Compressed};
+settings(#{write := Write} = Chosen) ->
+    #{type := Type, access := Access, named := Named, keypos := KeyPos} = Chosen,
+    #{read := Read, counters := Counters, compressed := Compressed} = Chosen,
+    Decentralized = Write =/= false andalso counters(Counters, Write, Type),
+    {Type, Access, Named, KeyPos, none, write(Write), Read, Decentralized, Compressed}.
+
+counters(default, true, Type) -> Type =:= ordered_set;
+counters(default, _, _) -> true;
+counters(Explicit, _, _) -> Explicit.
+
+write({debug_hash_fixed_number_of_locks, _}) -> true;
+write(Write) -> Write.
+
+options([Option | Options], Chosen) ->
+    case option(Option, Chosen) of
+        invalid -> invalid;
+        Chosen1 -> options(Options, Chosen1)
+    end;
+options([], #{type := ordered_set, write := {debug_hash_fixed_number_of_locks, _}}) ->
+    invalid;
+options([], Chosen) ->
+    Chosen;
+options(_, _) ->
+    invalid.
+
+option(Type, Chosen) when
+    Type =:= set; Type =:= ordered_set; Type =:= bag; Type =:= duplicate_bag
+->
+    Chosen#{type := Type};
+option(Access, Chosen) when Access =:= public; Access =:= protected; Access =:= private ->
+    Chosen#{access := Access};
+option(named_table, Chosen) ->
+    Chosen#{named := true};
+option(compressed, Chosen) ->
+    Chosen#{compressed := true};
+option({keypos, Pos}, Chosen) when is_integer(Pos), Pos >= 1, Pos =< ?MAX_KEYPOS ->
+    Chosen#{keypos := Pos};
+option({heir, Heir}, Chosen) when Heir =:= none; is_pid(Heir) ->
+    Chosen#{heir := Heir};
+option({heir, Heir, _Data}, Chosen) when is_pid(Heir) ->
+    Chosen#{heir := Heir};
+option({write_concurrency, Write}, Chosen) when is_boolean(Write); Write =:= auto ->
+    Chosen#{write := Write};
+option({write_concurrency, {debug_hash_fixed_number_of_locks, N} = Write}, Chosen) when
+    is_integer(N), N >= 1, N =< ?MAX_HASH_LOCKS
+->
+    Chosen#{write := Write};
+option({read_concurrency, Read}, Chosen) when is_boolean(Read) ->
+    Chosen#{read := Read};
+option({decentralized_counters, Counters}, Chosen) when is_boolean(Counters) ->
+    Chosen#{counters := Counters};
+option(_, _) ->
+    invalid.
+
+%%% Facts about tables
+
+%% In the order of ets:info/1.
+items() ->
+    [
+        id,
+        decentralized_counters,
+        read_concurrency,
+        write_concurrency,
+        compressed,
+        memory,
+        owner,
+        heir,
+        name,
+        size,
+        node,
+        named_table,
+        type,
+        keypos,
+        protection
+    ].
+
+is_item(Item) ->
+    lists:member(Item, items()) orelse
+        lists:member(Item, [binary, fixed, safe_fixed, safe_fixed_monotonic_time, stats]).
+
+fact(id, Facts) -> element(1, Facts);
+fact(name, Facts) -> element(2, Facts);
+fact(named_table, Facts) -> element(3, Facts);
+fact(owner, Facts) -> element(4, Facts);
+fact(protection, Facts) -> element(5, Facts);
+fact(type, Facts) -> element(6, Facts);
+fact(keypos, Facts) -> element(7, Facts);
+fact(size, Facts) -> element(8, Facts);
+fact(memory, Facts) -> element(9, Facts);
+fact(heir, Facts) -> element(10, Facts);
+fact(read_concurrency, Facts) -> element(11, Facts);
+fact(write_concurrency, Facts) -> element(12, Facts);
+fact(decentralized_counters, Facts) -> element(13, Facts);
+fact(compressed, Facts) -> element(14, Facts);
+fact(node, Facts) -> node(element(4, Facts));
+fact(binary, _) -> [];
+fact(_, _) -> false.
+
+version() ->
+    _ = application:load(?MODULE),
+    {ok, Version} = application:get_key(?MODULE, vsn),
+    Version.
+
+%%% Loading
+
+%% The directory with the native library: that of the environment, for builds under
+%% test; that of the application; that beside the directory of this module.
+load() ->
+    Dirs =
+        [Dir || Dir <- [os:getenv("XETS_PRIV")], is_list(Dir), Dir =/= ""] ++
+            [Dir || Dir <- [code:priv_dir(?MODULE)], is_list(Dir)] ++
+            [filename:join([filename:dirname(Beam), "..", "priv"]) || Beam <- beam()],
+    case [Dir || Dir <- Dirs, filelib:is_regular(filename:join(Dir, "xets.so"))] of
+        [Dir | _] ->
+            load(filename:join(Dir, "xets"));
+        [] ->
+            load_failed("xets.so is in none of ~0tp; `make -C c_src` builds it", [Dirs])
+    end.
+
+load(Library) ->
+    case erlang:load_nif(Library, 0) of
+        ok -> ok;
+        {error, {_, Text}} -> load_failed("~ts.so: ~ts", [Library, Text])
+    end.
+
+beam() ->
+    case code:which(?MODULE) of
+        Beam when is_list(Beam) -> [Beam];
+        _ -> []
+    end.
+
+load_failed(Format, Args) ->
+    {error, lists:flatten(io_lib:format("xets cannot load its native library: " ++ Format, Args))}.
+
+%%% The native functions (c_src/beam). Besides what their specifications say they raise
+%%% `badarg', `system_limit', and `xets_retry' for "yield, then call again".
+
+-spec new_nif(atom(), settings()) -> table().
+new_nif(_Name, _Settings) -> ?NIF.
+
+-spec delete_nif(table()) -> true.
+delete_nif(_Table) -> ?NIF.
+
+-spec info_nif() -> #{terms := atom(), tables := integer(), bytes := integer(), _ => _}.
+info_nif() -> ?NIF.
+
+-spec info_nif(table()) -> facts() | undefined.
+info_nif(_Table) -> ?NIF.
+
+-spec stats_nif(table()) -> map() | undefined.
+stats_nif(_Table) -> ?NIF.
+
+-spec whereis_nif(atom()) -> reference() | undefined.
+whereis_nif(_Name) -> ?NIF.
+
+-spec insert_nif(table(), tuple() | [tuple()]) -> true.
+insert_nif(_Table, _Objects) -> ?NIF.
+
+-spec insert_new_nif(table(), tuple() | [tuple()]) -> boolean().
+insert_new_nif(_Table, _Objects) -> ?NIF.
+
+%% Puts `New' in the place of `Old', if the table has an object equal to `Old'.
+-spec replace_nif(table(), Old :: tuple(), New :: tuple()) -> boolean().
+replace_nif(_Table, _Old, _New) -> ?NIF.
+
+-spec delete_nif(table(), term()) -> true.
+delete_nif(_Table, _Key) -> ?NIF.
+
+-spec delete_object_nif(table(), tuple()) -> true.
+delete_object_nif(_Table, _Object) -> ?NIF.
+
+-spec delete_all_objects_nif(table()) -> true.
+delete_all_objects_nif(_Table) -> ?NIF.
+
+-spec take_nif(table(), term()) -> [tuple()].
+take_nif(_Table, _Key) -> ?NIF.
+
+-spec lookup_nif(table(), term()) -> [tuple()].
+lookup_nif(_Table, _Key) -> ?NIF.
+
+-spec lookup_element_nif(table(), term(), pos_integer()) -> term().
+lookup_element_nif(_Table, _Key, _Pos) -> ?NIF.
+
+-spec lookup_element_nif(table(), term(), pos_integer(), term()) -> term().
+lookup_element_nif(_Table, _Key, _Pos, _Default) -> ?NIF.
+
+-spec lookup_elements_nif(table(), term(), tuple()) -> tuple().
+lookup_elements_nif(_Table, _Key, _Positions) -> ?NIF.
+
+-spec lookup_many_nif(table(), [term()]) -> [[tuple()]].
+lookup_many_nif(_Table, _Keys) -> ?NIF.
+
+-spec member_nif(table(), term()) -> boolean().
+member_nif(_Table, _Key) -> ?NIF.
+
+-spec tab2list_nif(table()) -> [tuple()].
+tab2list_nif(_Table) -> ?NIF.
+
+%% `slow': an integer does not fit a machine word; nothing has been changed.
+-spec update_counter_nif(table(), term(), term()) -> integer() | [integer()] | {slow, tuple()}.
+update_counter_nif(_Table, _Key, _UpdateOp) -> ?NIF.
+
+-spec update_counter_nif(table(), term(), term(), tuple()) ->
+    integer() | [integer()] | {slow, tuple() | absent}.
+update_counter_nif(_Table, _Key, _UpdateOp, _Default) -> ?NIF.
+
+-spec update_element_nif(table(), term(), term()) -> boolean().
+update_element_nif(_Table, _Key, _ElementSpec) -> ?NIF.
+
+-spec update_element_nif(table(), term(), term(), tuple()) -> true.
+update_element_nif(_Table, _Key, _ElementSpec, _Default) -> ?NIF.

@@ -1,0 +1,198 @@
+%% @doc The cells of the benchmark, as data.
+%%
+%% A job is one measurement, `{Module, Spec}', made by `Module:measure(Spec, Conf)'. It fills one
+%% cell, or several that come out of the same run. A cell has a row and, in groups that are tables
+%% with columns, a column. To add cells, add jobs here, and a module with a `measure/2' where no
+%% existing one fits.
+-module(xets_bench_cells).
+
+-export([groups/0, jobs/0]).
+
+-export_type([cell/0, job/0, group/0]).
+
+-type group() :: real | point | memory | together | stalls.
+
+-type cell() :: #{
+    group := group(),
+    row := string(),
+    column := string() | none,
+    target := xets_bench_target:target()
+}.
+
+-type job() :: #{
+    measure := {module(), Spec :: map()},
+    cells := [{Key :: atom(), cell()}]
+}.
+%% The keys are those of the map that `measure/2' returns.
+
+%% @doc The groups in the order in which they are shown, with their titles.
+-spec groups() -> [{group(), string()}].
+groups() ->
+    [
+        {real, "Real data"},
+        {point, "Point operations on set, one process"},
+        {memory, "Memory"},
+        {together, "Together: two processes on two cores, tuned ETS"},
+        {stalls, "No stalls"}
+    ].
+
+%% @doc All jobs, in the order in which they run.
+-spec jobs() -> [job()].
+jobs() ->
+    real() ++ points() ++ fills() ++ memory() ++ together() ++ stalls().
+
+one(Group, Row, Column, Target, Measure) ->
+    #{
+        measure => Measure,
+        cells => [{only, #{group => Group, row => Row, column => Column, target => Target}}]
+    }.
+
+%% Real data --------------------------------------------------------------------------------------
+
+real() ->
+    [real(functions, "functions") | [real(words, "words") || has_dictionary()]].
+
+has_dictionary() ->
+    xets_bench_real:dictionary() =/= none.
+
+real(Data, Title) ->
+    Cell = fun(Step, Target) ->
+        #{group => real, row => Title ++ ": " ++ Step, column => none, target => Target}
+    end,
+    #{
+        measure => {xets_bench_real, #{data => Data}},
+        cells => [
+            {load, Cell("load, one insert each", {faster, 1.0})},
+            {lookup, Cell("look up all, random order", {faster, 1.0})},
+            {count, Cell("update_counter on all, random order", {faster, 1.0})},
+            {delete, Cell("delete all, random order", {faster, 1.0})},
+            {memory, Cell("memory per object", {smaller, 1.0})}
+        ]
+    }.
+
+%% Point operations -------------------------------------------------------------------------------
+
+-define(COLUMNS, [
+    {"hot, plain", hot, []},
+    {"hot, named", hot, [named_table]},
+    {"hot, rw concurrency", hot, [{read_concurrency, true}, {write_concurrency, true}]},
+    {"1 M, plain", large, []}
+]).
+
+%% {Row, what to measure, targets of the columns}
+points() ->
+    Rows = [
+        {"lookup {int,int}", #{op => lookup, kind => int}, {1.35, 2.5, 3.5, 1.8}},
+        {"lookup {bin20,int}", #{op => lookup, kind => bin20}, {1.3, 2.4, 3.3, 1.8}},
+        {"lookup {{atom,int},int}", #{op => lookup, kind => atomint}, {1.3, 2.4, 3.3, 1.8}},
+        {"lookup, value {a,b,[1,2,3],<<20 bytes>>}", #{op => lookup, kind => tuple},
+            {1.3, 2.0, 2.8, 1.8}},
+        {"lookup, value map of 5", #{op => lookup, kind => map5}, {1.3, 2.0, 2.8, 1.8}},
+        {"lookup, value map of 20", #{op => lookup, kind => map20, walk => 25_000},
+            {1.3, 2.0, 2.8, 1.8}},
+        {"lookup, value map of 60", #{op => lookup, kind => map60, walk => 25_000},
+            {1.3, 2.0, 2.8, 1.8}},
+        {"lookup, value list of 1,000 2-tuples",
+            #{
+                op => lookup,
+                kind => list1000,
+                share => 0.02,
+                reason => "a million would take 40 GB"
+            },
+            {1.0, 1.0, 1.0, 1.0}},
+        {"lookup, value 1 KB binary", #{op => lookup, kind => bin1k}, {1.1, 1.8, 2.5, 1.5}},
+        {"lookup_element", #{op => lookup_element, kind => int}, {1.1, 2.2, 3.0, 1.8}},
+        {"member", #{op => member, kind => int}, {1.1, 2.2, 3.0, 1.8}},
+        {"insert over an existing key", #{op => insert, kind => int}, {1.3, 2.2, 2.2, 1.8}},
+        {"update_counter", #{op => update_counter, kind => int}, {1.1, 2.2, 2.2, 1.8}},
+        {"delete and insert again (a pair)", #{op => delete_and_insert, kind => int},
+            {1.3, 2.0, 2.0, 2.0}},
+        {"lookup_many of 1,000 keys, per key", #{op => lookup_many, kind => int},
+            {2.0, 3.0, 4.0, 4.0}}
+    ],
+    [
+        one(point, Row, Column, {faster, Target}, {xets_bench_point, Spec#{
+            size => Size, options => Options
+        }})
+     || {Row, Spec, Targets} <- Rows,
+        {{Column, Size, Options}, Target} <- lists:zip(?COLUMNS, tuple_to_list(Targets))
+    ].
+
+fills() ->
+    [
+        one(point, "fill from empty, " ++ Title, "1 M, plain", {faster, 3.0}, {xets_bench_point, #{
+            op => fill, kind => int, order => Order, options => []
+        }})
+     || {Order, Title} <- [{random, "random keys"}, {ascending, "ascending keys"}]
+    ].
+
+%% Memory -----------------------------------------------------------------------------------------
+
+memory() ->
+    Kinds = [
+        {int, "{int,int}", 0.45},
+        {bin20, "{bin20,int}", 0.42},
+        {atomint, "{{atom,int},int}", 0.45},
+        {map5, "{int, map of 5}", 0.35}
+    ],
+    PerObject = [
+        one(memory, "bytes per object, " ++ Title, none, {smaller, Target},
+            {xets_bench_memory, #{what => per_object, kind => Kind}})
+     || {Kind, Title, Target} <- Kinds
+    ],
+    Empty = one(memory, "an empty table", none, {at_most_and_ets, 1024},
+        {xets_bench_memory, #{what => empty}}),
+    PerObject ++ [Empty | [resident(Kind, Title) || {Kind, Title, _} <- Kinds]].
+
+resident(Kind, Title) ->
+    Cell = fun(Row, Target) ->
+        #{group => memory, row => Row ++ ", " ++ Title, column => none, target => Target}
+    end,
+    #{
+        measure => {xets_bench_memory, #{what => resident, kind => Kind}},
+        cells => [
+            {resident, Cell("resident size / info memory", {within, 0.15})},
+            {given_back, Cell("given back after deleting 90 %", {at_least, 0.75})}
+        ]
+    }.
+
+%% Together ---------------------------------------------------------------------------------------
+
+together() ->
+    Large = #{size => large, loop => mix},
+    Hot = #{size => hot},
+    [
+        one(together, Row, none, {faster, Target}, {xets_bench_together, Spec})
+     || {Row, Target, Spec} <- [
+            {"1 M: 100 % lookup", 2.0, Large},
+            {"1 M: 80 lookup / 10 insert / 10 delete", 2.0, Large#{insert => 0.1, delete => 0.1}},
+            {"1 M: 50 insert / 50 delete", 2.0, Large#{insert => 0.5, delete => 0.5}},
+            {"hot: update_counter", 1.5, Hot#{loop => counters}},
+            {"hot: insert over", 1.5, Hot#{loop => overwrite}},
+            {"hot: 50 lookup / 50 insert", 1.5, Hot#{loop => mix, insert => 0.5}}
+        ]
+    ].
+
+%% Stalls -----------------------------------------------------------------------------------------
+
+-define(US, 1_000).
+-define(MS, 1_000_000).
+
+stalls() ->
+    Cell = fun(Row, Target) ->
+        #{group => stalls, row => Row, column => none, target => Target}
+    end,
+    Grow = #{
+        measure => {xets_bench_stalls, #{what => grow}},
+        cells => [
+            {p999, Cell("inserts growing to 10 M, p99.9", {at_most, 20 * ?US})},
+            {p9999, Cell("inserts growing to 10 M, p99.99", {at_most, 100 * ?US})},
+            {longest, Cell("inserts growing to 10 M, slowest", {faster, 1.0})},
+            {delete, Cell("delete/1 of 10 M objects, seen by the caller", {at_most, ?MS})},
+            {delete_all_objects,
+                Cell("delete_all_objects/1 of 10 M, seen by the caller", {at_most, ?MS})}
+        ]
+    },
+    Hold = one(stalls, "longest hold of a normal scheduler, any call", none,
+        {under_or_empty, ?MS}, {xets_bench_holds, #{}}),
+    [Grow, Hold].

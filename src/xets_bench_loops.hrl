@@ -1,0 +1,125 @@
+%% The loops that are timed, written once and compiled three times: against `ets`
+%% (xets_bench_on_ets), against `xets` (xets_bench_on_xets) and against nothing
+%% (xets_bench_on_none, whose time is the cost of the loop itself).
+%%
+%% Every call of the module under test is static: `Module:lookup(T, K)` with a variable module
+%% costs about as much as the difference that is to be measured. The including file defines
+%%
+%%   ?DO(Call)         the call in the module under test, or `ok` for the empty loop
+%%   ?MANY(T, Keys)    the objects of many keys, as a user of the module would get them
+%%
+%% The results of the calls are dropped: the loops measure, xets_bench_check compares.
+
+-export([lookup/2, lookup_element/2, member/2, insert/2, update_counter/2, delete/2]).
+-export([delete_and_insert/2, lookup_many/2]).
+-export([mix/4, counters/4, overwrite/4, grow/6]).
+
+%% Loops over prepared keys or objects -----------------------------------------------------------
+
+lookup([K | Ks], T) ->
+    _ = ?DO(lookup(T, K)),
+    lookup(Ks, T);
+lookup([], _) ->
+    ok.
+
+lookup_element([K | Ks], T) ->
+    _ = ?DO(lookup_element(T, K, 2)),
+    lookup_element(Ks, T);
+lookup_element([], _) ->
+    ok.
+
+member([K | Ks], T) ->
+    _ = ?DO(member(T, K)),
+    member(Ks, T);
+member([], _) ->
+    ok.
+
+insert([O | Os], T) ->
+    _ = ?DO(insert(T, O)),
+    insert(Os, T);
+insert([], _) ->
+    ok.
+
+update_counter([K | Ks], T) ->
+    _ = ?DO(update_counter(T, K, 1)),
+    update_counter(Ks, T);
+update_counter([], _) ->
+    ok.
+
+delete([K | Ks], T) ->
+    _ = ?DO(delete(T, K)),
+    delete(Ks, T);
+delete([], _) ->
+    ok.
+
+delete_and_insert([O | Os], T) ->
+    _ = ?DO(delete(T, element(1, O))),
+    _ = ?DO(insert(T, O)),
+    delete_and_insert(Os, T);
+delete_and_insert([], _) ->
+    ok.
+
+lookup_many([Keys | Rest], T) ->
+    _ = ?MANY(T, Keys),
+    lookup_many(Rest, T);
+lookup_many([], _) ->
+    ok.
+
+%% Loops that draw their keys ---------------------------------------------------------------------
+%%
+%% Two processes that walked through prepared operations would soon insert only what is there and
+%% delete only what is not. So these draw, by the multiply-with-carry generator of rand:mwc59/1
+%% written out (a call would cost more than the draw). Key bits come from the low end of the state,
+%% the choice of the operation from bits 22 to 31. They return the state, to go on from.
+
+-define(NEXT(X), (16#7fa6502 * ((X) band 16#ffffffff) + ((X) bsr 32))).
+
+%% Mask + 1 keys; of 1,024 draws, Insert are inserts, Delete - Insert deletes, the rest lookups.
+mix(0, X, _T, _Keys) ->
+    X;
+mix(N, X0, T, {Mask, Insert, Delete} = Keys) ->
+    X = ?NEXT(X0),
+    K = X band Mask,
+    case (X bsr 22) band 1023 of
+        P when P < Insert ->
+            _ = ?DO(insert(T, {K, N})),
+            ok;
+        P when P < Delete ->
+            _ = ?DO(delete(T, K)),
+            ok;
+        _ ->
+            _ = ?DO(lookup(T, K)),
+            ok
+    end,
+    mix(N - 1, X, T, Keys).
+
+counters(0, X, _T, _Keys) ->
+    X;
+counters(N, X0, T, {Mask, _, _} = Keys) ->
+    X = ?NEXT(X0),
+    _ = ?DO(update_counter(T, X band Mask, 1)),
+    counters(N - 1, X, T, Keys).
+
+overwrite(0, X, _T, _Keys) ->
+    X;
+overwrite(N, X0, T, {Mask, _, _} = Keys) ->
+    X = ?NEXT(X0),
+    _ = ?DO(insert(T, {X band Mask, N})),
+    overwrite(N - 1, X, T, Keys).
+
+%% The time of each single insert -----------------------------------------------------------------
+%%
+%% Objects I + 1 to N go in, in scrambled key order; each insert's time goes to a histogram whose
+%% last slot takes all that is longer. Returns the longest. Drawing the key, building the object
+%% and counting are outside of the timed part.
+
+grow(I, N, _T, _Histogram, _Shape, Longest) when I >= N ->
+    Longest;
+grow(I, N, T, Histogram, {Shift, Slots} = Shape, Longest) ->
+    Object = {xets_bench_lib:scramble(I), I},
+    T0 = erlang:monotonic_time(),
+    _ = ?DO(insert(T, Object)),
+    T1 = erlang:monotonic_time(),
+    Time = T1 - T0,
+    counters:add(Histogram, min(Time bsr Shift, Slots - 1) + 1, 1),
+    grow(I + 1, N, T, Histogram, Shape, max(Time, Longest)).

@@ -1,0 +1,59 @@
+%% @doc The objects that the tables are filled with, by kind.
+%%
+%% Integer values have up to 27 bits, as counters, sizes and small identifiers have; keys are
+%% `0..N-1' or made of them.
+-module(xets_bench_objects).
+
+-export([key/2, maker/1, value_bits/0]).
+
+-export_type([kind/0]).
+
+-type kind() :: int | bin20 | atomint | tuple | map5 | map20 | map60 | list1000 | bin1k.
+%% `int', `bin20' and `atomint' name the key of an object `{Key, Integer}'; the others name the
+%% value of an object `{Integer, Value}'.
+
+-define(VALUE_BITS, 27).
+
+%% @doc The number of bits of integer values.
+-spec value_bits() -> pos_integer().
+value_bits() ->
+    ?VALUE_BITS.
+
+%% @doc The key of object `I'.
+-spec key(kind(), non_neg_integer()) -> term().
+key(bin20, I) -> <<"session:", (integer_to_binary(100_000_000_000 + I))/binary>>;
+key(atomint, I) -> {user_event, I};
+key(_, I) -> I.
+
+%% @doc A fun that makes the object with key `I', with a value that depends on `V'.
+-spec maker(kind()) -> fun((I :: non_neg_integer(), V :: non_neg_integer()) -> tuple()).
+maker(Kind) when Kind =:= int; Kind =:= bin20; Kind =:= atomint ->
+    fun(I, V) -> {key(Kind, I), spread(V)} end;
+maker(Kind) ->
+    Value = value_maker(Kind),
+    fun(I, V) -> {key(Kind, I), Value(I, spread(V))} end.
+
+value_maker(tuple) ->
+    fun(I, V) -> {a, b, [1, 2, 3], <<V:32, I:32, V:32, I:32, V:32>>} end;
+value_maker(map5) ->
+    fun(I, V) -> #{id => I, state => active, count => V, first => 1, last => I + 1} end;
+value_maker(map20) ->
+    fields(20);
+value_maker(map60) ->
+    fields(60);
+value_maker(list1000) ->
+    fun(_I, V) -> [{J, V + J} || J <- lists:seq(1, 1000)] end;
+value_maker(bin1k) ->
+    Rest = binary:copy(<<"0123456789abcdef">>, 63),
+    fun(I, V) -> <<I:64, V:64, Rest/binary>> end.
+
+fields(Count) ->
+    Template = maps:from_list([{field(J), spread(J)} || J <- lists:seq(1, Count)]),
+    fun(I, V) -> Template#{field01 := V, field10 := I, field20 := V + I} end.
+
+field(J) ->
+    list_to_atom(lists:flatten(io_lib:format("field~2..0b", [J]))).
+
+%% Values are spread over their whole range, so that what they cost does not depend on N.
+spread(V) ->
+    (V * 16#9E3779B1) band ((1 bsl ?VALUE_BITS) - 1).

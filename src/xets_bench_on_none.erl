@@ -1,0 +1,11 @@
+%% @doc The timed loops with nothing in them: what the loops themselves cost, to be taken off the
+%% time of both sides. See xets_bench_loops.hrl.
+-module(xets_bench_on_none).
+
+%% Without the calls, what they would have been given is unused.
+-compile([nowarn_unused_vars, nowarn_ignored]).
+
+-define(DO(Call), ok).
+-define(MANY(T, Keys), ok).
+
+-include("xets_bench_loops.hrl").

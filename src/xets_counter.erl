@@ -1,0 +1,65 @@
+%% @private
+%% @doc What update_counter does to an object, for integers of any size.
+%%
+%% The native side does the same for integers that fit a machine word, and comes here
+%% with the others. The errors of both are explained by what this module says.
+-module(xets_counter).
+
+-export([update/3]).
+
+%% @doc The object with `UpdateOp' applied, and what update_counter returns.
+%%
+%% The operations of a list are applied from first to last, one on the result of the
+%% other. The first one that cannot be applied decides the error.
+-spec update(UpdateOp, Object, KeyPos) -> {ok, Result, Object} | {error, Cause} when
+    UpdateOp :: term(),
+    Object :: tuple(),
+    KeyPos :: pos_integer(),
+    Result :: integer() | [integer()],
+    Cause :: none | position | keypos.
+update(Incr, Object, KeyPos) when is_integer(Incr) ->
+    update({KeyPos + 1, Incr}, Object, KeyPos);
+update(Ops, Object, KeyPos) when is_list(Ops) ->
+    list(Ops, Object, KeyPos, []);
+update(Op, Object, KeyPos) ->
+    case one(Op, Object, KeyPos) of
+        {error, Cause} -> {error, Cause};
+        {Pos, Value} -> {ok, Value, setelement(Pos, Object, Value)}
+    end.
+
+list([Op | Ops], Object, KeyPos, Values) ->
+    case one(Op, Object, KeyPos) of
+        {error, Cause} -> {error, Cause};
+        {Pos, Value} -> list(Ops, setelement(Pos, Object, Value), KeyPos, [Value | Values])
+    end;
+list([], Object, _KeyPos, Values) ->
+    {ok, lists:reverse(Values), Object};
+list(_, _Object, _KeyPos, _Values) ->
+    {error, none}.
+
+one({Pos, Incr}, Object, KeyPos) when is_integer(Pos), is_integer(Incr) ->
+    case old(Pos, Object, KeyPos) of
+        {error, Cause} -> {error, Cause};
+        Old -> {Pos, Old + Incr}
+    end;
+one({Pos, Incr, Threshold, SetValue}, Object, KeyPos) when
+    is_integer(Pos), is_integer(Incr), is_integer(Threshold), is_integer(SetValue)
+->
+    case old(Pos, Object, KeyPos) of
+        {error, Cause} -> {error, Cause};
+        Old when Incr < 0, Old + Incr < Threshold -> {Pos, SetValue};
+        Old when Incr >= 0, Old + Incr > Threshold -> {Pos, SetValue};
+        Old -> {Pos, Old + Incr}
+    end;
+one(_, _, _) ->
+    {error, none}.
+
+old(KeyPos, _Object, KeyPos) ->
+    {error, keypos};
+old(Pos, Object, _KeyPos) when Pos < 1; Pos > tuple_size(Object) ->
+    {error, position};
+old(Pos, Object, _KeyPos) ->
+    case element(Pos, Object) of
+        Old when is_integer(Old) -> Old;
+        _ -> {error, none}
+    end.

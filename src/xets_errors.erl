@@ -1,0 +1,314 @@
+%% @private
+%% @doc Why a call of `xets' failed: found out after the failure, by looking at the
+%% arguments and the table again, and told in the words that `ets' has for it.
+%%
+%% The table may have changed since the call. Then the cause found is none, or that of
+%% a call made now.
+-module(xets_errors).
+
+-export([cause/2, format_error/2]).
+-export_type([cause/0]).
+
+-type cause() ::
+    % the arguments alone tell what is wrong
+    none
+    % not a table identifier
+    | type
+    % no such table
+    | id
+    % the table is not public, or private
+    | access
+    | already_exists
+    | only_sets
+    | only_heir_none
+    % no object with the key
+    | badkey
+    % a tuple without an element at the key position
+    | no_key
+    % the element to be changed is the key
+    | keypos
+    % the object has no such element
+    | position
+    % the default object is no tuple, or has no element at the key position
+    | default.
+
+%%% Causes
+
+%% @doc The cause of a `badarg' that `xets:Function' raised.
+%%
+%% Missing keys are found in constant time: programs make use of that error.
+-spec cause(Function :: atom(), Args :: [term()]) -> cause().
+cause(insert, [Table, []]) ->
+    table(Table, write);
+cause(member, [Table, _Key]) ->
+    table(Table, read);
+cause(Function, [Table | Args]) ->
+    Access = access(Function),
+    case is_allowed(Access, Table) of
+        true -> call(Function, Table, Args);
+        false -> table(Table, Access)
+    end.
+
+access(Function) ->
+    Reads = [lookup, lookup_element, lookup_elements, lookup_many, tab2list],
+    case lists:member(Function, Reads) of
+        true -> read;
+        false -> write
+    end.
+
+%% Two calls that fail only because of the table.
+is_allowed(read, Table) -> succeeds(fun() -> xets:member(Table, []) end);
+is_allowed(write, Table) -> succeeds(fun() -> xets:insert(Table, []) end).
+
+succeeds(Fun) ->
+    try Fun() of
+        _ -> true
+    catch
+        error:badarg -> false
+    end.
+
+%% What is wrong with a table to which there is no access, or `none'.
+table(Table, Access) ->
+    try {xets:info(Table, owner), xets:info(Table, protection)} of
+        {undefined, _} -> id;
+        {_, undefined} -> id;
+        {Owner, _} when Owner =:= self() -> none;
+        {_, private} -> access;
+        {_, protected} when Access =:= write -> access;
+        _ -> none
+    catch
+        error:badarg -> type
+    end.
+
+%% The table is there, and the process has access to it.
+call(Insert, Table, [Objects]) when Insert =:= insert; Insert =:= insert_new ->
+    case object_error(Objects) of
+        "" -> key_position(Table, as_list(Objects));
+        _ -> none
+    end;
+call(delete_object, Table, [Object]) ->
+    case tuple_error(Object) of
+        "" -> key_position(Table, [Object]);
+        _ -> none
+    end;
+call(lookup_element, Table, [Key, Pos]) ->
+    found(Table, Key, position_error(Pos));
+call(lookup_element, _Table, [_Key, Pos, _Default]) ->
+    case position_error(Pos) of
+        "" -> position;
+        _ -> none
+    end;
+call(lookup_elements, Table, [Key, Positions]) ->
+    found(Table, Key, positions_error(Positions));
+call(update_counter, Table, [Key, UpdateOp | Default]) ->
+    updated(Table, Key, Default, fun(Object, KeyPos) -> counter(UpdateOp, Object, KeyPos) end);
+call(update_element, Table, [Key, ElementSpec | Default]) ->
+    updated(Table, Key, Default, fun(Object, KeyPos) ->
+        elements(as_list(ElementSpec), Object, KeyPos)
+    end);
+call(_Function, _Table, _Args) ->
+    none.
+
+key_position(Table, Objects) ->
+    KeyPos = key_pos(Table),
+    case lists:any(fun(Object) -> tuple_size(Object) < KeyPos end, Objects) of
+        true -> no_key;
+        false -> none
+    end.
+
+%% A missing key is to blame only if the positions are right.
+found(Table, Key, "") ->
+    case xets:member(Table, Key) of
+        true -> position;
+        false -> badkey
+    end;
+found(_Table, _Key, _PositionError) ->
+    none.
+
+updated(Table, Key, [], Cause) ->
+    case xets:member(Table, Key) andalso xets:lookup(Table, Key) of
+        [Object] -> Cause(Object, key_pos(Table));
+        _ -> badkey
+    end;
+updated(Table, Key, [Default], Cause) ->
+    KeyPos = key_pos(Table),
+    case is_tuple(Default) andalso tuple_size(Default) >= KeyPos andalso xets:lookup(Table, Key) of
+        false -> default;
+        [Object] -> Cause(Object, KeyPos);
+        [] -> Cause(Default, KeyPos)
+    end.
+
+key_pos(Table) ->
+    case xets:info(Table, keypos) of
+        undefined -> 1;
+        KeyPos -> KeyPos
+    end.
+
+counter(UpdateOp, Object, KeyPos) ->
+    case xets_counter:update(UpdateOp, Object, KeyPos) of
+        {error, Cause} -> Cause;
+        {ok, _, _} -> none
+    end.
+
+elements([{KeyPos, _} | _], _Object, KeyPos) ->
+    keypos;
+elements([{Pos, _} | _], Object, _KeyPos) when
+    is_integer(Pos), (Pos < 1 orelse Pos > tuple_size(Object))
+->
+    position;
+elements([{Pos, _} | Specs], Object, KeyPos) when is_integer(Pos) ->
+    elements(Specs, Object, KeyPos);
+elements(_, _Object, _KeyPos) ->
+    none.
+
+as_list(List) when is_list(List) -> List;
+as_list(Term) -> [Term].
+
+%%% Texts
+
+%% @doc As `xets:format_error/2'.
+-spec format_error(term(), erlang:stacktrace()) -> #{pos_integer() => binary()}.
+format_error(_Reason, [{_Module, Function, Args, Info} | _]) when is_list(Args) ->
+    #{cause := Cause} = proplists:get_value(error_info, Info, #{cause => none}),
+    Texts = texts(Function, Args, Cause),
+    maps:from_list([
+        {No, Text}
+     || {No, Text} <- lists:zip(lists:seq(1, length(Texts)), Texts), Text =/= ""
+    ]);
+format_error(_Reason, _StackTrace) ->
+    #{}.
+
+%% The texts for the arguments, in their order; "" for one that is not to blame.
+texts(new, [Name, Options], Cause) ->
+    name_texts(Name, Options, Cause);
+texts(whereis, [_Name], _Cause) ->
+    [<<"invalid table name (must be an atom)">>];
+texts(info, [_Table, _Item], none) ->
+    ["", <<"not a valid info item">>];
+texts(Function, [Table | Args], Cause) ->
+    [table_error(Table, Cause) | arg_texts(Function, Args, Cause)].
+
+name_texts(_Name, _Options, already_exists) ->
+    [<<"table name already exists">>];
+name_texts(_Name, _Options, only_sets) ->
+    ["", <<"type: only set tables">>];
+name_texts(_Name, _Options, only_heir_none) ->
+    ["", <<"heir: only none">>];
+name_texts(Name, Options, none) ->
+    case {name_error(Name), list_error(Options)} of
+        {"", ""} -> ["", <<"invalid options">>];
+        {NameError, OptionsError} -> [NameError, OptionsError]
+    end.
+
+name_error(Name) when is_atom(Name) -> "";
+name_error(_) -> <<"not an atom">>.
+
+table_error(Table, type) when is_reference(Table) ->
+    <<"not a valid table identifier">>;
+table_error(_Table, type) ->
+    <<"not an atom or a table identifier">>;
+table_error(_Table, id) ->
+    <<"the table identifier does not refer to an existing table">>;
+table_error(_Table, access) ->
+    <<"the table identifier refers to a table with insufficient access rights">>;
+table_error(_Table, _Cause) ->
+    "".
+
+arg_texts(Insert, [Objects], Cause) when Insert =:= insert; Insert =:= insert_new ->
+    [no_key_or(Cause, object_error(Objects))];
+arg_texts(delete_object, [Object], Cause) ->
+    [no_key_or(Cause, tuple_error(Object))];
+arg_texts(lookup_element, [_Key, Pos | _Default], Cause) ->
+    [key_error(Cause), object_size_or(Cause, position_error(Pos))];
+arg_texts(lookup_elements, [_Key, Positions], Cause) ->
+    [key_error(Cause), object_size_or(Cause, positions_error(Positions))];
+arg_texts(lookup_many, [Keys], _Cause) ->
+    [list_error(Keys)];
+arg_texts(update_counter, [_Key, UpdateOp | Default], Cause) ->
+    [key_error(Cause), counter_error(UpdateOp, Cause) | default_error(Default, Cause)];
+arg_texts(update_element, [_Key, ElementSpec | Default], Cause) ->
+    ["", element_error(ElementSpec, Cause) | default_error(Default, Cause)];
+arg_texts(_Function, _Args, _Cause) ->
+    [].
+
+key_error(badkey) -> <<"not a key that exists in the table">>;
+key_error(_) -> "".
+
+no_key_or(no_key, _) -> <<"a tuple without an element at the key position of the table">>;
+no_key_or(_, Text) -> Text.
+
+object_size_or(position, _) -> <<"position is greater than the size of the object">>;
+object_size_or(_, Text) -> Text.
+
+tuple_error({}) -> <<"is an empty tuple">>;
+tuple_error(Term) when is_tuple(Term) -> "";
+tuple_error(_) -> <<"not a tuple">>.
+
+object_error(Objects) when is_list(Objects) ->
+    case are_all(fun(Object) -> tuple_error(Object) =:= "" end, Objects) of
+        true -> "";
+        false -> <<"not a non-empty tuple or a list of non-empty tuples">>
+    end;
+object_error(Object) ->
+    tuple_error(Object).
+
+list_error(Term) when not is_list(Term) ->
+    <<"not a list">>;
+list_error(List) ->
+    case are_all(fun(_) -> true end, List) of
+        true -> "";
+        false -> <<"not a proper list">>
+    end.
+
+position_error(Pos) when not is_integer(Pos) -> <<"not an integer">>;
+position_error(Pos) when Pos < 1 -> <<"out of range">>;
+position_error(_) -> "".
+
+positions_error(Positions) when is_tuple(Positions) ->
+    case [Text || Text <- lists:map(fun position_error/1, tuple_to_list(Positions)), Text =/= ""] of
+        [] -> "";
+        [Text | _] -> Text
+    end;
+positions_error(Positions) ->
+    tuple_error(Positions).
+
+counter_error(_UpdateOp, keypos) ->
+    <<"the position is the same as the key position">>;
+counter_error(_UpdateOp, position) ->
+    <<"the position in the update operation is out of range">>;
+counter_error(UpdateOp, Cause) ->
+    case is_integer(UpdateOp) orelse are_all(fun is_update_op/1, as_list(UpdateOp)) of
+        false -> <<"not a valid update operation">>;
+        true when Cause =:= none -> <<"the value in the given position, in the object, is not an integer">>;
+        true -> ""
+    end.
+
+is_update_op({Pos, Incr}) ->
+    is_integer(Pos) andalso is_integer(Incr);
+is_update_op({Pos, Incr, Threshold, SetValue}) ->
+    lists:all(fun is_integer/1, [Pos, Incr, Threshold, SetValue]);
+is_update_op(_) ->
+    false.
+
+element_error(_ElementSpec, keypos) ->
+    <<"the position is the same as the key position">>;
+element_error(_ElementSpec, position) ->
+    <<"the position in the update operation is out of range">>;
+element_error(ElementSpec, _Cause) ->
+    case are_all(fun is_element_spec/1, as_list(ElementSpec)) of
+        true -> "";
+        false -> <<"is not a valid element specification">>
+    end.
+
+is_element_spec({Pos, _}) -> is_integer(Pos);
+is_element_spec(_) -> false.
+
+default_error([], _Cause) -> [];
+default_error([Default], default) when is_tuple(Default) -> [<<"default tuple too small">>];
+default_error([Default], _Cause) when not is_tuple(Default) -> [<<"not a tuple">>];
+default_error([_Default], _Cause) -> [""].
+
+%% Whether List is a proper list of terms that satisfy Pred.
+are_all(Pred, [Term | Terms]) -> Pred(Term) andalso are_all(Pred, Terms);
+are_all(_Pred, []) -> true;
+are_all(_Pred, _) -> false.
