@@ -1,0 +1,424 @@
+/*
+ * test_reclaim.c - jobs after a grace period, sweeps, sleep, and changing hands.
+ *
+ * A second copy of the library, as an upgrade loads it, is reclaim.c once more
+ * under other names.
+ *
+ * test_reclaim [seed]
+ */
+#include <inttypes.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+#include "epoch.h"
+#include "reclaim.h"
+
+#define xe_reclaim_start second_start
+#define xe_reclaim_stop second_stop
+#define xe_reclaim_push second_push
+#define xe_reclaim_drain second_drain
+#include "../../c_src/core/reclaim.c"
+#undef xe_reclaim_start
+#undef xe_reclaim_stop
+#undef xe_reclaim_push
+#undef xe_reclaim_drain
+
+/* How long a wait for an event may take before the test has failed. */
+enum { PATIENCE_S = 60 };
+
+static uint64_t seed = 1;
+
+static uint64_t next_random(uint64_t *s)
+{
+    uint64_t z = (*s += 0x9e3779b97f4a7c15u);
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return z ^ (z >> 31);
+}
+
+/* --- An event: a number that only grows, and can be awaited --------------- */
+
+static pthread_mutex_t event_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t event_cond = PTHREAD_COND_INITIALIZER;
+static uint64_t events;
+
+static void happen(void)
+{
+    pthread_mutex_lock(&event_lock);
+    events++;
+    pthread_cond_broadcast(&event_cond);
+    pthread_mutex_unlock(&event_lock);
+}
+
+static uint64_t happened(void)
+{
+    pthread_mutex_lock(&event_lock);
+    uint64_t n = events;
+    pthread_mutex_unlock(&event_lock);
+    return n;
+}
+
+static bool await(uint64_t n)
+{
+    struct timespec limit;
+    int error = 0;
+    clock_gettime(CLOCK_REALTIME, &limit);
+    limit.tv_sec += PATIENCE_S;
+    pthread_mutex_lock(&event_lock);
+    while (events < n && error == 0)
+        error = pthread_cond_timedwait(&event_cond, &event_lock, &limit);
+    bool ok = events >= n;
+    pthread_mutex_unlock(&event_lock);
+    return ok;
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    events = 0;
+    return xe_epoch_init() == XE_OK ? 0 : -1;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    xe_reclaim_stop();
+    second_stop();
+    xe_epoch_shutdown();
+    return 0;
+}
+
+/* --- Jobs and things ----------------------------------------------------- */
+
+struct work {
+    struct xe_reclaim_job job;
+    uint64_t order; /* which one to run it was */
+};
+
+static void run_work(struct xe_reclaim_job *job)
+{
+    happen();
+    ((struct work *)job)->order = happened();
+}
+
+static struct work new_work(void)
+{
+    return (struct work){{NULL, run_work}, 0};
+}
+
+static void free_thing(struct xe_retired *r)
+{
+    free(r);
+    happen();
+}
+
+static struct xe_retired *new_thing(void)
+{
+    struct xe_retired *r = malloc(sizeof *r);
+    if (r == NULL)
+        abort();
+    *r = (struct xe_retired){.free = free_thing, .bytes = 64};
+    return r;
+}
+
+static void retire_thing(void)
+{
+    struct xe_epoch_slot *slot = xe_epoch_enter();
+    xe_epoch_retire(slot, new_thing());
+    xe_epoch_leave(slot);
+}
+
+/* Outside of sections: the first sweep can free it. */
+static void retire_outside(void)
+{
+    struct xe_epoch_slot *slot = xe_epoch_enter();
+    xe_epoch_leave(slot);
+    xe_epoch_retire(slot, new_thing());
+}
+
+static bool is_asleep(void)
+{
+    return atomic_load_explicit(&xe_epoch_the->asleep, memory_order_relaxed) != 0;
+}
+
+static void await_sleep(void)
+{
+    while (!is_asleep())
+        sched_yield();
+}
+
+/* --- Tests --------------------------------------------------------------- */
+
+static void jobs_run_in_the_order_of_their_pushes(void **state)
+{
+    (void)state;
+    struct work w[50];
+    assert_true(xe_reclaim_start(NULL));
+    for (int i = 0; i < 50; i++) {
+        w[i] = new_work();
+        xe_reclaim_push(&w[i].job);
+    }
+    assert_true(await(50));
+    xe_reclaim_drain();
+    for (uint64_t i = 0; i < 50; i++)
+        assert_true(w[i].order == i + 1);
+}
+
+static void a_job_waits_for_the_sections_open_at_its_push(void **state)
+{
+    (void)state;
+    struct work w = new_work();
+    assert_true(xe_reclaim_start(NULL));
+    struct xe_epoch_slot *slot = xe_epoch_enter();
+    xe_reclaim_push(&w.job);
+    for (int i = 0; i < 1000; i++) {
+        sched_yield();
+        assert_true(happened() == 0);
+    }
+    xe_epoch_leave(slot);
+    assert_true(await(1));
+}
+
+static void retire_in_job(struct xe_reclaim_job *job)
+{
+    (void)job;
+    retire_thing();
+    happen();
+}
+
+static void what_a_job_retires_is_freed(void **state)
+{
+    (void)state;
+    struct xe_reclaim_job job = {NULL, retire_in_job};
+    assert_true(xe_reclaim_start(NULL));
+    xe_reclaim_push(&job);
+    assert_true(await(2));
+}
+
+static void *retire_and_end(void *arg)
+{
+    for (int i = 0; i < 5; i++)
+        retire_thing();
+    return arg;
+}
+
+static void the_limbo_of_a_quiet_thread_is_swept(void **state)
+{
+    (void)state;
+    pthread_t t;
+    assert_true(xe_reclaim_start(NULL));
+    assert_int_equal(pthread_create(&t, NULL, retire_and_end, NULL), 0);
+    pthread_join(t, NULL);
+    assert_true(await(5));
+}
+
+/* Each retire races with the reclaimer on its way to sleep. */
+static void a_retire_wakes_the_sleeper(void **state)
+{
+    (void)state;
+    uint64_t s = seed;
+    assert_true(xe_reclaim_start(NULL));
+    for (uint64_t i = 1; i <= 2000; i++) {
+        retire_outside();
+        assert_true(await(i));
+        for (uint64_t spin = next_random(&s) % 2000; spin > 0; spin--)
+            xe_cpu_relax();
+    }
+}
+
+static void with_nothing_to_do_it_sleeps(void **state)
+{
+    (void)state;
+    assert_true(xe_reclaim_start(NULL));
+    await_sleep();
+    for (uint64_t i = 1; i <= 20; i++) {
+        retire_outside();
+        assert_true(await(i));
+        await_sleep();
+    }
+    /* Asleep means: it no longer moves the clock, whatever the others do. */
+    uint64_t now = xe_epoch_now();
+    for (int i = 0; i < 1000; i++) {
+        xe_epoch_leave(xe_epoch_enter());
+        sched_yield();
+        assert_true(is_asleep());
+    }
+    assert_true(xe_epoch_now() == now);
+}
+
+static void a_section_that_lasts_delays_only_the_freeing(void **state)
+{
+    (void)state;
+    struct xe_epoch_slot *slot;
+    pthread_t t;
+    assert_true(xe_reclaim_start(NULL));
+    slot = xe_epoch_enter();
+    assert_int_equal(pthread_create(&t, NULL, retire_and_end, NULL), 0);
+    pthread_join(t, NULL);
+    assert_true(happened() == 0);
+    assert_false(is_asleep()); /* it comes back to see */
+    xe_epoch_leave(slot);
+    assert_true(await(5));
+}
+
+static void draining_frees_all_from_before(void **state)
+{
+    (void)state;
+    struct work w[3] = {new_work(), new_work(), new_work()};
+    assert_true(xe_reclaim_start(NULL));
+    for (uint64_t round = 1; round <= 100; round++) {
+        for (int i = 0; i < 7; i++)
+            retire_thing();
+        for (int i = 0; i < 3; i++)
+            xe_reclaim_push(&w[i].job);
+        xe_reclaim_drain();
+        assert_true(happened() == 10 * round);
+    }
+}
+
+static void draining_without_a_thread_does_the_work(void **state)
+{
+    (void)state;
+    struct work w = new_work();
+    retire_thing();
+    xe_reclaim_push(&w.job);
+    xe_reclaim_drain();
+    assert_true(happened() == 2);
+}
+
+static void stopping_keeps_the_queue_for_the_next_start(void **state)
+{
+    (void)state;
+    struct work w[10];
+    for (int round = 0; round < 20; round++) {
+        assert_true(xe_reclaim_start(NULL));
+        uint64_t before = happened();
+        for (int i = 0; i < 10; i++) {
+            w[i] = new_work();
+            xe_reclaim_push(&w[i].job);
+        }
+        xe_reclaim_stop();
+        assert_true(xe_reclaim_start(NULL));
+        xe_reclaim_drain();
+        assert_true(happened() == before + 10);
+        for (int i = 1; i < 10; i++)
+            assert_true(w[i].order == w[i - 1].order + 1);
+        xe_reclaim_stop();
+    }
+}
+
+static void the_newest_copy_serves(void **state)
+{
+    (void)state;
+    struct work w[10];
+    for (int round = 0; round < 20; round++) {
+        uint64_t before = happened();
+        assert_true(xe_reclaim_start(NULL));
+        for (int i = 0; i < 5; i++) {
+            w[i] = new_work();
+            xe_reclaim_push(&w[i].job);
+        }
+        assert_true(second_start(NULL));
+        for (int i = 5; i < 10; i++) {
+            w[i] = new_work();
+            xe_reclaim_push(&w[i].job);
+        }
+        xe_reclaim_stop(); /* joins a thread that has ended, or is about to */
+        second_drain();
+        assert_true(happened() == before + 10);
+        for (int i = 1; i < 10; i++)
+            assert_true(w[i].order == w[i - 1].order + 1);
+        second_stop();
+    }
+}
+
+static bool refuse(void **handle, void *(*f)(void *), void *arg)
+{
+    (void)handle;
+    (void)f;
+    (void)arg;
+    return false;
+}
+
+static void a_thread_that_cannot_start_is_reported(void **state)
+{
+    (void)state;
+    const struct xe_reclaim_threads none = {refuse, NULL};
+    assert_false(xe_reclaim_start(&none));
+    xe_reclaim_stop();
+    assert_true(xe_reclaim_start(NULL));
+}
+
+/* --- Everything at once -------------------------------------------------- */
+
+enum { PUSHERS = 3, ROUNDS = 3000 };
+
+static void free_work(struct xe_reclaim_job *job)
+{
+    free(job);
+    happen();
+}
+
+static void *push_and_retire(void *arg)
+{
+    uint64_t s = seed + (uintptr_t)arg;
+    for (int i = 0; i < ROUNDS; i++) {
+        uint64_t r = next_random(&s);
+        if (r % 2 == 0) {
+            retire_thing();
+        } else {
+            struct work *w = malloc(sizeof *w);
+            if (w == NULL)
+                abort();
+            w->job.run = free_work;
+            xe_reclaim_push(&w->job);
+        }
+        if (r % 1024 == 0)
+            xe_reclaim_drain();
+    }
+    return NULL;
+}
+
+static void all_that_was_given_is_freed(void **state)
+{
+    (void)state;
+    pthread_t t[PUSHERS];
+    assert_true(xe_reclaim_start(NULL));
+    for (uintptr_t i = 0; i < PUSHERS; i++)
+        assert_int_equal(pthread_create(&t[i], NULL, push_and_retire, (void *)i), 0);
+    for (int i = 0; i < PUSHERS; i++)
+        pthread_join(t[i], NULL);
+    xe_reclaim_drain();
+    assert_true(happened() == PUSHERS * ROUNDS);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(jobs_run_in_the_order_of_their_pushes),
+        TEST(a_job_waits_for_the_sections_open_at_its_push),
+        TEST(what_a_job_retires_is_freed),
+        TEST(the_limbo_of_a_quiet_thread_is_swept),
+        TEST(a_retire_wakes_the_sleeper),
+        TEST(with_nothing_to_do_it_sleeps),
+        TEST(a_section_that_lasts_delays_only_the_freeing),
+        TEST(draining_frees_all_from_before),
+        TEST(draining_without_a_thread_does_the_work),
+        TEST(stopping_keeps_the_queue_for_the_next_start),
+        TEST(the_newest_copy_serves),
+        TEST(a_thread_that_cannot_start_is_reported),
+        TEST(all_that_was_given_is_freed),
+    };
+    if (argc > 1)
+        seed = strtoull(argv[1], NULL, 0);
+    printf("seed %" PRIu64 "\n", seed);
+    return cmocka_run_group_tests_name("reclaim", tests, NULL, NULL);
+}

@@ -1,0 +1,276 @@
+/*
+ * epoch.pml - the epochs of c_src/core/epoch.h on a machine with store buffers.
+ *
+ * The memory is x86-TSO (Sewell et al., CACM 2010): every process stores into a
+ * FIFO of its own, which the machine empties into memory at any time; loads read
+ * memory; a locked instruction and a fence wait until the FIFO is empty. No
+ * process here loads what it stores itself, so forwarding does not matter.
+ * membarrier empties the FIFO of one process after the other: the processes
+ * reach their barriers at different instants of the call.
+ *
+ * READERS readers enter, load the pointer, use what they found, leave, for ever.
+ * A writer links new objects in the place of old ones, stamps the old ones
+ * outside of any section (the hardest place), and frees what is ripe; two
+ * processes, the writer between its steps and one that does nothing else,
+ * advance the clock.
+ *
+ *   E3  no reader uses a freed object: assert in use().
+ *   E4  (-DGATE) a closed gate whose writers were quiesced has none inside.
+ *
+ * Variants
+ *   -DFENCED        readers fence their store, advancing fences instead of
+ *                   membarrier: must be correct too
+ *   -DNO_MEMBARRIER nobody orders anything: must fail
+ *   -DSTAMP_NOW     a stamp is the clock, not one more: must fail
+ *   -DONE_EPOCH     free at stamp+1: must fail
+ *   -DBLIND         the clock advances over open sections: must fail
+ */
+#define READERS 2
+#define OBJECTS 3   /* the last one is never retired */
+#define CLOCK_MAX 6 /* the first stamp is 2 or more: freeing goes on up to here */
+
+#define WRITER READERS
+#define PROCESSES (READERS + 2)
+
+#ifdef STAMP_NOW
+#define STAMP(g) (g)
+#else
+#define STAMP(g) ((g) + 1)
+#endif
+
+#ifdef ONE_EPOCH
+#define RIPE(stamp) (clock >= (stamp) + 1)
+#else
+#define RIPE(stamp) (clock >= (stamp) + 2)
+#endif
+
+/* --- Memory --------------------------------------------------------------- */
+
+mtype = { SLOT, POINTER, WRITING, GATE_WORD };
+
+byte clock = 1;         /* changed by locked instructions only */
+byte slot[READERS];     /* 0: no section */
+byte pointer = 0;       /* the object that is linked */
+byte stamp[OBJECTS];    /* 0: not retired; under the limbo's lock */
+bool freed[OBJECTS];
+bool writing, closed;   /* of the gate */
+
+chan buffer[PROCESSES] = [2] of { mtype, byte };
+
+inline store(p, where, value)
+{
+    buffer[p] ! where, value
+}
+
+inline fence(p)
+{
+    empty(buffer[p])
+}
+
+/* Moves the oldest store of process p to memory. */
+inline drain_one(p)
+{
+    if
+    :: buffer[p] ? SLOT, drained -> slot[p] = drained
+    :: buffer[p] ? POINTER, drained -> pointer = drained
+    :: buffer[p] ? WRITING, drained -> writing = drained
+    :: buffer[p] ? GATE_WORD, drained -> closed = drained
+    fi;
+    drained = 0
+}
+
+active proctype machine()
+{
+    byte drained;
+end:
+    do
+    :: atomic { nempty(buffer[0]) -> drain_one(0) }
+    :: atomic { nempty(buffer[1]) -> drain_one(1) }
+    :: atomic { nempty(buffer[2]) -> drain_one(2) }
+    :: atomic { nempty(buffer[3]) -> drain_one(3) }
+    od
+}
+
+inline barrier_at(p)
+{
+    atomic {
+        do
+        :: nempty(buffer[p]) -> drain_one(p)
+        :: empty(buffer[p]) -> break
+        od
+    }
+}
+
+/* heavy_barrier() of process `self` */
+inline heavy_barrier(self)
+{
+#if !defined(FENCED) && !defined(NO_MEMBARRIER)
+    barrier_at(0);
+    barrier_at(1);
+    barrier_at(2);
+    barrier_at(3);
+#else
+    fence(self)
+#endif
+}
+
+/* xe_epoch_light_barrier() of process `self` */
+inline light_barrier(self)
+{
+#ifdef FENCED
+    fence(self)
+#else
+    skip
+#endif
+}
+
+#ifndef GATE
+/* --- E3 ------------------------------------------------------------------- */
+
+/* xe_epoch_try_advance(), by process `self` */
+inline try_advance(self)
+{
+    now = clock;
+    if
+    :: now < CLOCK_MAX ->
+        heavy_barrier(self);
+        if
+#ifdef BLIND
+        :: true
+#endif
+        :: slot[0] == 0 || slot[0] == now ->
+            if
+#ifdef BLIND
+            :: true
+#endif
+            :: slot[1] == 0 || slot[1] == now ->
+                fence(self); /* the locked instruction */
+                atomic {
+                    if
+                    :: clock == now -> clock = now + 1
+                    :: else
+                    fi
+                }
+            :: else
+            fi
+        :: else
+        fi
+    :: else
+    fi;
+    now = 0
+}
+
+/* A sweep over the limbo. Freeing shows at once: the hardest case. */
+inline free_ripe()
+{
+    d_step {
+        i = 0;
+        do
+        :: i < OBJECTS - 1 ->
+            if
+            :: stamp[i] != 0 && RIPE(stamp[i]) -> freed[i] = true
+            :: else
+            fi;
+            i++
+        :: else -> break
+        od;
+        i = 0
+    }
+}
+
+proctype reader(byte self)
+{
+    byte entered, found;
+    do
+    ::
+        entered = clock;               /* xe_epoch_enter() */
+        store(self, SLOT, entered);
+        light_barrier(self);
+        found = pointer;
+        assert(!freed[found]);         /* use: now and later */
+        assert(!freed[found]);
+        atomic {
+            store(self, SLOT, 0);      /* xe_epoch_leave() */
+            entered = 0;
+            found = 0
+        }
+    od
+}
+
+proctype writer()
+{
+    byte now, i, drained, k = 1;
+    do
+    :: k < OBJECTS ->
+        store(WRITER, POINTER, k);     /* unlinks k - 1 */
+        light_barrier(WRITER);
+        atomic {
+            stamp[k - 1] = STAMP(clock);
+            k++
+        }
+    :: try_advance(WRITER)
+    :: free_ripe()
+    od
+}
+
+proctype other()
+{
+    byte now, drained;
+    do
+    :: try_advance(WRITER + 1)
+    od
+}
+
+init
+{
+    atomic {
+        run reader(0);
+        run reader(1);
+        run writer();
+        run other()
+    }
+}
+
+#else
+/* --- E4 ------------------------------------------------------------------- */
+
+byte inside;
+
+proctype gate_writer(byte self)
+{
+    do
+    ::
+        store(self, WRITING, 1);       /* xe_epoch_write_enter() */
+        light_barrier(self);
+        if
+        :: !closed ->
+            inside++;
+            inside--
+        :: else
+        fi;
+        store(self, WRITING, 0)        /* xe_epoch_write_leave() */
+    od
+}
+
+proctype closer(byte self)
+{
+    byte drained;
+    do
+    ::
+        store(self, GATE_WORD, 1);
+        heavy_barrier(self);           /* xe_epoch_quiesce_writers() */
+        !writing;
+        assert(inside == 0);
+        assert(inside == 0);
+        store(self, GATE_WORD, 0)
+    od
+}
+
+init
+{
+    atomic {
+        run gate_writer(0);
+        run closer(3)
+    }
+}
+#endif

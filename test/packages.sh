@@ -1,0 +1,72 @@
+#!/usr/bin/env bash
+# The package as others use it: built by rebar3 and by Mix, from a clean checkout and as a
+# dependency, without network. One line "ok: ..." or "not ok: ..." for each.
+set -u
+cd "$(dirname "$0")/.."
+
+work=$PWD/_build/test/packages
+rm -rf "$work"
+mkdir -p "$work/rebar3" "$work/mix"
+
+for copy in rebar3 mix; do
+    tar cf - --exclude=./.git --exclude=./_build --exclude=./priv --exclude=./deps . |
+        tar xf - -C "$work/$copy"
+done
+
+# A use of the library, as Erlang and as Elixir.
+erlang='T = xets:new(t, []), true = xets:insert(T, {1, 2}), [{1, 2}] = xets:lookup(T, 1),
+    #{version := [_ | _]} = xets:info(), halt(0).'
+elixir='t = Xets.new(:t); true = Xets.insert(t, {1, 2}); [{1, 2}] = Xets.lookup(t, 1)
+    {:ok, _} = Application.ensure_all_started(:xets)'
+
+check() {
+    local name=$1
+    shift
+    if "$@" > "$work/log" 2>&1; then
+        echo "ok: $name"
+    else
+        cat "$work/log"
+        echo "not ok: $name"
+    fi
+}
+
+run_erlang() { erl -noshell -noinput -pa "$1" -eval "$erlang"; }
+
+rebar3_checkout() {
+    cd "$work/rebar3" && rebar3 compile && run_erlang _build/default/lib/xets/ebin
+}
+
+# rebar3 fetches it with git, from a repository made for this.
+rebar3_dependency() {
+    cd "$work/rebar3" && rm -rf _build priv && git init -q . && git add -A . &&
+        git -c user.name=test -c user.email=test@localhost commit -q -m test &&
+        mkdir -p "$work/rebar3_user/src" && cd "$work/rebar3_user" &&
+        echo '{application, user_of_xets, [{vsn, "1"}, {applications, [kernel, stdlib, xets]}]}.' \
+            > src/user_of_xets.app.src &&
+        echo "{deps, [{xets, {git, \"file://$work/rebar3\", {ref, \"$(git -C "$work/rebar3" rev-parse HEAD)\"}}}]}." \
+            > rebar.config &&
+        rebar3 compile && run_erlang _build/default/lib/xets/ebin
+}
+
+mix_checkout() {
+    cd "$work/mix" && mix compile && mix run -e "$elixir"
+}
+
+mix_dependency() {
+    mkdir -p "$work/mix_user/lib" && cd "$work/mix_user" &&
+        cat > mix.exs << 'EOF' &&
+defmodule UserOfXets.MixProject do
+  use Mix.Project
+
+  def project do
+    [app: :user_of_xets, version: "1.0.0", deps: [{:xets, path: "../mix"}]]
+  end
+end
+EOF
+        mix compile && mix run -e "$elixir"
+}
+
+check "rebar3 compile" rebar3_checkout
+check "rebar3, as a dependency" rebar3_dependency
+check "mix compile" mix_checkout
+check "mix, as a dependency" mix_dependency

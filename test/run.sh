@@ -1,0 +1,170 @@
+#!/usr/bin/env bash
+# usage: test/run.sh [suite...]
+#
+# Runs the suites named, or all, in the order below. A failure does not stop the others. Each
+# suite's output goes to the terminal and to _build/test/SUITE.log; the last line has the sum of
+# the totals that the runners printed.
+set -u
+cd "$(dirname "$0")/.."
+
+logs=_build/test
+ebin=_build/erl/xets/ebin
+tests=_build/erl/test
+erl=${ERL:-erl}
+passed=0
+failed=0
+mkdir -p $logs
+
+make_c() { ${MAKE:-make} -s -C c_src "$@"; }
+
+# Programs of the core's tests in a variant's directory that are named by patterns.
+run_programs() {
+    local dir=$1 status=0 pattern source program
+    shift
+    for pattern in "$@"; do
+        for source in test/core/$pattern.c; do
+            [ -e "$source" ] || continue
+            program=$dir/$(basename "$source" .c)
+            echo "-- $program"
+            "$program" || status=1
+        done
+    done
+    return $status
+}
+
+# UBSan's findings end a program too (-fno-sanitize-recover); the leak checker cannot work where
+# the process is traced.
+export ASAN_OPTIONS=${ASAN_OPTIONS:-abort_on_error=0:detect_stack_use_after_return=1}
+export UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1}
+export TSAN_OPTIONS=${TSAN_OPTIONS:-halt_on_error=1:second_deadlock_stack=1}
+
+core() {
+    make_c DEBUG=1 tests && run_programs _build/c/release-debug/test 'test_*' 'stress_*'
+}
+
+core_asan() {
+    make_c DEBUG=1 SAN=address tests && run_programs _build/c/address-debug/test 'test_*' 'stress_*'
+}
+
+core_tsan() {
+    make_c DEBUG=1 SAN=thread tests &&
+        run_programs _build/c/thread-debug/test test_epoch test_reclaim test_pages 'stress_*'
+}
+
+core_bench() {
+    local source
+    make_c benches || return 1
+    for source in test/core/bench_*.c; do
+        [ -e "$source" ] || continue
+        if "_build/c/release/test/$(basename "$source" .c)" --small; then
+            echo "ok: $(basename "$source" .c)"
+        else
+            echo "not ok: $(basename "$source" .c)"
+        fi
+    done
+}
+
+model() {
+    if bash test/model/run.sh; then
+        echo "ok: model"
+    else
+        echo "not ok: model"
+    fi
+}
+
+# Compiles the tests in Erlang and the native library that one of them loads.
+erlang_tests() {
+    make_c "$@" term_nif || return 1
+    mkdir -p $tests
+    "${ERLC:-erlc}" +debug_info +nowarn_export_all -pa $ebin -I src -I test -o $tests test/*.erl
+}
+
+eunit_run() {
+    local modules
+    modules=$(cd test && echo *_tests.erl | sed 's/\.erl//g; s/ /,/g')
+    "$erl" "$@" -noshell -noinput -pa $ebin $tests -eval "
+        case eunit:test([$modules], []) of ok -> halt(0); _ -> halt(1) end."
+}
+
+eunit() {
+    erlang_tests && XETS_TEST_LIB=_build/c/release/test eunit_run
+}
+
+exunit() {
+    MIX_ENV=test mix test
+}
+
+# The whole of EUnit again, the native library under AddressSanitizer and UBSan. The emulator's
+# own allocators would hide overflows in enif_alloc memory: +Mea min does without them.
+vm_asan() {
+    make_c SAN=address && erlang_tests SAN=address || return 1
+    LD_PRELOAD=$(${CC:-cc} -print-file-name=libasan.so) \
+        ASAN_OPTIONS=detect_leaks=0:$ASAN_OPTIONS \
+        XETS_PRIV=_build/c/address/priv XETS_TEST_LIB=_build/c/address/test \
+        XETS_TEST_SMALL=1 eunit_run +Mea min
+}
+
+packages() { bash test/packages.sh; }
+
+bench() {
+    if "$erl" -noshell -noinput -pa $ebin -run xets_bench main quick; then
+        echo "ok: bench"
+    else
+        echo "not ok: bench"
+    fi
+}
+
+# The numbers that the runners' closing lines give: "PASSED FAILED".
+totals() {
+    awk '
+        # cmocka
+        /^\[  PASSED  \].* test\(s\)/ { for (i = 1; i < NF; i++) if ($(i + 1) ~ /^test/) passed += $i }
+        /^ [0-9]+ FAILED TEST\(S\)/ { failed += $1 }
+        # EUnit
+        /^  All [0-9]+ tests passed/ { passed += $2 }
+        /^  Test passed\.$/ || /^  2 tests passed\.$/ { passed += ($1 == "2" ? 2 : 1) }
+        /^  Failed: [0-9]+\./ { failed += $2; passed += $6 }
+        # ExUnit
+        /^([0-9]+ doctests?, )?[0-9]+ tests?, [0-9]+ failures?/ {
+            for (i = 1; i < NF; i++) {
+                if ($(i + 1) ~ /^(doctest|test)/) passed += $i
+                if ($(i + 1) ~ /^failure/) { failed += $i; passed -= $i }
+            }
+        }
+        # Ours
+        /^ok: / { passed++ }
+        /^not ok: / { failed++ }
+        END { print passed + 0, failed + 0 }
+    ' "$1"
+}
+
+suite() {
+    local name=$1 start=$SECONDS status p f
+    echo
+    echo "=== $name"
+    "$name" 2>&1 | tee "$logs/$name.log"
+    status=${PIPESTATUS[0]}
+    read -r p f < <(totals "$logs/$name.log")
+    # A program that crashed has printed no total; a suite that ran nothing has failed.
+    if { [ "$status" != 0 ] || [ "$p" = 0 ]; } && [ "$f" = 0 ]; then
+        f=1
+    fi
+    echo "=== $name: $p passed, $f failed ($((SECONDS - start)) s)"
+    passed=$((passed + p))
+    failed=$((failed + f))
+}
+
+all="core core_asan core_tsan core_bench model eunit exunit vm_asan packages bench"
+for name in ${*:-$all}; do
+    case " $all " in
+    *" $name "*) suite "$name" ;;
+    *)
+        echo "no suite $name; there are: $all" >&2
+        exit 2
+        ;;
+    esac
+done
+
+echo
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ]

@@ -1,0 +1,336 @@
+/*
+ * term_nif.c - lets xets_term_tests see terms stored: encodes what it is given, keeps
+ * the bytes and handles as the core would, and decodes from there.
+ *
+ * It also stands between c_src/beam and the emulator's allocator: blocks are
+ * counted, and a chosen allocation fails.
+ */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdlib.h>
+
+#include "../c_src/beam/term.h"
+
+/* Allocations. */
+
+static void *(*real_alloc)(size_t);
+static void (*real_free)(void *);
+static long live_blocks;
+static long until_failure = -1; /* allocations that still succeed; negative: all */
+
+void *enif_alloc(size_t bytes)
+{
+    if (until_failure == 0)
+        return NULL;
+    until_failure -= until_failure > 0;
+    live_blocks++;
+    return real_alloc(bytes);
+}
+
+void enif_free(void *p)
+{
+    live_blocks -= p != NULL;
+    real_free(p);
+}
+
+/* A stored object. */
+
+struct stored {
+    uint8_t *bytes;
+    uint64_t *handles;
+    ErlNifEnv *env;
+    struct xe_view view;
+};
+
+/* With padding behind the body, and bytes behind it that must not matter. */
+static void store(struct stored *s, const struct xe_object *o)
+{
+    size_t padding = (4 - o->len % 4) % 4;
+    s->bytes = malloc(o->len + padding + XE_READ_SLACK);
+    memcpy(s->bytes, o->bytes, o->len);
+    memset(s->bytes + o->len, 0, padding);
+    memset(s->bytes + o->len + padding, 0xa5, XE_READ_SLACK);
+    s->handles = malloc(8 * (size_t)o->n_handles + 1);
+    s->env = enif_alloc_env();
+    for (uint32_t i = 0; i < o->n_handles; i++)
+        s->handles[i] = enif_make_copy(s->env, o->handles[i]);
+    s->view = (struct xe_view){
+        .key = s->bytes,
+        .klen = o->klen,
+        .body = s->bytes + o->klen,
+        .blen = o->len + padding - o->klen,
+        .handles = (const uint8_t *)s->handles,
+        .n_handles = o->n_handles,
+        .n_key_handles = o->n_key_handles,
+        .flags = o->flags,
+    };
+}
+
+static void discard(struct stored *s)
+{
+    free(s->bytes);
+    free(s->handles);
+    enif_free_env(s->env);
+}
+
+/* Terms in and out. */
+
+static ERL_NIF_TERM make_status(ErlNifEnv *env, enum xe_term_status status)
+{
+    return enif_make_atom(env, status == XE_TERM_OK       ? "ok"
+                               : status == XE_TERM_BUDGET ? "budget"
+                                                          : "nomem");
+}
+
+static ERL_NIF_TERM make_result(ErlNifEnv *env, enum xe_term_status status, ERL_NIF_TERM t)
+{
+    return status == XE_TERM_OK ? enif_make_tuple2(env, make_status(env, status), t)
+                                : make_status(env, status);
+}
+
+static ERL_NIF_TERM make_bytes(ErlNifEnv *env, const uint8_t *bytes, size_t size)
+{
+    ERL_NIF_TERM t;
+    memcpy(enif_make_new_binary(env, size, &t), bytes, size);
+    return t;
+}
+
+static ERL_NIF_TERM make_handles(ErlNifEnv *env, const uint64_t *handles, uint32_t n)
+{
+    ERL_NIF_TERM list = enif_make_list(env, 0);
+    while (n-- > 0)
+        list = enif_make_list_cell(env, enif_make_copy(env, handles[n]), list);
+    return list;
+}
+
+/* {KeyBytes, KeyHandles, BodyBytes, BodyHandles, Pinned, Flags, Words} */
+static ERL_NIF_TERM make_object(ErlNifEnv *env, const struct xe_encoder *e)
+{
+    struct xe_object o;
+    xe_term_object(e, &o);
+    return enif_make_tuple7(
+        env, make_bytes(env, o.bytes, o.klen), make_handles(env, o.handles, o.n_key_handles),
+        make_bytes(env, o.bytes + o.klen, o.len - o.klen),
+        make_handles(env, o.handles + o.n_key_handles, o.n_handles - o.n_key_handles),
+        enif_make_uint64(env, o.pinned), enif_make_uint(env, o.flags),
+        enif_make_uint64(env, e->words));
+}
+
+static uint64_t get_budget(ErlNifEnv *env, ERL_NIF_TERM t)
+{
+    ErlNifUInt64 budget;
+    return enif_get_uint64(env, t, &budget) ? budget : XE_TERM_NO_BUDGET;
+}
+
+static int get_int(ErlNifEnv *env, ERL_NIF_TERM t)
+{
+    int i = 0;
+    enif_get_int(env, t, &i);
+    return i;
+}
+
+/* The key that [Key] or [] offers for reuse. */
+static ERL_NIF_TERM get_key(ErlNifEnv *env, ERL_NIF_TERM t)
+{
+    ERL_NIF_TERM key;
+    return enif_get_list_cell(env, t, &key, &t) ? key : 0;
+}
+
+static bool encode(ErlNifEnv *env, struct xe_encoder *e, ERL_NIF_TERM object, ERL_NIF_TERM keypos,
+                   uint64_t budget)
+{
+    const ERL_NIF_TERM *elements;
+    int arity;
+    xe_encoder_init(e, env, budget);
+    return enif_get_tuple(env, object, &arity, &elements) &&
+           xe_term_encode_object(e, elements, arity, get_int(env, keypos)) == XE_TERM_OK;
+}
+
+static bool store_term(ErlNifEnv *env, struct stored *s, ERL_NIF_TERM object, ERL_NIF_TERM keypos)
+{
+    struct xe_encoder e;
+    struct xe_object o;
+    bool ok = encode(env, &e, object, keypos, XE_TERM_NO_BUDGET);
+    if (ok) {
+        xe_term_object(&e, &o);
+        store(s, &o);
+    }
+    xe_encoder_clear(&e);
+    return ok;
+}
+
+/* The functions of xets_term_nif. */
+
+#define NIF(name) static ERL_NIF_TERM name(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[])
+#define UNUSED_ARGS ((void)argc, (void)argv)
+
+NIF(key)
+{
+    struct xe_encoder e;
+    UNUSED_ARGS;
+    xe_encoder_init(&e, env, get_budget(env, argv[1]));
+    enum xe_term_status status = xe_term_encode_key(&e, argv[0]);
+    ERL_NIF_TERM t = enif_make_tuple3(
+        env, make_bytes(env, e.bytes, e.len), make_handles(env, e.handles, e.n_handles),
+        enif_make_atom(env, xe_term_reusable_key(&e, argv[0]) ? "true" : "false"));
+    xe_encoder_clear(&e);
+    return make_result(env, status, t);
+}
+
+NIF(object)
+{
+    struct xe_encoder e;
+    UNUSED_ARGS;
+    encode(env, &e, argv[0], argv[1], get_budget(env, argv[2]));
+    enum xe_term_status status = e.status;
+    ERL_NIF_TERM t = status == XE_TERM_OK ? make_object(env, &e) : argv[0];
+    xe_encoder_clear(&e);
+    return make_result(env, status, t);
+}
+
+NIF(roundtrip)
+{
+    struct stored s;
+    ERL_NIF_TERM t = 0;
+    UNUSED_ARGS;
+    if (!store_term(env, &s, argv[0], argv[1]))
+        return make_status(env, XE_TERM_NOMEM);
+    enum xe_term_status status =
+        xe_term_decode_object(env, &s.view, get_int(env, argv[1]), get_key(env, argv[2]),
+                              get_budget(env, argv[3]), &t);
+    discard(&s);
+    return make_result(env, status, t);
+}
+
+NIF(decode_key)
+{
+    struct stored s;
+    ERL_NIF_TERM t = 0;
+    UNUSED_ARGS;
+    if (!store_term(env, &s, argv[0], argv[1]))
+        return make_status(env, XE_TERM_NOMEM);
+    enum xe_term_status status =
+        xe_term_decode_key(env, &s.view, get_budget(env, argv[2]), &t);
+    discard(&s);
+    return make_result(env, status, t);
+}
+
+NIF(element)
+{
+    struct stored s;
+    ERL_NIF_TERM t = 0;
+    UNUSED_ARGS;
+    if (!store_term(env, &s, argv[0], argv[1]))
+        return make_status(env, XE_TERM_NOMEM);
+    enum xe_term_status status = xe_term_decode_element(
+        env, &s.view, get_int(env, argv[1]), get_int(env, argv[2]), get_key(env, argv[3]),
+        get_budget(env, argv[4]), &t);
+    discard(&s);
+    return make_result(env, status, t);
+}
+
+/* {Arity, [the immediate word's term] | []} */
+NIF(immediate)
+{
+    struct stored s;
+    UNUSED_ARGS;
+    if (!store_term(env, &s, argv[0], argv[1]))
+        return make_status(env, XE_TERM_NOMEM);
+    ERL_NIF_TERM t =
+        xe_term_immediate_element(&s.view, get_int(env, argv[1]), get_int(env, argv[2]));
+    int arity = xe_term_arity(&s.view);
+    discard(&s);
+    return enif_make_tuple2(env, enif_make_int(env, arity),
+                            t ? enif_make_list1(env, t) : enif_make_list(env, 0));
+}
+
+/* replace(Object, KeyPos, Positions, Terms, Budget) -> {ok, {NewObject, object(NewObject)}} */
+NIF(replace)
+{
+    struct stored old, new;
+    struct xe_encoder e;
+    struct xe_object o;
+    int positions[256];
+    ERL_NIF_TERM terms[256], t = 0, list[2] = {argv[2], argv[3]}, head;
+    int n = 0, keypos = get_int(env, argv[1]);
+    UNUSED_ARGS;
+    while (enif_get_list_cell(env, list[0], &head, &list[0]) &&
+           enif_get_list_cell(env, list[1], &terms[n], &list[1]))
+        positions[n++] = get_int(env, head);
+    if (!store_term(env, &old, argv[0], argv[1]))
+        return make_status(env, XE_TERM_NOMEM);
+    xe_encoder_init(&e, env, get_budget(env, argv[4]));
+    enum xe_term_status status = xe_term_replace(&e, &old.view, keypos, positions, terms, n);
+    if (status == XE_TERM_OK) {
+        xe_term_object(&e, &o);
+        store(&new, &o);
+        status = xe_term_decode_object(env, &new.view, keypos, 0, XE_TERM_NO_BUDGET, &t);
+        discard(&new);
+        t = enif_make_tuple2(env, t, make_object(env, &e));
+    }
+    xe_encoder_clear(&e);
+    discard(&old);
+    return make_result(env, status, t);
+}
+
+/* equal(Stored, Given, KeyPos) */
+NIF(equal)
+{
+    struct stored a, b;
+    UNUSED_ARGS;
+    if (!store_term(env, &a, argv[0], argv[2]))
+        return make_status(env, XE_TERM_NOMEM);
+    if (!store_term(env, &b, argv[1], argv[2])) {
+        discard(&a);
+        return make_status(env, XE_TERM_NOMEM);
+    }
+    bool equal = xe_term_object_equal(&a.view, &b.view);
+    discard(&a);
+    discard(&b);
+    return enif_make_atom(env, equal ? "true" : "false");
+}
+
+/* fail_after(N): N more allocations succeed, then all fail; negative: none fails. The number
+ * of blocks allocated and not freed. */
+NIF(fail_after)
+{
+    UNUSED_ARGS;
+    until_failure = get_int(env, argv[0]);
+    return enif_make_long(env, live_blocks);
+}
+
+static ErlNifResourceType *magic_type;
+
+/* A reference to a resource. */
+NIF(magic)
+{
+    UNUSED_ARGS;
+    void *resource = enif_alloc_resource(magic_type, 8);
+    ERL_NIF_TERM t = enif_make_resource(env, resource);
+    enif_release_resource(resource);
+    return t;
+}
+
+static int load(ErlNifEnv *env, void **priv, ERL_NIF_TERM info)
+{
+    (void)priv, (void)info;
+    *(void **)&real_alloc = dlsym(RTLD_DEFAULT, "enif_alloc");
+    *(void **)&real_free = dlsym(RTLD_DEFAULT, "enif_free");
+    magic_type = enif_open_resource_type(env, NULL, "magic", NULL, ERL_NIF_RT_CREATE, NULL);
+    return real_alloc && real_free && magic_type && xe_term_init(env) ? 0 : 1;
+}
+
+static ErlNifFunc functions[] = {
+    {"key", 2, key, 0},
+    {"object", 3, object, 0},
+    {"roundtrip", 4, roundtrip, 0},
+    {"decode_key", 3, decode_key, 0},
+    {"element", 5, element, 0},
+    {"immediate", 3, immediate, 0},
+    {"replace", 5, replace, 0},
+    {"equal", 3, equal, 0},
+    {"fail_after", 1, fail_after, 0},
+    {"magic", 0, magic, 0},
+};
+
+ERL_NIF_INIT(xets_term_nif, functions, load, NULL, NULL, NULL)
