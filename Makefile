@@ -15,20 +15,19 @@
 EBIN := _build/erl/xets/ebin
 ERL ?= erl
 ERLC ?= erlc
-SUITES := core core_asan core_tsan core_bench model eunit exunit vm_asan packages
+CORE_SUITES := core core_asan core_tsan core_bench model
+BEAM_SUITES := eunit exunit vm_asan packages
+EDOC_OPTIONS := {preprocess, true}, {dir, "_build/erl/xets/doc"}, \
+    {doclet, edoc_doclet_chunks}, {layout, edoc_layout_chunks}
 
-export ERL ERLC WERROR
+export ERL ERLC MAKE WERROR
 ifneq ($(TERMS),)
 export XETS_TERMS := $(TERMS)
 endif
 
-build: setup-build native $(EBIN)/.built
-
-setup-%:
-	@test/setup.sh $*
-
-native:
-	@$(MAKE) -s -C c_src
+build: setup-build
+	@unset MAKEFLAGS; $(MAKE) -s -C c_src
+	@$(MAKE) -s $(EBIN)/.built
 
 # One run of the compiler for all modules: starting it takes longer than compiling them.
 $(EBIN)/.built: $(wildcard src/*.erl src/*.hrl) src/xets.app.src
@@ -38,43 +37,46 @@ $(EBIN)/.built: $(wildcard src/*.erl src/*.hrl) src/xets.app.src
 	@cp src/xets.app.src $(EBIN)/xets.app
 	@touch $@
 
-test: setup-test build
-	@MAKE="$(MAKE)" test/run.sh
+# Quick when nothing is missing. It comes first everywhere: a bare machine has no erl to ask.
+setup-%:
+	@test/setup.sh $*
 
-$(SUITES): setup-test build
-	@MAKE="$(MAKE)" test/run.sh $@
+test: setup-test build
+	@test/run.sh
+
+$(CORE_SUITES): setup-test
+	@test/run.sh $@
+
+$(BEAM_SUITES): setup-test build
+	@test/run.sh $@
 
 asan: setup-test build
-	@MAKE="$(MAKE)" test/run.sh core_asan vm_asan
+	@test/run.sh core_asan vm_asan
 
-tsan: setup-test build
-	@MAKE="$(MAKE)" test/run.sh core_tsan
+tsan: setup-test
+	@test/run.sh core_tsan
 
 bench: setup-bench build
 	@$(ERL) -noshell -noinput -pa $(EBIN) -run xets_bench main \
-	    $(if $(QUICK),quick) $(if $(FILTER),'filter=$(FILTER)')
+	    $(if $(filter-out 0,$(QUICK)),quick) $(if $(FILTER),'filter=$(FILTER)')
 
 shell: build doc
 	@$(ERL) -pa $(EBIN)
 
 doc: setup-doc _build/erl/xets/doc/chunks/xets.chunk
 
-_build/erl/xets/doc/chunks/xets.chunk: src/xets.erl | setup-doc
-	@$(ERL) -noshell -noinput -eval 'edoc:files(["$<"], [{preprocess, true}, {dir, "_build/erl/xets/doc"}, \
-	    {doclet, edoc_doclet_chunks}, {layout, edoc_layout_chunks}]), halt().'
+_build/erl/xets/doc/chunks/xets.chunk: src/xets.erl
+	@$(ERL) -noshell -noinput -eval 'edoc:files(["$<"], [$(EDOC_OPTIONS)]), halt().'
 
 dialyzer: setup-dialyzer build _build/otp.plt
 	@dialyzer --plt _build/otp.plt -Wunmatched_returns -Werror_handling $(EBIN)
 
 # Status 2: done, with warnings about OTP itself.
-_build/otp.plt: | setup-dialyzer
+_build/otp.plt:
 	@dialyzer --build_plt --output_plt $@ --apps erts kernel stdlib crypto || [ $$? = 2 ]
 
 clean:
 	rm -rf _build priv/xets.so
 
-# The set-up first: without it the rest may lack its tools.
-native $(EBIN)/.built: | setup-build
-build: | setup-build
-
-.PHONY: build native test bench shell doc dialyzer clean asan tsan $(SUITES)
+.NOTPARALLEL:
+.PHONY: build test bench shell doc dialyzer clean asan tsan $(CORE_SUITES) $(BEAM_SUITES)

@@ -6,11 +6,7 @@ defmodule Mix.Tasks.Compile.XetsNative do
   def run(_args) do
     erl = Path.join([:code.root_dir(), "bin", "erl"])
 
-    case System.cmd("make", ["-s", "-C", "c_src"],
-           env: [{"ERL", erl}],
-           into: IO.stream(),
-           stderr_to_stdout: true
-         ) do
+    case make([], env: [{"ERL", erl}], into: IO.stream()) do
       {_, 0} ->
         # Links priv, which make may have created, into the build.
         Mix.Project.build_structure()
@@ -23,8 +19,17 @@ defmodule Mix.Tasks.Compile.XetsNative do
 
   @impl true
   def clean do
-    System.cmd("make", ["-s", "-C", "c_src", "clean"])
+    make(["clean"], [])
     :ok
+  end
+
+  # GNU make, which has another name on the BSDs.
+  defp make(args, options) do
+    make =
+      System.find_executable("gmake") || System.find_executable("make") ||
+        Mix.raise("xets: no make: install GNU make (Debian: apt-get install make)")
+
+    System.cmd(make, ["-s", "-C", "c_src" | args], [{:stderr_to_stdout, true} | options])
   end
 end
 

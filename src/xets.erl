@@ -86,18 +86,6 @@
 -type element_spec() :: {Pos :: pos_integer(), Value :: term()}.
 %% Element `Pos' becomes `Value'.
 
--type settings() :: {
-    type(),
-    access(),
-    Named :: boolean(),
-    KeyPos :: pos_integer(),
-    Heir :: none,
-    WriteConcurrency :: boolean() | auto,
-    ReadConcurrency :: boolean(),
-    DecentralizedCounters :: boolean(),
-    Compressed :: boolean()
-}.
-
 -type facts() :: {
     Id :: reference(),
     Name :: atom(),
@@ -122,14 +110,13 @@
     erlang:error(badarg, Args, [{error_info, #{module => ?MODULE, cause => Cause}}])
 ).
 -define(NIF, erlang:nif_error(nif_not_loaded)).
--define(MAX_KEYPOS, 16#7fffffff).
--define(MAX_HASH_LOCKS, 32768).
 
 %%% Tables
 
 %% @doc Creates a table owned by the calling process.
 %%
-%% `Options' is a list of options, of which a later one overrides an earlier one:
+%% `Options' is a list of options, of which a later one overrides an earlier one, except
+%% that `set' and `protected' override nothing, as in `ets':
 %% <dl>
 %% <dt>`set'</dt><dd>The type of the table: one object a key, keys compared with
 %% `=:='. Default, and the one type that can be created.</dd>
@@ -159,7 +146,7 @@
     Name :: atom(),
     Options :: [option()].
 new(Name, Options) ->
-    case settings(Name, Options) of
+    case xets_options:settings(Name, Options) of
         {ok, Settings} ->
             try
                 new_nif(Name, Settings)
@@ -750,88 +737,6 @@ store(Table, Old, New) ->
             false
     end.
 
-%%% Options of new/2
-
--spec settings(term(), term()) -> {ok, settings()} | {error, xets_errors:cause()}.
-settings(Name, _Options) when not is_atom(Name) ->
-    {error, none};
-settings(_Name, Options) ->
-    Defaults = #{
-        type => set,
-        access => protected,
-        named => false,
-        keypos => 1,
-        heir => none,
-        write => false,
-        read => false,
-        counters => default,
-        compressed => false
-    },
-    case options(Options, Defaults) of
-        invalid -> {error, none};
-        #{type := Type} when Type =/= set -> {error, only_sets};
-        #{heir := Heir} when Heir =/= none -> {error, only_heir_none};
-        Chosen -> {ok, settings(Chosen)}
-    end.
-
-%% A private table has one user: ets, too, ignores what is meant for several.
-settings(#{access := private} = Chosen) ->
-    #{type := Type, named := Named, keypos := KeyPos, compressed := Compressed} = Chosen,
-    {Type, private, Named, KeyPos, none, false, false, false, Compressed};
-settings(#{write := Write} = Chosen) ->
-    #{type := Type, access := Access, named := Named, keypos := KeyPos} = Chosen,
-    #{read := Read, counters := Counters, compressed := Compressed} = Chosen,
-    Decentralized = Write =/= false andalso counters(Counters, Write, Type),
-    {Type, Access, Named, KeyPos, none, write(Write), Read, Decentralized, Compressed}.
-
-counters(default, true, Type) -> Type =:= ordered_set;
-counters(default, _, _) -> true;
-counters(Explicit, _, _) -> Explicit.
-
-write({debug_hash_fixed_number_of_locks, _}) -> true;
-write(Write) -> Write.
-
-options([Option | Options], Chosen) ->
-    case option(Option, Chosen) of
-        invalid -> invalid;
-        Chosen1 -> options(Options, Chosen1)
-    end;
-options([], #{type := ordered_set, write := {debug_hash_fixed_number_of_locks, _}}) ->
-    invalid;
-options([], Chosen) ->
-    Chosen;
-options(_, _) ->
-    invalid.
-
-option(Type, Chosen) when
-    Type =:= set; Type =:= ordered_set; Type =:= bag; Type =:= duplicate_bag
-->
-    Chosen#{type := Type};
-option(Access, Chosen) when Access =:= public; Access =:= protected; Access =:= private ->
-    Chosen#{access := Access};
-option(named_table, Chosen) ->
-    Chosen#{named := true};
-option(compressed, Chosen) ->
-    Chosen#{compressed := true};
-option({keypos, Pos}, Chosen) when is_integer(Pos), Pos >= 1, Pos =< ?MAX_KEYPOS ->
-    Chosen#{keypos := Pos};
-option({heir, Heir}, Chosen) when Heir =:= none; is_pid(Heir) ->
-    Chosen#{heir := Heir};
-option({heir, Heir, _Data}, Chosen) when is_pid(Heir) ->
-    Chosen#{heir := Heir};
-option({write_concurrency, Write}, Chosen) when is_boolean(Write); Write =:= auto ->
-    Chosen#{write := Write};
-option({write_concurrency, {debug_hash_fixed_number_of_locks, N} = Write}, Chosen) when
-    is_integer(N), N >= 1, N =< ?MAX_HASH_LOCKS
-->
-    Chosen#{write := Write};
-option({read_concurrency, Read}, Chosen) when is_boolean(Read) ->
-    Chosen#{read := Read};
-option({decentralized_counters, Counters}, Chosen) when is_boolean(Counters) ->
-    Chosen#{counters := Counters};
-option(_, _) ->
-    invalid.
-
 %%% Facts about tables
 
 %% In the order of ets:info/1.
@@ -915,7 +820,7 @@ load_failed(Format, Args) ->
 %%% The native functions (c_src/beam). Besides what their specifications say they raise
 %%% `badarg', `system_limit', and `xets_retry' for "yield, then call again".
 
--spec new_nif(atom(), settings()) -> table().
+-spec new_nif(atom(), xets_options:settings()) -> table().
 new_nif(_Name, _Settings) -> ?NIF.
 
 -spec delete_nif(table()) -> true.

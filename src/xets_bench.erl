@@ -41,9 +41,11 @@
     large := pos_integer(),
     huge := pos_integer(),
     tables := pos_integer(),
+    limit_ms := pos_integer(),
     memory_sizes := [pos_integer()]
 }.
-%% Sizes and times of a run. `rounds' of many small chunks, `few_rounds' where one takes long.
+%% Sizes and times of a run. `rounds' of many small chunks, `few_rounds' where one takes long; a job
+%% that takes longer than `limit_ms' has failed.
 
 -type result() :: #{
     group := xets_bench_cells:group(),
@@ -158,6 +160,7 @@ conf(false, Seed) ->
         large => 1_000_000,
         huge => 10_000_000,
         tables => 10_000,
+        limit_ms => 900_000,
         memory_sizes => [1_000_000, 1_200_000, 1_400_000, 1_700_000, 2_000_000]
     };
 conf(true, Seed) ->
@@ -174,6 +177,7 @@ conf(true, Seed) ->
         large => 20_000,
         huge => 100_000,
         tables => 200,
+        limit_ms => 60_000,
         memory_sizes => [10_000, 14_000]
     }.
 
@@ -199,8 +203,8 @@ run_job(#{cells := [{_, #{group := Group}} | _]} = Job, _Previous, Conf) ->
     print(xets_bench_text:heading(title(Group))),
     run_job(Job, Group, Conf).
 
-measured(#{measure := {Module, Spec}, cells := Cells}, Conf) ->
-    case xets_bench_lib:fresh(fun() -> Module:measure(Spec, Conf) end) of
+measured(#{measure := {Module, Spec}, cells := Cells}, #{limit_ms := Limit} = Conf) ->
+    case xets_bench_lib:fresh(fun() -> Module:measure(Spec, Conf) end, Limit) of
         {ok, Outcomes} -> [result(Cell, maps:get(Key, Outcomes)) || {Key, Cell} <- Cells];
         {failed, Reason} -> [Cell#{mark => failed, reason => Reason} || {_, Cell} <- Cells]
     end.
@@ -240,14 +244,16 @@ about(#{quick := Quick, seed := Seed, rounds := Rounds}) ->
     {{Year, Month, Day}, {Hour, Minute, _}} = calendar:universal_time(),
     [
         {"date",
-            io_lib:format("~4..0b-~2..0b-~2..0b ~2..0b:~2..0b UTC", [Year, Month, Day, Hour, Minute])},
+            io_lib:format("~4..0b-~2..0b-~2..0b ~2..0b:~2..0b UTC", [
+                Year, Month, Day, Hour, Minute
+            ])},
         {"emulator",
             io_lib:format("Erlang/OTP ~ts, erts ~ts, ~b schedulers", [
                 erlang:system_info(otp_release),
                 erlang:system_info(version),
                 erlang:system_info(schedulers_online)
             ])},
-        {"machine", io_lib:format("~ts, ~ts", [processor(), erlang:system_info(system_architecture)])},
+        {"machine", [processor(), ", ", erlang:system_info(system_architecture)]},
         {"xets", engine()},
         {"run",
             io_lib:format("seed ~b, medians of ~b rounds~ts", [
@@ -269,9 +275,10 @@ processor() ->
 
 engine() ->
     try
-        io_lib:format("~0tp", [maps:with([version, terms], xets:info())])
+        #{version := Version, terms := Terms} = xets:info(),
+        io_lib:format("version ~ts, terms ~0tp", [Version, Terms])
     catch
-        error:undef -> "xets:info/0 is missing"
+        error:Reason -> io_lib:format("xets:info/0 fails: ~0tP", [Reason, 20])
     end.
 
 %% Figures of a busy machine are noise.

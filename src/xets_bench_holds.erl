@@ -58,7 +58,9 @@ worst(#{holds := []}) ->
     "none";
 worst(#{holds := Holds}) ->
     {Ms, Phase, Out} = lists:max(Holds),
-    io_lib:format("~b in all, the longest ~b ms, ~s (~0p)", [length(Holds), Ms, Phase, Out]).
+    io_lib:format("~s in all, the longest ~b ms, ~s (~0p)", [
+        xets_bench_text:count(length(Holds)), Ms, Phase, Out
+    ]).
 
 %% Phases -----------------------------------------------------------------------------------------
 

@@ -55,10 +55,12 @@ head(#{cells := Cells, under := Under, slower := Slower, failed := Failed} = Cou
         tile(if Slower > 0 -> "slower"; true -> "none" end, Slower, "of them worse than ETS"),
         [tile("failed", Failed, "failed") || Failed > 0],
         tile("none", maps:get(seconds, Counts), "seconds of measuring"),
-        "</div>\n<p class=\"legend\"><span class=\"bar ok\"><i style=\"width:70%\"></i><u></u></span> "
+        "</div>\n<p class=\"legend\">"
+        "<span class=\"bar ok\"><i style=\"width:70%\"></i><u></u></span> "
         "how far a target is reached: the line is the target, twice as good is the right end, "
-        "the short mark is where ETS stands. Ratios are ETS / xets for times, where more is "
-        "better, and xets / ETS for sizes, where less is better.</p>\n"
+        "the short mark is where ETS stands. The figure beside a ratio is its target. Ratios are "
+        "ETS / xets for times, where more is better, and xets / ETS for sizes, where less is "
+        "better.</p>\n"
     ].
 
 quick(#{quick := true}) ->
@@ -69,8 +71,8 @@ quick(#{quick := false}) ->
 
 tile(Class, Number, Text) ->
     [
-        "<div class=\"tile ", Class, "\"><b>", integer_to_list(Number), "</b><span>", escape(Text),
-        "</span></div>\n"
+        "<div class=\"tile ", Class, "\"><b>", integer_to_list(Number), "</b><span>",
+        escape(Text), "</span></div>\n"
     ].
 
 %% Sections ---------------------------------------------------------------------------------------
@@ -129,14 +131,15 @@ duel(#{outcome := #{unit := Unit, ets := Ets, xets := Xets}, mark := Mark} = Res
     Longest = max(Ets, Xets),
     Bar = fun(Class, Name, Figure) ->
         [
-            "<span class=\"lane ", Class, "\"><em>", Name, "</em><span class=\"track\"><i style=\"width:",
-            percent(Figure / Longest), "\"></i></span><s>", quantity(Figure, Unit), "</s></span>"
+            "<span class=\"lane ", Class, "\"><em>", Name, "</em><span class=\"track\">",
+            "<i style=\"width:", percent(Figure / Longest), "\"></i></span><s>",
+            quantity(Figure, Unit), "</s></span>"
         ]
     end,
     [
-        "<div class=\"row ", class(Mark), "\" title=\"", tooltip(Result), "\"><span class=\"name\">",
-        step(Result), "</span><span class=\"lanes\">", Bar("ets", "ets", Ets),
-        Bar("xets", "xets", Xets), "</span>", verdict(Result), "</div>\n"
+        "<div class=\"row ", class(Mark), "\" title=\"", tooltip(Result), "\">",
+        "<span class=\"name\">", step(Result), "</span><span class=\"lanes\">",
+        Bar("ets", "ets", Ets), Bar("xets", "xets", Xets), "</span>", verdict(Result), "</div>\n"
     ].
 
 step(#{row := Row}) ->
@@ -199,8 +202,8 @@ list_row(#{row := Row, mark := Mark, outcome := #{unit := Unit} = Outcome} = Res
     [
         "<tr class=\"", class(Mark), "\" title=\"", tooltip(Result), "\"><th scope=\"row\">",
         escape(Row), "<span class=\"note\">", escape(maps:get(note, Outcome, "")), "</span></th>",
-        Figure(ets), Figure(xets), Figure(empty), "<td>", verdict(Result), "</td><td class=\"graph\">",
-        bar(Result), "</td></tr>\n"
+        Figure(ets), Figure(xets), Figure(empty), "<td>", verdict(Result),
+        "</td><td class=\"graph\">", bar(Result), "</td></tr>\n"
     ].
 
 %% Parts of a cell --------------------------------------------------------------------------------
@@ -236,8 +239,8 @@ ets_mark(_) -> "".
 ets_mark_at(Share) ->
     ["<s style=\"left:", percent(Share), "\"></s>"].
 
-failure(Result) ->
-    ["<span class=\"verdict\"><b>failed</b> <code>", escape(xets_bench_text:failure(Result)),
+failure(#{reason := Reason}) ->
+    ["<span class=\"verdict\"><b>failed</b> <code>", escape(xets_bench_text:failure(Reason)),
         "</code></span>"].
 
 tooltip(#{outcome := #{unit := Unit} = Outcome}) ->
@@ -275,11 +278,21 @@ unique(List) ->
 
 %% What remains to be done ------------------------------------------------------------------------
 
+%% As many are shown at once; more have to be asked for.
+-define(SHOWN, 20).
+
 missed(Groups) ->
     Cells = [Result || {_, Rs} <- Groups, #{mark := Mark} = Result <- Rs, Mark =/= ok],
     case lists:sort(fun worse/2, Cells) of
-        [] -> "";
-        Worst -> ["<section>\n<h2>Under target, worst first</h2>\n", list(named(Worst)), "</section>\n"]
+        [] ->
+            "";
+        Worst ->
+            Open = if length(Worst) =< ?SHOWN -> " open"; true -> "" end,
+            [
+                "<section>\n<h2>Under target, worst first</h2>\n<details", Open, "><summary>",
+                integer_to_list(length(Worst)), " cells</summary>\n", list(named(Worst)),
+                "</details>\n</section>\n"
+            ]
     end.
 
 worse(#{mark := failed}, _) -> true;
@@ -316,19 +329,20 @@ cell_data(#{group := Group, row := Row, column := Column, target := {Kind, Value
         #{outcome := Outcome, verdict := #{ratio := Ratio, score := Score}} ->
             Figures = maps:with([unit, ets, xets, empty], Outcome),
             maps:merge(Base#{ratio => Ratio, score => Score}, Figures);
-        #{reason := _} ->
-            Base#{reason => {string, xets_bench_text:failure(Result)}}
+        #{reason := Reason} ->
+            Base#{reason => {string, xets_bench_text:failure(Reason)}}
     end.
 
 %% Style ------------------------------------------------------------------------------------------
 
 css() ->
     "
-:root { --bg:#fbfbfa; --card:#fff; --ink:#1d2327; --soft:#66707a; --line:#e3e6e8; --track:#eceff1;
-  --ok:#14795a; --under:#a15c00; --slower:#b3261e; --ets:#8b98a5; --xets:#14795a; }
+:root { --bg:#fbfbfa; --card:#fff; --ink:#1d2327; --soft:#66707a; --line:#e3e6e8;
+  --track:#eceff1; --ok:#14795a; --under:#a15c00; --slower:#b3261e; --ets:#8b98a5; --xets:#14795a; }
 @media (prefers-color-scheme: dark) {
   :root { --bg:#14171a; --card:#1c2024; --ink:#e6e9eb; --soft:#97a1aa; --line:#2c3238;
-    --track:#2a3036; --ok:#4cc38a; --under:#e3a34b; --slower:#f2776c; --ets:#7b8894; --xets:#4cc38a; }
+    --track:#2a3036; --ok:#4cc38a; --under:#e3a34b; --slower:#f2776c; --ets:#7b8894;
+    --xets:#4cc38a; }
 }
 * { box-sizing:border-box; }
 body { margin:0; background:var(--bg); color:var(--ink);
@@ -352,13 +366,15 @@ h3 { font-size:15px; margin:0; }
 .legend, .note { color:var(--soft); font-size:12.5px; } .legend { margin:0; max-width:860px; }
 .legend .bar { width:90px; display:inline-block; vertical-align:1px; margin:0 6px 0 0; }
 .duels { display:grid; grid-template-columns:repeat(auto-fit,minmax(440px,1fr)); gap:14px; }
-.duel { background:var(--card); border:1px solid var(--line); border-radius:10px; padding:14px 16px; }
+.duel { background:var(--card); border:1px solid var(--line); border-radius:10px;
+  padding:14px 16px; }
 .duel .note { margin:2px 0 10px; }
-.row { display:grid; grid-template-columns:130px 1fr 92px; gap:12px; align-items:center;
+.row { display:grid; grid-template-columns:140px 1fr 96px; gap:12px; align-items:center;
   padding:7px 0; border-top:1px solid var(--line); }
-.row .verdict { justify-content:flex-end; }
+.row .verdict { flex-wrap:wrap; justify-content:flex-end; gap:0 6px; }
 .lanes { display:grid; gap:3px; }
-.lane { display:grid; grid-template-columns:30px 1fr 58px; gap:6px; align-items:center; font-size:12px; }
+.lane { display:grid; grid-template-columns:30px 1fr 58px; gap:6px; align-items:center;
+  font-size:12px; }
 .lane em { font-style:normal; color:var(--soft); }
 .lane s { text-decoration:none; text-align:right; }
 .track { background:var(--track); border-radius:3px; height:9px; display:block; }
@@ -393,6 +409,9 @@ code { font:12px/1.4 ui-monospace,Menlo,Consolas,monospace; color:var(--soft); }
 .bar u { position:absolute; left:50%; top:-3px; height:13px; width:2px; margin-left:-1px;
   background:var(--ink); }
 .bar s { position:absolute; top:0; height:7px; width:1.5px; background:var(--ink); opacity:.55; }
-@media (max-width:560px) { .duels { grid-template-columns:1fr; } .row { grid-template-columns:1fr; } }
+summary { cursor:pointer; color:var(--soft); margin:0 0 8px; }
+@media (max-width:560px) {
+  .duels { grid-template-columns:1fr; } .row { grid-template-columns:1fr; }
+}
 @media print { body { background:#fff; } .wide, .duel, .tile { break-inside:avoid; } }
 ".

@@ -127,29 +127,40 @@ draw_state(Seed, Worker) ->
 
 %% Processes --------------------------------------------------------------------------------------
 
-%% @equiv fresh(Fun, [])
+%% @equiv fresh(Fun, infinity)
 -spec fresh(fun(() -> Result)) -> {ok, Result} | {failed, Reason :: term()}.
 fresh(Fun) ->
-    fresh(Fun, []).
+    fresh(Fun, infinity).
 
-%% @doc Runs the fun in a process of its own and waits for its end. An error comes back with its
-%% stack, as `{failed, {Reason, Stack}}'.
--spec fresh(fun(() -> Result), [term()]) -> {ok, Result} | {failed, Reason :: term()}.
-fresh(Fun, Options) ->
+%% @doc Runs the fun in a process of its own and waits for its end, so many milliseconds at most.
+%% An error comes back with its stack, as `{failed, {Reason, Stack}}'.
+-spec fresh(fun(() -> Result), timeout()) -> {ok, Result} | {failed, Reason :: term()}.
+fresh(Fun, Limit) ->
+    Parent = self(),
     Tag = make_ref(),
-    {_, Monitor} = spawn_opt(
-        fun() ->
-            try Fun() of
-                Result -> exit({Tag, Result})
-            catch
-                error:Reason:Stack -> exit({Reason, Stack})
-            end
-        end,
-        [monitor, {min_heap_size, ?YOUNG_HEAP_WORDS} | Options]
+    {Worker, Monitor} = spawn_opt(
+        fun() -> Parent ! {Tag, attempt(Fun)} end,
+        [monitor, {min_heap_size, ?YOUNG_HEAP_WORDS}]
     ),
     receive
-        {'DOWN', Monitor, process, _, {Tag, Result}} -> {ok, Result};
-        {'DOWN', Monitor, process, _, Reason} -> {failed, Reason}
+        {'DOWN', Monitor, process, _, normal} ->
+            receive
+                {Tag, Outcome} -> Outcome
+            end;
+        {'DOWN', Monitor, process, _, Reason} ->
+            {failed, Reason}
+    after Limit ->
+        %% Not waited for: a call that hangs cannot be killed.
+        true = exit(Worker, kill),
+        true = erlang:demonitor(Monitor, [flush]),
+        {failed, {no_result_within, Limit div 1000, seconds}}
+    end.
+
+attempt(Fun) ->
+    try
+        {ok, Fun()}
+    catch
+        error:Reason:Stack -> {failed, {Reason, Stack}}
     end.
 
 %% @doc Moves all that is alive to the old heap, so that the collections during a measurement do

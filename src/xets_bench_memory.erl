@@ -31,8 +31,8 @@ per_object(Kind, #{memory_sizes := Sizes}) ->
         ets => Ets / N,
         xets => Xets / N,
         note => io_lib:format(
-            "the worst of ~b: ~b objects, ~s; the best ~.2f",
-            [length(Points), N, How, BestXets / BestEts]
+            "the worst of ~b: ~s objects, ~s; the best ~.2f",
+            [length(Points), xets_bench_text:count(N), How, BestXets / BestEts]
         )
     }.
 
@@ -110,9 +110,9 @@ empty(#{tables := Count}) ->
         ets => Ets,
         xets => Xets,
         note => io_lib:format(
-            "resident, each of ~b tables: ETS ~s, xets ~s",
+            "resident, each of ~s tables: ETS ~s, xets ~s",
             [
-                Count,
+                xets_bench_text:count(Count),
                 xets_bench_text:quantity(RealEts / Count, bytes),
                 xets_bench_text:quantity(RealXets / Count, bytes)
             ]

@@ -37,7 +37,7 @@ objects(#{size := large, share := Share}, #{large := Large}) -> max(64, round(La
 objects(#{size := large}, #{large := Large}) -> Large.
 
 noted(Objects, #{share := _, reason := Reason}, Outcome) ->
-    Outcome#{note => io_lib:format("~b objects: ~s", [Objects, Reason])};
+    Outcome#{note => io_lib:format("~s objects: ~s", [xets_bench_text:count(Objects), Reason])};
 noted(_Objects, _Spec, Outcome) ->
     Outcome.
 

@@ -78,8 +78,8 @@ per_item(Side, Loop, Items, Pair) ->
 objects(functions, #{quick := Quick}) ->
     {Objects, Counts} = xets_bench_functions:objects(Quick),
     {Objects,
-        io_lib:format("~b functions of ~b modules of ~b applications; ~s", [
-            maps:get(functions, Counts),
+        io_lib:format("~s functions of ~b modules of ~b applications; ~s", [
+            xets_bench_text:count(maps:get(functions, Counts)),
             maps:get(modules, Counts),
             maps:get(applications, Counts),
             maps:get(releases, Counts)
@@ -87,7 +87,7 @@ objects(functions, #{quick := Quick}) ->
 objects(words, #{quick := Quick}) ->
     {ok, File} = dictionary(),
     Objects = words(File, Quick),
-    {Objects, io_lib:format("~b words of ~ts", [length(Objects), File])}.
+    {Objects, io_lib:format("~s words of ~ts", [xets_bench_text:count(length(Objects)), File])}.
 
 %% Words ------------------------------------------------------------------------------------------
 

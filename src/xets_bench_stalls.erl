@@ -20,8 +20,9 @@ measure(#{what := grow}, #{stall_rounds := Rounds, huge := Objects}) ->
     ],
     Cell = fun(Item, Combine, Note) -> outcome(Item, Combine, Runs, Note) end,
     Median = fun xets_bench_lib:median/1,
-    Growing = io_lib:format("~b inserts, median of ~b runs", [Objects, Rounds]),
-    Deleting = io_lib:format("~b objects, the slowest call", [Objects]),
+    Count = xets_bench_text:count(Objects),
+    Growing = io_lib:format("~s inserts, median of ~b runs", [Count, Rounds]),
+    Deleting = [Count, " objects, the slowest call"],
     #{
         p999 => Cell(p999, Median, Growing),
         p9999 => Cell(p9999, Median, Growing),

@@ -1,7 +1,7 @@
 %% @doc The benchmark's output as text.
 -module(xets_bench_text).
 
--export([quantity/2, ratio/1]).
+-export([quantity/2, ratio/1, count/1]).
 -export([heading/1, line/2, failure/1, summary/2]).
 
 -export_type([unit/0]).
@@ -25,22 +25,20 @@ scaled(N, [{Scale, Unit}, {Next, _} | _]) when abs(N) < Next -> [digits(N / Scal
 scaled(N, [_ | Scales]) ->
     scaled(N, Scales).
 
-digits(N) when abs(N) < 10 -> trimmed(float_to_list(float(N), [{decimals, 2}]));
-digits(N) when abs(N) < 100 -> trimmed(float_to_list(float(N), [{decimals, 1}]));
-digits(N) -> integer_to_list(round(N)).
-
-%% 1.00 is a measured figure, 20.0 reads like one; what is exactly whole stays whole.
-trimmed(Digits) ->
-    Text = string:trim(Digits, trailing, "0"),
-    case lists:last(Text) of
-        $. -> lists:droplast(Text);
-        _ -> Digits
-    end.
+%% What is exactly whole, as targets are, stays whole.
+digits(N) when abs(N) >= 100; trunc(N) == N -> integer_to_list(round(N));
+digits(N) when abs(N) >= 10 -> float_to_list(float(N), [{decimals, 1}]);
+digits(N) -> float_to_list(float(N), [{decimals, 2}]).
 
 %% @doc A ratio with two decimals.
 -spec ratio(number()) -> string().
 ratio(Ratio) when Ratio >= 100 -> integer_to_list(round(Ratio));
 ratio(Ratio) -> float_to_list(float(Ratio), [{decimals, 2}]).
+
+%% @doc A whole number with its thousands set apart.
+-spec count(non_neg_integer()) -> iolist().
+count(N) when N < 1000 -> integer_to_list(N);
+count(N) -> [count(N div 1000), io_lib:format(",~3..0b", [N rem 1000])].
 
 %% Lines ------------------------------------------------------------------------------------------
 
@@ -57,8 +55,8 @@ heading(Title) ->
 %% @doc A cell's name, figures, target and mark on one line. Quick figures are not to be judged:
 %% their marks stand in parentheses.
 -spec line(xets_bench:result(), Quick :: boolean()) -> iolist().
-line(#{mark := failed} = Result, _Quick) ->
-    io_lib:format("~*ts FAILED  ~ts~n", [-?NAME_WIDTH, name(Result), failure(Result)]);
+line(#{mark := failed, reason := Reason} = Result, _Quick) ->
+    io_lib:format("~*ts FAILED  ~ts~n", [-?NAME_WIDTH, name(Result), failure(Reason)]);
 line(#{outcome := Outcome, verdict := Verdict, mark := Mark, target := Target} = Result, Quick) ->
     #{unit := Unit, xets := Xets} = Outcome,
     Line = io_lib:format("~*ts~10ts~10ts~8ts  ~-16ts ~ts", [
@@ -94,8 +92,8 @@ mark(under) -> "UNDER";
 mark(slower) -> "UNDER, slower than ETS".
 
 %% @doc Why a cell has no figures, on one line.
--spec failure(xets_bench:result()) -> iolist().
-failure(#{reason := Reason}) ->
+-spec failure(Reason :: term()) -> unicode:chardata().
+failure(Reason) ->
     string:slice(because(Reason), 0, 300).
 
 because({Reason, [{Module, Function, Arguments, _} | _]}) ->
@@ -111,7 +109,10 @@ because(Reason) ->
 summary(Groups, #{quick := Quick} = Counts) ->
     [
         "\n\n== Summary ==\n",
-        [[heading(Title), [line(Result, Quick) || Result <- Results]] || {Title, Results} <- Groups],
+        [
+            [heading(Title), [line(Result, Quick) || Result <- Results]]
+         || {Title, Results} <- Groups
+        ],
         under(Groups, Counts),
         counts(Counts)
     ].

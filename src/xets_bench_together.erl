@@ -8,6 +8,7 @@
 -export([measure/2]).
 
 -define(CHUNK, 1000).
+-define(LONGEST_WAIT_MS, 500).
 
 -define(OPTIONS, [
     [],
@@ -62,7 +63,7 @@ tuned(Workers, Spec, Mix, #{trial_ns := Time}) ->
         PerOperation
     end,
     {_, Best} = lists:min([{Trial(Options), Options} || Options <- ?OPTIONS]),
-    [forget(Worker) || Worker <- Workers],
+    lists:foreach(fun forget/1, Workers),
     Best.
 
 %% No increment and no object may have got lost, whoever ran beside.
@@ -82,19 +83,18 @@ check(_Mix, Side, Pair, _Counted) ->
 %% Nanoseconds per operation in each of the two processes.
 both(Workers, Side, Pair, #{loop := Loop, draw := Draw}, Time) ->
     Table = xets_bench_pair:table(Side, Pair),
-    [Worker ! {run, self(), Side, Loop, Table, Draw, Time} || {Worker, _} <- Workers],
+    Places = atomics:new(length(Workers), []),
+    Run = {run, self(), Side, Loop, Table, Draw, Time, Places},
+    lists:foreach(fun({Worker, _}) -> Worker ! Run end, Workers),
     Rates = [Operations / Elapsed || {Operations, Elapsed} <- [answer(W) || W <- Workers]],
     length(Workers) / lists:sum(Rates).
 
-%% A scheduler of its own for each worker: the scheduler that both were born on would move one of
-%% them only after a while.
 worker(N, #{seed := Seed}) ->
     State = xets_bench_lib:draw_state(Seed, N),
-    Scheduler = (N - 1) rem erlang:system_info(schedulers_online) + 1,
     Parent = self(),
     spawn_opt(
-        fun() -> work(erlang:monitor(process, Parent), State, #{}) end,
-        [monitor, {scheduler, Scheduler}, {min_heap_size, 64 * 1024}]
+        fun() -> work(N, erlang:monitor(process, Parent), State, #{}) end,
+        [monitor, {min_heap_size, 64 * 1024}]
     ).
 
 answer({Worker, Monitor}) ->
@@ -103,8 +103,10 @@ answer({Worker, Monitor}) ->
         {'DOWN', Monitor, process, Worker, Reason} -> exit(Reason)
     end.
 
+%% The counts of the trials.
 forget({Worker, _}) ->
-    Worker ! forget.
+    Worker ! forget,
+    ok.
 
 stop({Worker, Monitor} = Both) ->
     Worker ! {stop, self()},
@@ -112,9 +114,10 @@ stop({Worker, Monitor} = Both) ->
     true = erlang:demonitor(Monitor, [flush]),
     Counted.
 
-work(Parent, State0, Counted) ->
+work(N, Parent, State0, Counted) ->
     receive
-        {run, From, Side, Loop, Table, Draw, Time} ->
+        {run, From, Side, Loop, Table, Draw, Time, Places} ->
+            ok = apart(N, Places, erlang:monotonic_time(millisecond) + ?LONGEST_WAIT_MS),
             Start = erlang:monotonic_time(),
             End = Start + erlang:convert_time_unit(Time, nanosecond, native),
             Run = {xets_bench_lib:loops(Side), Loop, Table, Draw, End},
@@ -122,13 +125,27 @@ work(Parent, State0, Counted) ->
             Elapsed = erlang:convert_time_unit(Now - Start, native, nanosecond),
             From ! {self(), {Operations, Elapsed}},
             Add = fun(Before) -> Before + Operations end,
-            work(Parent, State, maps:update_with(Side, Add, Operations, Counted));
+            work(N, Parent, State, maps:update_with(Side, Add, Operations, Counted));
         forget ->
-            work(Parent, State0, #{});
+            work(N, Parent, State0, #{});
         {stop, From} ->
             From ! {self(), Counted};
         {'DOWN', Parent, process, _, _} ->
             ok
+    end.
+
+%% Both start together, each on a scheduler of its own: the one that both were born on gives one
+%% away only when both want to run for a while. With a single scheduler, they start after the wait.
+apart(N, Places, Latest) ->
+    ok = atomics:put(Places, N, erlang:system_info(scheduler_id)),
+    case [atomics:get(Places, 1), atomics:get(Places, 2)] of
+        [A, B] when A > 0, B > 0, A =/= B ->
+            ok;
+        _ ->
+            case erlang:monotonic_time(millisecond) < Latest of
+                true -> apart(N, Places, Latest);
+                false -> ok
+            end
     end.
 
 run({Loops, Loop, Table, Draw, End} = Run, State0, Operations) ->

@@ -278,9 +278,12 @@ counter_error(_UpdateOp, position) ->
     <<"the position in the update operation is out of range">>;
 counter_error(UpdateOp, Cause) ->
     case is_integer(UpdateOp) orelse are_all(fun is_update_op/1, as_list(UpdateOp)) of
-        false -> <<"not a valid update operation">>;
-        true when Cause =:= none -> <<"the value in the given position, in the object, is not an integer">>;
-        true -> ""
+        false ->
+            <<"not a valid update operation">>;
+        true when Cause =:= none ->
+            <<"the value in the given position, in the object, is not an integer">>;
+        true ->
+            ""
     end.
 
 is_update_op({Pos, Incr}) ->

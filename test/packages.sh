@@ -4,7 +4,7 @@
 set -u
 cd "$(dirname "$0")/.."
 
-work=$PWD/_build/test/packages
+work=$PWD/_build/packages
 rm -rf "$work"
 mkdir -p "$work/rebar3" "$work/mix"
 
@@ -43,8 +43,8 @@ rebar3_dependency() {
         mkdir -p "$work/rebar3_user/src" && cd "$work/rebar3_user" &&
         echo '{application, user_of_xets, [{vsn, "1"}, {applications, [kernel, stdlib, xets]}]}.' \
             > src/user_of_xets.app.src &&
-        echo "{deps, [{xets, {git, \"file://$work/rebar3\", {ref, \"$(git -C "$work/rebar3" rev-parse HEAD)\"}}}]}." \
-            > rebar.config &&
+        commit=$(git -C "$work/rebar3" rev-parse HEAD) &&
+        echo "{deps, [{xets, {git, \"file://$work/rebar3\", {ref, \"$commit\"}}}]}." > rebar.config &&
         rebar3 compile && run_erlang _build/default/lib/xets/ebin
 }
 

@@ -2,12 +2,14 @@
 # usage: test/run.sh [suite...]
 #
 # Runs the suites named, or all, in the order below. A failure does not stop the others. Each
-# suite's output goes to the terminal and to _build/test/SUITE.log; the last line has the sum of
+# suite's output goes to the terminal and to _build/logs/SUITE.log; the last line has the sum of
 # the totals that the runners printed.
 set -u
 cd "$(dirname "$0")/.."
+# Run by make, the makes below would look for its job server.
+unset MAKEFLAGS MFLAGS
 
-logs=_build/test
+logs=_build/logs
 ebin=_build/erl/xets/ebin
 tests=_build/erl/test
 erl=${ERL:-erl}
@@ -79,29 +81,32 @@ erlang_tests() {
     "${ERLC:-erlc}" +debug_info +nowarn_export_all -pa $ebin -I src -I test -o $tests test/*.erl
 }
 
+# Runs the test modules but those whose names match a pattern; further arguments are the emulator's.
 eunit_run() {
-    local modules
-    modules=$(cd test && echo *_tests.erl | sed 's/\.erl//g; s/ /,/g')
+    local without=$1 modules
+    shift
+    modules=$(cd test && ls | sed -n 's/_tests\.erl$/_tests/p' | grep -v "$without" | paste -sd, -)
     "$erl" "$@" -noshell -noinput -pa $ebin $tests -eval "
+        {module, xets} = code:ensure_loaded(xets),
         case eunit:test([$modules], []) of ok -> halt(0); _ -> halt(1) end."
 }
 
 eunit() {
-    erlang_tests && XETS_TEST_LIB=_build/c/release/test eunit_run
+    erlang_tests && XETS_TEST_LIB=_build/c/release/test eunit_run '^$'
 }
 
 exunit() {
     MIX_ENV=test mix test
 }
 
-# The whole of EUnit again, the native library under AddressSanitizer and UBSan. The emulator's
-# own allocators would hide overflows in enif_alloc memory: +Mea min does without them.
+# EUnit again but for the benchmark, the native library under AddressSanitizer and UBSan. The
+# emulator's allocators would hide overflows in enif_alloc memory: +Mea min does without them.
 vm_asan() {
     make_c SAN=address && erlang_tests SAN=address || return 1
     LD_PRELOAD=$(${CC:-cc} -print-file-name=libasan.so) \
         ASAN_OPTIONS=detect_leaks=0:$ASAN_OPTIONS \
         XETS_PRIV=_build/c/address/priv XETS_TEST_LIB=_build/c/address/test \
-        XETS_TEST_SMALL=1 eunit_run +Mea min
+        eunit_run bench +Mea min
 }
 
 packages() { bash test/packages.sh; }
@@ -118,7 +123,9 @@ bench() {
 totals() {
     awk '
         # cmocka
-        /^\[  PASSED  \].* test\(s\)/ { for (i = 1; i < NF; i++) if ($(i + 1) ~ /^test/) passed += $i }
+        /^\[  PASSED  \].* test\(s\)/ {
+            for (i = 1; i < NF; i++) if ($(i + 1) ~ /^test/) passed += $i
+        }
         /^ [0-9]+ FAILED TEST\(S\)/ { failed += $1 }
         # EUnit
         /^  All [0-9]+ tests passed/ { passed += $2 }
@@ -131,6 +138,9 @@ totals() {
                 if ($(i + 1) ~ /^failure/) { failed += $i; passed -= $i }
             }
         }
+        # ExUnit since 1.19: "Result: 26/27 passed (...)", "Failed: 1 test"
+        /^Result: [0-9]+(\/[0-9]+)? passed/ { split($2, of, "/"); passed += of[1] }
+        /^Failed: [0-9]+ tests?$/ { failed += $2 }
         # Ours
         /^ok: / { passed++ }
         /^not ok: / { failed++ }

@@ -15,7 +15,8 @@ build | bench | test | doc | dialyzer) goal=$1 ;;
 esac
 
 missing=
-# need PACKAGE NAME COMMAND...: PACKAGE (of Debian) provides NAME, which is there if COMMAND succeeds.
+# need PACKAGE NAME COMMAND...: the package of Debian that provides NAME, and a command that
+# succeeds if it is there.
 need() {
     package=$1 name=$2
     shift 2
@@ -38,16 +39,19 @@ erlang_root() {
     fi
 }
 
-application() {
+application() { application_file "$1" ebin; }
+
+application_file() {
     [ -n "$root" ] || return 1
-    for dir in "$root"/lib/"$1"-* $(echo "${ERL_LIBS:-}" | tr : ' ' | sed "s,[^ ]*,&/$1 &/$1-*,g"); do
-        [ -d "$dir/ebin" ] && return 0
+    libs=$(echo "${ERL_LIBS:-}" | tr : ' ' | sed "s,[^ ][^ ]*,&/$1 &/$1-*,g")
+    for dir in "$root"/lib/"$1"-* $libs; do
+        [ -e "$dir/$2" ] && return 0
     done
     return 1
 }
 
 header() {
-    for dir in /usr/include "/usr/include/$(uname -m)-linux-gnu" /usr/local/include /opt/homebrew/include; do
+    for dir in /usr/include /usr/local/include /opt/homebrew/include; do
         [ -f "$dir/$1" ] && return 0
     done
     pkg-config --exists "$2"
@@ -85,7 +89,8 @@ check() {
     if [ "$goal" = test ]; then
         need erlang-eunit "the Erlang application eunit" application eunit
         need erlang-syntax-tools "the Erlang application syntax_tools" application syntax_tools
-        need erlang-proper "PropEr" application proper
+        need erlang-proper PropEr application proper
+        need erlang-proper-dev proper.hrl application_file proper include/proper.hrl
         need rebar3 rebar3 on_path rebar3
         need libcmocka-dev cmocka.h header cmocka.h cmocka
         need spin spin on_path spin
@@ -102,7 +107,8 @@ if [ "$(id -u)" = 0 ] && command -v apt-get > /dev/null; then
     export DEBIAN_FRONTEND=noninteractive
     log=$(mktemp)
     # shellcheck disable=SC2086
-    { apt-get update -q; apt-get install -q -y --no-install-recommends $packages; } > "$log" 2>&1 || {
+    { apt-get update -q; apt-get install -q -y --no-install-recommends $packages; } \
+        > "$log" 2>&1 || {
         cat "$log" >&2
         echo "apt-get could not install: $packages" >&2
         exit 1

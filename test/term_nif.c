@@ -195,9 +195,8 @@ NIF(roundtrip)
     UNUSED_ARGS;
     if (!store_term(env, &s, argv[0], argv[1]))
         return make_status(env, XE_TERM_NOMEM);
-    enum xe_term_status status =
-        xe_term_decode_object(env, &s.view, get_int(env, argv[1]), get_key(env, argv[2]),
-                              get_budget(env, argv[3]), &t);
+    enum xe_term_status status = xe_term_decode_object(
+        env, &s.view, get_int(env, argv[1]), get_key(env, argv[2]), get_budget(env, argv[3]), &t);
     discard(&s);
     return make_result(env, status, t);
 }
@@ -209,8 +208,7 @@ NIF(decode_key)
     UNUSED_ARGS;
     if (!store_term(env, &s, argv[0], argv[1]))
         return make_status(env, XE_TERM_NOMEM);
-    enum xe_term_status status =
-        xe_term_decode_key(env, &s.view, get_budget(env, argv[2]), &t);
+    enum xe_term_status status = xe_term_decode_key(env, &s.view, get_budget(env, argv[2]), &t);
     discard(&s);
     return make_result(env, status, t);
 }
@@ -222,9 +220,9 @@ NIF(element)
     UNUSED_ARGS;
     if (!store_term(env, &s, argv[0], argv[1]))
         return make_status(env, XE_TERM_NOMEM);
-    enum xe_term_status status = xe_term_decode_element(
-        env, &s.view, get_int(env, argv[1]), get_int(env, argv[2]), get_key(env, argv[3]),
-        get_budget(env, argv[4]), &t);
+    enum xe_term_status status =
+        xe_term_decode_element(env, &s.view, get_int(env, argv[1]), get_int(env, argv[2]),
+                               get_key(env, argv[3]), get_budget(env, argv[4]), &t);
     discard(&s);
     return make_result(env, status, t);
 }

@@ -180,6 +180,17 @@ maps_as_keys(Size) ->
          ?assertNot(same_key(Map, Inserted#{key_like(1) := x}))
      end || I <- lists:seq(1, 5)].
 
+%% In a map of this size some keys have the same 32-bit hash.
+colliding_map_as_key_test_() ->
+    {timeout, 60,
+     fun() ->
+             Pairs = [{I, I} || I <- lists:seq(1, 300000)],
+             ?assert(same_key(maps:from_list(Pairs), maps:from_list(shuffle(Pairs, 1)))),
+             ?assert(same_key(maps:from_list(Pairs),
+                              lists:foldl(fun({K, V}, M) -> M#{K => V} end, #{},
+                                          shuffle(Pairs, 2))))
+     end}.
+
 %% Terms of all kinds, so that maps order their keys by all rules.
 key_like(I) ->
     case I rem 12 of

@@ -80,11 +80,61 @@ static inline ERL_NIF_TERM xe_call_bool(bool b)
     return b ? xe_am.yes : xe_am.no;
 }
 
-/* The core's key of an encoded one. */
-static inline void xe_call_key(struct xe_key *key, const struct xe_table *t,
+/*
+ * Keys. An immediate needs no encoder: its key bytes are made as two words, in registers, and
+ * xe_call_key() makes the core's key of them; storing bytes one by one and loading them as
+ * words again would cost as much as all the rest of a lookup.
+ */
+static inline enum xe_result xe_call_encode_key(struct xe_encoder *e, ErlNifEnv *env,
+                                                ERL_NIF_TERM term, uint64_t budget)
+{
+    if (XE_LIKELY(xe_term_is_immediate(term)))
+        return XE_CALL_OK;
+    xe_encoder_init(e, env, budget);
+    enum xe_term_status status = xe_term_encode_boxed_key(e, term);
+    if (XE_LIKELY(status == XE_TERM_OK))
+        return XE_CALL_OK;
+    xe_encoder_clear(e);
+    return status == XE_TERM_BUDGET ? XE_CALL_BUDGET : XE_CALL_LIMIT;
+}
+
+/* Ends the use of an encoder that was given to xe_call_encode_key() with success. */
+static inline void xe_call_key_end(struct xe_encoder *e, ERL_NIF_TERM term)
+{
+    if (XE_UNLIKELY(!xe_term_is_immediate(term)))
+        xe_encoder_clear(e);
+}
+
+/* The core's key of a term that is encoded. */
+static inline void xe_call_key(struct xe_key *key, const struct xe_table *t, ERL_NIF_TERM term,
                                const struct xe_encoder *e)
 {
-    xe_key_init(key, xe_table_seed(t), e->bytes, e->klen, e->handles, e->n_key_handles);
+    if (XE_LIKELY(xe_term_is_immediate(term))) {
+        unsigned width = xe_term_width(term);
+        xe_key_init_words(key, xe_table_seed(t),
+                          term << 8 | (unsigned)XE_NODE_IMM << 3 | (width - 1), term >> 56,
+                          (const uint8_t *)key->words, 1 + width);
+    } else {
+        xe_key_init(key, xe_table_seed(t), e->bytes, e->klen, e->handles, e->n_key_handles);
+    }
+}
+
+/* The key term, for decoding to reuse; 0: the stored one may differ by the sign of a zero. */
+static inline ERL_NIF_TERM xe_call_reusable_key(ERL_NIF_TERM term, const struct xe_encoder *e)
+{
+    return xe_term_is_immediate(term) ? term : xe_term_reusable_key(e, term);
+}
+
+/* Prepares an encoded object with this key term for the core. */
+static inline enum xe_status xe_call_prepare(const struct xe_table *t, const struct xe_object *o,
+                                             ERL_NIF_TERM key, struct xe_prepared *p)
+{
+    if (XE_LIKELY(xe_term_is_immediate(key)) && XE_LIKELY(xe_record_fits_inline(o))) {
+        xe_call_key(&p->key, t, key, NULL);
+        xe_record_prepare_inline(o, p);
+        return XE_OK;
+    }
+    return xe_record_prepare(xe_table_seed(t), o, p);
 }
 
 /* The NIFs, by the file they are in. */

@@ -4,6 +4,8 @@
  * A record is decoded inside the section that found it; a blob is pinned there and
  * decoded after it.
  */
+#include <limits.h>
+
 #include "call.h"
 
 /* One object that a call has found, and how its key is to be made. */
@@ -15,25 +17,35 @@ struct found {
 
 /* Finds the object of argv[1] in table argv[0]. XE_OK: the section is open, or the
  * blob pinned and the section closed. */
-static enum xe_result find(ErlNifEnv *env, const ERL_NIF_TERM argv[], struct xe_encoder *e,
-                           struct found *out, enum xe_status *status, struct xe_use *use)
+static inline __attribute__((always_inline)) enum xe_result find(ErlNifEnv *env, const ERL_NIF_TERM argv[], struct xe_encoder *e,
+                           struct found *out, enum xe_status *status, struct xe_use *use, uint64_t budget)
 {
     struct xe_key key;
-    enum xe_term_status encoded = xe_term_encode_key(e, argv[1]);
-    if (XE_UNLIKELY(encoded != XE_TERM_OK))
-        return xe_call_of_term(encoded);
-    if (XE_UNLIKELY(!xe_use_begin(env, argv[0], XE_NEED_READ, use)))
+    const uint8_t *rec;
+    enum xe_result encoded = xe_call_encode_key(e, env, argv[1], budget);
+    if (XE_UNLIKELY(encoded != XE_CALL_OK))
+        return encoded;
+    if (XE_UNLIKELY(!xe_use_begin(env, argv[0], XE_NEED_READ, use))) {
+        xe_call_key_end(e, argv[1]);
         return XE_CALL_BADARG;
-    xe_call_key(&key, use->table->core, e);
+    }
+    xe_call_key(&key, use->table->core, argv[1], e);
     out->keypos = use->table->is.keypos;
-    out->key = xe_term_reusable_key(e, argv[1]);
-    *status = xe_table_find(use->table->core, &key, &out->view);
-    if (XE_LIKELY(*status == XE_OK) && XE_LIKELY(!out->view.blob))
-        return XE_CALL_OK;
-    if (*status == XE_OK)
+    out->key = xe_call_reusable_key(argv[1], e);
+    *status = xe_table_find_record(use->table->core, &key, &rec);
+    if (XE_LIKELY(*status == XE_OK)) {
+        if (XE_LIKELY(xe_record_view_plain(rec, &out->view)))
+            return XE_CALL_OK;
+        xe_record_view(rec, &out->view);
+        if (!out->view.blob)
+            return XE_CALL_OK;
         xe_blob_pin(out->view.blob);
+    }
     xe_use_end(use);
-    return *status == XE_OK || *status == XE_ABSENT ? XE_CALL_OK : xe_call_of_core(*status);
+    if (*status == XE_OK || *status == XE_ABSENT)
+        return XE_CALL_OK;
+    xe_call_key_end(e, argv[1]);
+    return xe_call_of_core(*status);
 }
 
 static void found_end(struct found *f, struct xe_use *use)
@@ -52,8 +64,7 @@ static enum xe_result lookup(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t
     struct xe_use use;
     enum xe_status status;
     ERL_NIF_TERM object;
-    xe_encoder_init(&e, env, budget);
-    enum xe_result result = find(env, argv, &e, &f, &status, &use);
+    enum xe_result result = find(env, argv, &e, &f, &status, &use, budget);
     if (XE_LIKELY(result == XE_CALL_OK)) {
         if (status == XE_ABSENT) {
             *out = enif_make_list_from_array(env, NULL, 0);
@@ -64,8 +75,8 @@ static enum xe_result lookup(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t
             if (XE_LIKELY(result == XE_CALL_OK))
                 *out = enif_make_list_from_array(env, &object, 1);
         }
+        xe_call_key_end(&e, argv[1]);
     }
-    xe_encoder_clear(&e);
     return result;
 }
 XE_CALL(lookup, 2)
@@ -77,17 +88,26 @@ static enum xe_result member(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t
     struct found f;
     struct xe_use use;
     enum xe_status status;
-    xe_encoder_init(&e, env, budget);
-    enum xe_result result = find(env, argv, &e, &f, &status, &use);
+    enum xe_result result = find(env, argv, &e, &f, &status, &use, budget);
     if (XE_LIKELY(result == XE_CALL_OK)) {
         if (status == XE_OK)
             found_end(&f, &use);
         *out = xe_call_bool(status == XE_OK);
+        xe_call_key_end(&e, argv[1]);
     }
-    xe_encoder_clear(&e);
     return result;
 }
 XE_CALL(member, 2)
+
+/* As in ets any positive small integer is a position, also one past that of any element. */
+static bool get_position(ErlNifEnv *env, ERL_NIF_TERM term, int *pos)
+{
+    long i;
+    if (!xe_term_is_immediate(term) || !enif_get_long(env, term, &i) || i < 1)
+        return false;
+    *pos = i > INT_MAX ? INT_MAX : (int)i;
+    return true;
+}
 
 /* `missing`: what an absent key gives; 0: badarg. */
 static enum xe_result element(ErlNifEnv *env, const ERL_NIF_TERM argv[], ERL_NIF_TERM missing,
@@ -98,10 +118,9 @@ static enum xe_result element(ErlNifEnv *env, const ERL_NIF_TERM argv[], ERL_NIF
     struct xe_use use;
     enum xe_status status;
     int pos;
-    if (!enif_get_int(env, argv[2], &pos) || pos < 1)
+    if (!get_position(env, argv[2], &pos))
         return XE_CALL_BADARG;
-    xe_encoder_init(&e, env, budget);
-    enum xe_result result = find(env, argv, &e, &f, &status, &use);
+    enum xe_result result = find(env, argv, &e, &f, &status, &use, budget);
     if (XE_LIKELY(result == XE_CALL_OK)) {
         if (XE_UNLIKELY(status == XE_ABSENT)) {
             *out = missing;
@@ -114,8 +133,8 @@ static enum xe_result element(ErlNifEnv *env, const ERL_NIF_TERM argv[], ERL_NIF
                 result = XE_CALL_BADARG;
             found_end(&f, &use);
         }
+        xe_call_key_end(&e, argv[1]);
     }
-    xe_encoder_clear(&e);
     return result;
 }
 
@@ -165,17 +184,18 @@ static enum xe_result lookup_elements(ErlNifEnv *env, const ERL_NIF_TERM argv[],
     for (int i = 0; i < n; i++)
         if (!enif_get_int(env, given[i], &positions[i]) || positions[i] < 1)
             return XE_CALL_BADARG;
-    xe_encoder_init(&e, env, budget);
-    enum xe_result result = find(env, argv, &e, &f, &status, &use);
-    if (result == XE_CALL_OK && status == XE_ABSENT) {
-        result = XE_CALL_BADARG;
-    } else if (result == XE_CALL_OK) {
-        result = elements(env, &f, positions, terms, n, budget);
-        found_end(&f, &use);
+    enum xe_result result = find(env, argv, &e, &f, &status, &use, budget);
+    if (result == XE_CALL_OK) {
+        if (status == XE_ABSENT) {
+            result = XE_CALL_BADARG;
+        } else {
+            result = elements(env, &f, positions, terms, n, budget);
+            found_end(&f, &use);
+        }
         if (result == XE_CALL_OK)
             *out = enif_make_tuple_from_array(env, terms, (unsigned)n);
+        xe_call_key_end(&e, argv[1]);
     }
-    xe_encoder_clear(&e);
     return result;
 }
 XE_CALL(lookup_elements, 3)
@@ -197,14 +217,10 @@ static enum xe_result group_encode(ErlNifEnv *env, struct group *g, ERL_NIF_TERM
 {
     ERL_NIF_TERM key;
     for (g->n = 0; g->n < XE_FIND_MANY && enif_get_list_cell(env, *keys, &key, keys); g->n++) {
-        struct xe_encoder *e = &g->encoders[g->n];
-        xe_encoder_init(e, env, budget);
         g->terms[g->n] = key;
-        enum xe_term_status status = xe_term_encode_key(e, key);
-        if (XE_UNLIKELY(status != XE_TERM_OK)) {
-            g->n++;
-            return xe_call_of_term(status);
-        }
+        enum xe_result result = xe_call_encode_key(&g->encoders[g->n], env, key, budget);
+        if (XE_UNLIKELY(result != XE_CALL_OK))
+            return result;
     }
     return XE_CALL_OK;
 }
@@ -212,7 +228,7 @@ static enum xe_result group_encode(ErlNifEnv *env, struct group *g, ERL_NIF_TERM
 static void group_clear(struct group *g)
 {
     for (uint32_t i = 0; i < g->n; i++)
-        xe_encoder_clear(&g->encoders[i]);
+        xe_call_key_end(&g->encoders[i], g->terms[i]);
 }
 
 /* Decodes object i of the group into a list of one or none. */
@@ -224,7 +240,7 @@ static enum xe_result group_decode(ErlNifEnv *env, const struct group *g, uint32
         *out = enif_make_list_from_array(env, NULL, 0);
         return XE_CALL_OK;
     }
-    ERL_NIF_TERM key = xe_term_reusable_key(&g->encoders[i], g->terms[i]);
+    ERL_NIF_TERM key = xe_call_reusable_key(g->terms[i], &g->encoders[i]);
     uint64_t words = xe_term_object_words(&g->views[i]);
     if (words > *budget)
         return XE_CALL_BUDGET;
@@ -245,7 +261,7 @@ static enum xe_result group_lookup(ErlNifEnv *env, ERL_NIF_TERM table, struct gr
         return XE_CALL_BADARG;
     int keypos = use.table->is.keypos;
     for (uint32_t i = 0; i < g->n; i++)
-        xe_call_key(&g->keys[i], use.table->core, &g->encoders[i]);
+        xe_call_key(&g->keys[i], use.table->core, g->terms[i], &g->encoders[i]);
     enum xe_result result = xe_call_of_core(
         xe_table_find_many(use.table->core, g->keys, g->n, g->views, g->found));
     bool searched = result == XE_CALL_OK;

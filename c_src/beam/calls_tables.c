@@ -87,7 +87,7 @@ XE_CALL(delete_all_objects, 1)
 /* Whether a term may name a table, so that `undefined` is the answer and not badarg. */
 static bool may_name(ErlNifEnv *env, ERL_NIF_TERM term)
 {
-    return enif_is_atom(env, term) || enif_is_ref(env, term);
+    return enif_is_atom(env, term) || xe_owner_is_identifier(env, term);
 }
 
 static enum xe_result whereis(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t budget,

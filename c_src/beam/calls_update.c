@@ -339,7 +339,7 @@ static enum xe_result count_in(struct counter *c, struct xe_use *use, const ERL_
                                ERL_NIF_TERM *out)
 {
     struct xe_key key;
-    xe_call_key(&key, use->table->core, encoded);
+    xe_call_key(&key, use->table->core, argv[1], encoded);
     c->keypos = use->table->is.keypos;
     if (has_default && !is_default(c->env, argv[3], c->keypos))
         return XE_CALL_BADARG;
@@ -356,7 +356,7 @@ static enum xe_result count_in(struct counter *c, struct xe_use *use, const ERL_
             c->outcome = DONE;
     }
     if (c->outcome == SLOW)
-        return answer_slow(c, use, &key, xe_term_reusable_key(encoded, argv[1]), has_default,
+        return answer_slow(c, use, &key, xe_call_reusable_key(argv[1], encoded), has_default,
                            budget, out);
     return c->outcome == WRONG ? XE_CALL_BADARG : XE_CALL_RETRY;
 }
@@ -368,19 +368,18 @@ static enum xe_result counter_call(ErlNifEnv *env, const ERL_NIF_TERM argv[], bo
     struct counter c;
     struct xe_use use;
     c.env = env;
-    xe_encoder_init(&e, env, budget);
-    xe_encoder_init(&c.e, env, budget);
-    enum xe_result result = xe_call_of_term(xe_term_encode_key(&e, argv[1]));
+    enum xe_result result = xe_call_encode_key(&e, env, argv[1], budget);
     if (XE_LIKELY(result == XE_CALL_OK)) {
         if (XE_LIKELY(xe_use_begin(env, argv[0], XE_NEED_WRITE, &use))) {
+            xe_encoder_init(&c.e, env, budget);
             result = count_in(&c, &use, argv, &e, has_default, budget, out);
             xe_use_end(&use);
+            xe_encoder_clear(&c.e);
         } else {
             result = XE_CALL_BADARG;
         }
+        xe_call_key_end(&e, argv[1]);
     }
-    xe_encoder_clear(&c.e);
-    xe_encoder_clear(&e);
     return result;
 }
 
@@ -538,7 +537,7 @@ static enum xe_result set_in(ErlNifEnv *env, struct xe_use *use, const ERL_NIF_T
     enum xe_status status;
     if (has_default && !is_default(env, argv[3], use->table->is.keypos))
         return XE_CALL_BADARG;
-    xe_call_key(&key, use->table->core, e);
+    xe_call_key(&key, use->table->core, argv[1], e);
     for (int i = 0; i < XE_CALL_TRIES; i++) {
         enum xe_result result = set_once(env, use, &key, argv[2], budget, &status);
         if (result == XE_CALL_OK && status == XE_ABSENT && has_default)
@@ -557,8 +556,7 @@ static enum xe_result element_call(ErlNifEnv *env, const ERL_NIF_TERM argv[], bo
 {
     struct xe_encoder e;
     struct xe_use use;
-    xe_encoder_init(&e, env, budget);
-    enum xe_result result = xe_call_of_term(xe_term_encode_key(&e, argv[1]));
+    enum xe_result result = xe_call_encode_key(&e, env, argv[1], budget);
     if (XE_LIKELY(result == XE_CALL_OK)) {
         if (xe_use_begin(env, argv[0], XE_NEED_WRITE, &use)) {
             result = set_in(env, &use, argv, &e, has_default, budget, out);
@@ -566,8 +564,8 @@ static enum xe_result element_call(ErlNifEnv *env, const ERL_NIF_TERM argv[], bo
         } else {
             result = XE_CALL_BADARG;
         }
+        xe_call_key_end(&e, argv[1]);
     }
-    xe_encoder_clear(&e);
     return result;
 }
 

@@ -5,12 +5,13 @@
 
 /* Encodes a tuple as an object of a table with this keypos. */
 static enum xe_result encode_object(struct xe_encoder *e, ErlNifEnv *env, ERL_NIF_TERM object,
-                                    int keypos)
+                                    int keypos, ERL_NIF_TERM *key)
 {
     const ERL_NIF_TERM *elements;
     int arity;
     if (!enif_get_tuple(env, object, &arity, &elements) || arity < keypos)
         return XE_CALL_BADARG;
+    *key = elements[keypos - 1];
     return xe_call_of_term(xe_term_encode_object(e, elements, arity, keypos));
 }
 
@@ -27,8 +28,6 @@ static bool keypos_of(ErlNifEnv *env, ERL_NIF_TERM table, enum xe_need need, int
 
 /* --- One object --------------------------------------------------------- */
 
-/* Encodes before the section is opened: the keypos is nearly always 1, so that is what
- * is tried first. */
 static enum xe_result put_object(ErlNifEnv *env, ERL_NIF_TERM table, ERL_NIF_TERM object,
                                  enum xe_put mode, uint64_t budget, enum xe_status *status)
 {
@@ -39,10 +38,11 @@ static enum xe_result put_object(ErlNifEnv *env, ERL_NIF_TERM table, ERL_NIF_TER
     if (!xe_use_begin(env, table, XE_NEED_WRITE, &use))
         return XE_CALL_BADARG;
     xe_encoder_init(&e, env, budget);
-    enum xe_result result = encode_object(&e, env, object, use.table->is.keypos);
+    ERL_NIF_TERM key;
+    enum xe_result result = encode_object(&e, env, object, use.table->is.keypos, &key);
     if (XE_LIKELY(result == XE_CALL_OK)) {
         xe_term_object(&e, &o);
-        *status = xe_record_prepare(xe_table_seed(use.table->core), &o, &p);
+        *status = xe_call_prepare(use.table->core, &o, key, &p);
         if (XE_LIKELY(*status == XE_OK)) {
             *status = xe_table_put(use.table->core, use.slot, &p, mode);
             if (*status != XE_OK)
@@ -123,12 +123,12 @@ static enum xe_result list_encode(struct list *l, ErlNifEnv *env, ERL_NIF_TERM o
                                   int keypos, uint64_t budget)
 {
     struct xe_encoder e;
-    ERL_NIF_TERM object;
+    ERL_NIF_TERM object, key;
     uint64_t left = budget;
     enum xe_result result = XE_CALL_OK;
     while (result == XE_CALL_OK && enif_get_list_cell(env, objects, &object, &objects)) {
         xe_encoder_init(&e, env, left);
-        result = encode_object(&e, env, object, keypos);
+        result = encode_object(&e, env, object, keypos, &key);
         if (result == XE_CALL_OK)
             result = list_add(l, &e);
         if (budget != XE_TERM_NO_BUDGET) {
@@ -262,7 +262,8 @@ static enum xe_result delete_object(ErlNifEnv *env, const ERL_NIF_TERM argv[], u
     if (!xe_use_begin(env, argv[0], XE_NEED_WRITE, &use))
         return XE_CALL_BADARG;
     xe_encoder_init(&e, env, budget);
-    enum xe_result result = encode_object(&e, env, argv[1], use.table->is.keypos);
+    ERL_NIF_TERM key;
+    enum xe_result result = encode_object(&e, env, argv[1], use.table->is.keypos, &key);
     if (result == XE_CALL_OK) {
         xe_term_object(&e, &o);
         enum xe_status status = remove_equal(&use, &o);
@@ -302,9 +303,10 @@ static enum xe_result replace(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_
     int keypos = use.table->is.keypos;
     xe_encoder_init(&was, env, budget);
     xe_encoder_init(&is, env, budget);
-    enum xe_result result = encode_object(&was, env, argv[1], keypos);
+    ERL_NIF_TERM key;
+    enum xe_result result = encode_object(&was, env, argv[1], keypos, &key);
     if (result == XE_CALL_OK)
-        result = encode_object(&is, env, argv[2], keypos);
+        result = encode_object(&is, env, argv[2], keypos, &key);
     if (result == XE_CALL_OK) {
         xe_term_object(&was, &old);
         xe_term_object(&is, &new);
@@ -332,19 +334,18 @@ static enum xe_result delete(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t
     struct xe_encoder e;
     struct xe_key key;
     struct xe_use use;
-    xe_encoder_init(&e, env, budget);
-    enum xe_result result = xe_call_of_term(xe_term_encode_key(&e, argv[1]));
+    enum xe_result result = xe_call_encode_key(&e, env, argv[1], budget);
     if (XE_LIKELY(result == XE_CALL_OK)) {
         if (XE_LIKELY(xe_use_begin(env, argv[0], XE_NEED_WRITE, &use))) {
-            xe_call_key(&key, use.table->core, &e);
+            xe_call_key(&key, use.table->core, argv[1], &e);
             enum xe_status status = xe_table_remove(use.table->core, use.slot, &key, NULL, NULL);
             xe_use_end(&use);
             result = status == XE_ABSENT ? XE_CALL_OK : xe_call_of_core(status);
         } else {
             result = XE_CALL_BADARG;
         }
+        xe_call_key_end(&e, argv[1]);
     }
-    xe_encoder_clear(&e);
     *out = xe_am.yes;
     return result;
 }
@@ -387,18 +388,17 @@ static enum xe_result take(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t b
     struct xe_encoder e;
     struct xe_key key;
     struct xe_use use;
-    xe_encoder_init(&e, env, budget);
-    enum xe_result result = xe_call_of_term(xe_term_encode_key(&e, argv[1]));
+    enum xe_result result = xe_call_encode_key(&e, env, argv[1], budget);
     if (result == XE_CALL_OK) {
         if (xe_use_begin(env, argv[0], XE_NEED_WRITE, &use)) {
-            xe_call_key(&key, use.table->core, &e);
-            result = take_version(env, &use, &key, xe_term_reusable_key(&e, argv[1]), budget, out);
+            xe_call_key(&key, use.table->core, argv[1], &e);
+            result = take_version(env, &use, &key, xe_call_reusable_key(argv[1], &e), budget, out);
             xe_use_end(&use);
         } else {
             result = XE_CALL_BADARG;
         }
+        xe_call_key_end(&e, argv[1]);
     }
-    xe_encoder_clear(&e);
     return result;
 }
 XE_CALL(take, 2)

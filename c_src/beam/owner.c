@@ -248,6 +248,12 @@ bool xe_use_begin(ErlNifEnv *env, ERL_NIF_TERM term, enum xe_need need, struct x
     return false;
 }
 
+bool xe_owner_is_identifier(ErlNifEnv *env, ERL_NIF_TERM term)
+{
+    void *obj;
+    return enif_get_resource(env, term, identifier_type, &obj);
+}
+
 /* --- The beginning of a table ------------------------------------------- */
 
 static uint64_t random_seed(void)

@@ -87,6 +87,9 @@ static inline void xe_use_end(struct xe_use *use)
     xe_epoch_leave(use->slot);
 }
 
+/* Whether a term is the identifier of a table, be it dead. */
+bool xe_owner_is_identifier(ErlNifEnv *env, ERL_NIF_TERM term);
+
 enum xe_create {
     XE_CREATED,
     XE_CREATE_EXISTS, /* the name is taken */

@@ -177,7 +177,8 @@ static inline enum xe_term_status xe_term_encode_key(struct xe_encoder *e, ERL_N
 }
 
 /* What decoding may reuse when the object found has the key bytes (and handles)
- * of the key just encoded: the key, or 0 if the sign of a zero may differ. */
+ * of the key just encoded: the key, or 0 if the sign of a zero may differ. (Zeros
+ * in the environments of funs are not seen.) */
 static inline ERL_NIF_TERM xe_term_reusable_key(const struct xe_encoder *e, ERL_NIF_TERM key)
 {
     return e->neg_zero ? 0 : key;
@@ -217,8 +218,7 @@ static inline unsigned xe_term_unpack_flat(const uint8_t *body, int keypos, ERL_
 uint64_t xe_term_object_words(const struct xe_view *v);
 
 enum xe_term_status xe_term_decode_any_object(ErlNifEnv *env, const struct xe_view *v, int keypos,
-                                              ERL_NIF_TERM key, uint64_t budget,
-                                              ERL_NIF_TERM *out);
+                                              ERL_NIF_TERM key, uint64_t budget, ERL_NIF_TERM *out);
 
 static inline enum xe_term_status xe_term_decode_object(ErlNifEnv *env, const struct xe_view *v,
                                                         int keypos, ERL_NIF_TERM key,

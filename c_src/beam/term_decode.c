@@ -128,7 +128,8 @@ static bool make_big(ErlNifEnv *env, bool negative, const uint8_t *magnitude, si
     if (size <= 8) {
         uint64_t u = xe_term_packed(magnitude, (unsigned)size);
         if (!negative || u <= (uint64_t)1 << 63) {
-            *out = negative ? enif_make_int64(env, (ErlNifSInt64)(0 - u)) : enif_make_uint64(env, u);
+            *out =
+                negative ? enif_make_int64(env, (ErlNifSInt64)(0 - u)) : enif_make_uint64(env, u);
             return true;
         }
     }
@@ -413,9 +414,10 @@ int xe_term_arity(const struct xe_view *v)
     return (int)xe_cursor_body(&c, v).arity;
 }
 
+/* A tombstone has no body. */
 static inline bool body_has_key(const struct xe_view *v)
 {
-    return !(v->body[0] & XE_TERM_BODY_FLAT) && (v->body[0] & XE_TERM_BODY_KEY);
+    return v->blen > 0 && !(v->body[0] & XE_TERM_BODY_FLAT) && (v->body[0] & XE_TERM_BODY_KEY);
 }
 
 enum xe_term_status xe_term_decode_key(ErlNifEnv *env, const struct xe_view *v, uint64_t budget,
@@ -476,8 +478,7 @@ uint64_t xe_term_object_words(const struct xe_view *v)
 }
 
 enum xe_term_status xe_term_decode_any_object(ErlNifEnv *env, const struct xe_view *v, int keypos,
-                                              ERL_NIF_TERM key, uint64_t budget,
-                                              ERL_NIF_TERM *out)
+                                              ERL_NIF_TERM key, uint64_t budget, ERL_NIF_TERM *out)
 {
     bool flat = v->body[0] & XE_TERM_BODY_FLAT;
     if (!flat) {

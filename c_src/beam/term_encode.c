@@ -22,13 +22,13 @@
 enum {
     SMALL_FRAMES = 24,
     SMALL_TERMS = 64,
+    SHORT_TUPLE = 8,
     GATHER_MAX = 1024, /* elements of a list that are gathered; longer lists are walked twice */
-    EXT_BITS = 77,     /* tags of the external term format */
+    /* Tags of the external term format. */
+    EXT_BITS = 77,
     EXT_SMALL_BIG = 110,
     EXT_LARGE_BIG = 111,
 };
-
-static const uint64_t HASH_SALT = 0x9e3779b97f4a7c15;
 
 struct xe_term_traits xe_term_traits;
 
@@ -61,24 +61,21 @@ struct walk {
 static bool immediates_are_as_assumed(ErlNifEnv *env)
 {
     ErlNifPid self;
-    ERL_NIF_TERM immediates[] = {
-        enif_make_int(env, 0),
-        enif_make_int(env, -1),
-        enif_make_int64(env, (ErlNifSInt64)1 << 58),
-        enif_make_int64(env, -((ErlNifSInt64)1 << 58)),
-        enif_make_atom(env, "false"),
-        enif_make_list(env, 0),
-        enif_self(env, &self) ? enif_make_pid(env, &self) : enif_make_int(env, 1),
-    };
-    ERL_NIF_TERM others[] = {
-        enif_make_tuple1(env, immediates[0]),
-        enif_make_list1(env, immediates[0]),
-        enif_make_double(env, 1.0),
-        enif_make_uint64(env, UINT64_MAX),
-        enif_make_new_map(env),
-        enif_make_ref(env),
-        enif_make_string(env, "a", ERL_NIF_LATIN1),
-    };
+    ERL_NIF_TERM immediates[] = {enif_make_int(env, 0),
+                                 enif_make_int(env, -1),
+                                 enif_make_int64(env, (ErlNifSInt64)1 << 58),
+                                 enif_make_int64(env, -((ErlNifSInt64)1 << 58)),
+                                 enif_make_atom(env, "false"),
+                                 enif_make_list(env, 0),
+                                 enif_self(env, &self) ? enif_make_pid(env, &self)
+                                                       : enif_make_int(env, 1)};
+    ERL_NIF_TERM others[] = {enif_make_tuple1(env, immediates[0]),
+                             enif_make_list1(env, immediates[0]),
+                             enif_make_double(env, 1.0),
+                             enif_make_uint64(env, UINT64_MAX),
+                             enif_make_new_map(env),
+                             enif_make_ref(env),
+                             enif_make_string(env, "a", ERL_NIF_LATIN1)};
     bool ok = enif_make_int(env, 0) == immediates[0] && enif_make_list(env, 0) == immediates[5];
     for (size_t i = 0; i < sizeof immediates / sizeof immediates[0]; i++)
         ok = ok && xe_term_is_immediate(immediates[i]);
@@ -223,7 +220,7 @@ static bool emit_ext(struct xe_encoder *e, ERL_NIF_TERM t, uint64_t pinned)
         return false;
     put_tag(e, XE_NODE_EXT, 0);
     if (e->in_key)
-        put_packed(e, enif_hash(ERL_NIF_INTERNAL_HASH, t, HASH_SALT), XE_TERM_HASH_BYTES);
+        put_packed(e, enif_hash(ERL_NIF_INTERNAL_HASH, t, 0), XE_TERM_HASH_BYTES);
     return xe_encoder_add_handle(e, t, pinned);
 }
 
@@ -283,9 +280,8 @@ static bool emit_bits(struct xe_encoder *e, ERL_NIF_TERM t)
     if (!enif_term_to_binary(e->env, t, &ext))
         return fail(e, XE_TERM_NOMEM);
     size_t size = xe_term_inspect_bits(&ext, &bytes, &bits);
-    bool ok = size > (e->in_key ? XE_TERM_BIN_KEY_MAX : XE_TERM_BIN_VALUE_MAX)
-                  ? emit_ext(e, t, size)
-                  : put_bits(e, bytes, size, bits);
+    size_t max = e->in_key ? XE_TERM_BIN_KEY_MAX : XE_TERM_BIN_VALUE_MAX;
+    bool ok = size > max ? emit_ext(e, t, size) : put_bits(e, bytes, size, bits);
     enif_release_binary(&ext);
     return ok;
 }
@@ -349,28 +345,39 @@ static void put_vector(struct xe_encoder *e, const ERL_NIF_TERM *terms, size_t n
         put_packed(e, terms[i], width);
 }
 
+static inline bool are_immediates(const ERL_NIF_TERM *terms, size_t n, uint64_t *any)
+{
+    uint64_t some = 0, all = 3;
+    for (size_t i = 0; i < n; i++) {
+        some |= terms[i];
+        all &= terms[i];
+    }
+    *any = some;
+    return all == 3;
+}
+
+static inline bool put_packed_tuple(struct xe_encoder *e, const ERL_NIF_TERM *elements,
+                                    size_t arity, uint64_t any)
+{
+    unsigned width = xe_term_width(any);
+    if (!put_header(e, XE_NODE_TUPLE_IMM, width - 1, arity, arity * width))
+        return false;
+    put_vector(e, elements, arity, width);
+    return true;
+}
+
 static bool emit_tuple(struct walk *w, const ERL_NIF_TERM *elements, size_t arity)
 {
-    struct xe_encoder *e = w->e;
-    uint64_t any = 0, all = 3;
-    if (!charge(e, xe_cost_tuple(arity)))
+    uint64_t any;
+    if (!charge(w->e, xe_cost_tuple(arity)))
         return false;
-    for (size_t i = 0; i < arity; i++) {
-        any |= elements[i];
-        all &= elements[i];
-    }
-    if (all == 3) {
-        unsigned width = xe_term_width(any);
-        if (!put_header(e, XE_NODE_TUPLE_IMM, width - 1, arity, arity * width))
-            return false;
-        put_vector(e, elements, arity, width);
-        return true;
-    }
+    if (are_immediates(elements, arity, &any))
+        return put_packed_tuple(w->e, elements, arity, any);
     struct frame *f = push_frame(w, IN_PLACE, arity);
     if (!f)
         return false;
     f->next = elements;
-    return put_header(e, XE_NODE_TUPLE, 0, arity, 0);
+    return put_header(w->e, XE_NODE_TUPLE, 0, arity, 0);
 }
 
 /* What one walk over a list tells. */
@@ -565,8 +572,8 @@ bool xe_term_encode_nodes(struct xe_encoder *e, const ERL_NIF_TERM *terms, size_
 
 /* Keys and objects. */
 
-/* More handles than a record can count. What the encoder holds so far tells how much the
- * key keeps alive. */
+/* For more handles than a record can count. What the encoder holds tells how
+ * much the key keeps alive. */
 static bool encode_key_as_ext(struct xe_encoder *e, ERL_NIF_TERM key)
 {
     uint64_t pinned = e->pinned + 8 * e->words;
@@ -576,10 +583,27 @@ static bool encode_key_as_ext(struct xe_encoder *e, ERL_NIF_TERM key)
     return emit_ext(e, key, pinned);
 }
 
+/* The node of a key. The commonest kinds are written without a walk. */
+static inline bool encode_key_node(struct xe_encoder *e, ERL_NIF_TERM key)
+{
+    const ERL_NIF_TERM *elements;
+    int arity;
+    uint64_t any;
+    ErlNifBinary bin;
+    if (enif_get_tuple(e->env, key, &arity, &elements)) {
+        if (arity <= SHORT_TUPLE && are_immediates(elements, (size_t)arity, &any))
+            return charge(e, xe_cost_tuple((uint64_t)arity)) &&
+                   put_packed_tuple(e, elements, (size_t)arity, any);
+    } else if (enif_inspect_binary(e->env, key, &bin)) {
+        return emit_binary(e, key, &bin);
+    }
+    return xe_term_encode_nodes(e, &key, 1);
+}
+
 static bool encode_key(struct xe_encoder *e, ERL_NIF_TERM key)
 {
     e->in_key = true;
-    bool ok = xe_term_encode_nodes(e, &key, 1);
+    bool ok = encode_key_node(e, key);
     if (ok && XE_UNLIKELY(e->n_handles > XE_TERM_KEY_HANDLES_MAX))
         ok = encode_key_as_ext(e, key);
     e->in_key = false;
@@ -619,12 +643,11 @@ bool xe_term_begin_body(struct xe_encoder *e, uint64_t arity, bool has_key, size
 }
 
 static bool encode_nodes_body(struct xe_encoder *e, const ERL_NIF_TERM *elements, size_t arity,
-                        size_t keypos)
+                              size_t keypos)
 {
     size_t mark = 0;
     uint64_t words = e->words;
-    return xe_term_begin_body(e, arity, e->neg_zero, &mark) &&
-           charge(e, xe_cost_tuple(arity)) &&
+    return xe_term_begin_body(e, arity, e->neg_zero, &mark) && charge(e, xe_cost_tuple(arity)) &&
            (!e->neg_zero || xe_term_encode_nodes(e, elements + keypos - 1, 1)) &&
            xe_term_encode_nodes(e, elements, keypos - 1) &&
            xe_term_encode_nodes(e, elements + keypos, arity - keypos) &&
@@ -632,7 +655,7 @@ static bool encode_nodes_body(struct xe_encoder *e, const ERL_NIF_TERM *elements
 }
 
 bool xe_term_encode_body(struct xe_encoder *e, const ERL_NIF_TERM *elements, size_t arity,
-                            size_t keypos)
+                         size_t keypos)
 {
     uint64_t any = 0, all = 3;
     if (XE_UNLIKELY(arity > XE_TERM_FLAT_ARITY_MAX || e->neg_zero))
@@ -658,8 +681,7 @@ enum xe_term_status xe_term_encode_object(struct xe_encoder *e, const ERL_NIF_TE
 {
     XE_ASSERT(1 <= keypos && keypos <= arity);
     ERL_NIF_TERM key = elements[keypos - 1];
-    if (xe_term_is_immediate(key) ? xe_term_encode_key(e, key) == XE_TERM_OK
-                                  : encode_key(e, key)) {
+    if (xe_term_is_immediate(key) ? xe_term_encode_key(e, key) == XE_TERM_OK : encode_key(e, key)) {
         if (e->neg_zero)
             e->flags |= XE_REC_LOOSE;
         xe_term_encode_body(e, elements, (size_t)arity, (size_t)keypos);

@@ -2,10 +2,10 @@
  * directory.c - from a hash to its segment.
  *
  * Two levels, both immutable but for the slots of the first: 2^bits slots, found by the
- * first bits of the hash, point to leaves; a leaf lists, sorted, the segments that meet
- * the slot's range. A split copies the leaves it touches (a few entries) and stores
- * their slots; when there are more than two segments for each slot the first level is
- * doubled, both halves of a slot sharing its leaf until one of them changes.
+ * first bits of the hash, hold a segment or point to a leaf; a leaf lists, sorted, the
+ * segments that meet the slot's range. A split makes the leaves it touches anew (a few
+ * entries) and stores their slots; when there are fewer than two slots for each segment the first
+ * level is doubled, both halves of a slot sharing its leaf until one of them changes.
  *
  * Readers may look at an old leaf while its slot changes. Then they find a segment
  * that has just moved: its image is frozen (I4), and what they read in it was true
@@ -117,10 +117,17 @@ static void free_leaf(struct xe_retired *r)
     xe_cb.free(CONTAINER(r, struct xe_leaf, retired));
 }
 
-/* One slot less points to `leaf`. */
-static void leaf_release(struct xe_table *t, struct xe_epoch_slot *slot, struct xe_leaf *leaf)
+/* The leaf of a slot; NULL: it holds a segment. */
+static struct xe_leaf *slot_leaf(uintptr_t slot)
 {
-    if (--leaf->slots)
+    return slot & SLOT_SEGMENT ? NULL : (struct xe_leaf *)slot;
+}
+
+/* One slot of the directory less points to what `old` points to. */
+static void slot_release(struct xe_table *t, struct xe_epoch_slot *slot, uintptr_t old)
+{
+    struct xe_leaf *leaf = slot_leaf(old);
+    if (!leaf || --leaf->slots)
         return;
     xe_table_account(t, -(int64_t)leaf_bytes(leaf->n));
     leaf->retired.free = free_leaf;
@@ -152,12 +159,9 @@ struct xe_directory *xe_directory_new(struct xe_table *t)
 {
     struct xe_directory *d = directory_alloc(t, 0);
     struct xe_segment *s = xe_segment_new(t, 0, UINT64_MAX, xe_image_empty, false);
-    struct xe_leaf_entry entry = {.lo = 0, .segment = s};
-    struct xe_leaf *leaf = s ? leaf_new(t, &entry, 1) : NULL;
-    if (d && leaf) {
+    if (d && s) {
         atomic_init(&d->n_segments, 1);
-        leaf->slots = 1;
-        atomic_init(&d->leaf[0], leaf);
+        atomic_init(&d->slot[0], (uintptr_t)s | SLOT_SEGMENT);
         return d;
     }
     if (s)
@@ -169,6 +173,14 @@ struct xe_directory *xe_directory_new(struct xe_table *t)
     return NULL;
 }
 
+static void free_segment_now(struct xe_segment *s)
+{
+    struct xe_image *img = xe_segment_image(s);
+    xe_image_drop_blobs(img);
+    xe_image_unref(img);
+    xe_cb.free(s->allocation);
+}
+
 /* The last hash that entry i of a leaf is for. A leaf that was shared by slots may list
  * segments of other slots, which may have moved and be gone since: nothing outside of
  * the slot may be looked into, and ranges are known by the neighbours' first hashes. */
@@ -177,31 +189,28 @@ static uint64_t entry_hi(const struct xe_leaf *leaf, uint32_t i)
     return i + 1 < leaf->n ? leaf->at[i + 1].lo - 1 : UINT64_MAX;
 }
 
-static void free_segments(const struct xe_leaf *leaf, uint64_t lo, uint64_t hi)
+/* Listed in every slot it meets, a segment goes with the last one. */
+static void free_slot(uintptr_t slot, uint64_t lo, uint64_t hi)
 {
-    for (uint32_t i = 0; i < leaf->n && leaf->at[i].lo <= hi; i++) {
-        if (entry_hi(leaf, i) < lo)
-            continue;
-        /* Listed in every slot it meets, a segment goes with the last one. */
-        struct xe_segment *s = leaf->at[i].segment;
-        if (s->hi > hi)
-            continue;
-        struct xe_image *img = xe_segment_image(s);
-        xe_image_drop_blobs(img);
-        xe_image_unref(img);
-        xe_cb.free(s->allocation);
+    struct xe_leaf *leaf = slot_leaf(slot);
+    if (!leaf) {
+        struct xe_segment *s = (struct xe_segment *)(slot - SLOT_SEGMENT);
+        if (s->hi <= hi)
+            free_segment_now(s);
+        return;
     }
+    for (uint32_t i = 0; i < leaf->n && leaf->at[i].lo <= hi; i++)
+        if (entry_hi(leaf, i) >= lo && leaf->at[i].segment->hi <= hi)
+            free_segment_now(leaf->at[i].segment);
+    if (--leaf->slots == 0)
+        xe_cb.free(leaf);
 }
 
 void xe_directory_free(struct xe_directory *d)
 {
-    uint64_t n = 1ull << d->bits;
-    for (uint64_t i = 0; i < n; i++) {
-        struct xe_leaf *leaf = atomic_load_explicit(&d->leaf[i], memory_order_relaxed);
-        free_segments(leaf, slot_lo(d, i), slot_hi(d, i));
-        if (--leaf->slots == 0)
-            xe_cb.free(leaf);
-    }
+    for (uint64_t i = 0; i < 1ull << d->bits; i++)
+        free_slot(atomic_load_explicit(&d->slot[i], memory_order_relaxed), slot_lo(d, i),
+                  slot_hi(d, i));
     xe_cb.free(d);
 }
 
@@ -213,10 +222,11 @@ static void grow(struct xe_table *t, struct xe_epoch_slot *slot, struct xe_direc
         return;
     atomic_init(&wide->n_segments, atomic_load_explicit(&d->n_segments, memory_order_relaxed));
     for (uint64_t i = 0; i < 1ull << d->bits; i++) {
-        struct xe_leaf *leaf = atomic_load_explicit(&d->leaf[i], memory_order_relaxed);
-        leaf->slots++;
-        atomic_init(&wide->leaf[2 * i], leaf);
-        atomic_init(&wide->leaf[2 * i + 1], leaf);
+        uintptr_t old = atomic_load_explicit(&d->slot[i], memory_order_relaxed);
+        if (slot_leaf(old))
+            slot_leaf(old)->slots++;
+        atomic_init(&wide->slot[2 * i], old);
+        atomic_init(&wide->slot[2 * i + 1], old);
     }
     /* Release: pairs with xe_directory_find(). */
     atomic_store_explicit(&t->directory, wide, memory_order_release);
@@ -236,35 +246,58 @@ struct swap {
     struct xe_segment *const *to;
     uint32_t n_to, next_to;             /* next_to: first that can meet this slot */
     struct xe_leaf_entry *entries;      /* scratch: the entries of one new leaf */
-    struct xe_leaf **fresh;             /* the new leaf of each slot, from `first` on */
+    uintptr_t *fresh;                   /* what each slot will hold, from `first` on */
     uint64_t first, n_slots;
 };
+
+/* What slot s lists now. */
+static uint32_t old_entries(const struct swap *w, uint64_t s, struct xe_leaf_entry *one,
+                            const struct xe_leaf_entry **at)
+{
+    uintptr_t slot = atomic_load_explicit(&w->d->slot[s], memory_order_relaxed);
+    if (slot_leaf(slot)) {
+        *at = slot_leaf(slot)->at;
+        return slot_leaf(slot)->n;
+    }
+    one->segment = (struct xe_segment *)(slot - SLOT_SEGMENT);
+    one->lo = one->segment->lo;
+    *at = one;
+    return 1;
+}
 
 /* The entries of slot s after the replacement, into w->entries. */
 static uint32_t new_entries(struct swap *w, uint64_t s)
 {
-    const struct xe_leaf *old = atomic_load_explicit(&w->d->leaf[s], memory_order_relaxed);
+    struct xe_leaf_entry one;
+    const struct xe_leaf_entry *old;
+    uint32_t n_old = old_entries(w, s, &one, &old);
     uint64_t lo = slot_lo(w->d, s), hi = slot_hi(w->d, s);
     uint32_t n = 0, i = 0;
-    for (; i < old->n && old->at[i].lo < w->lo; i++)
-        if (entry_hi(old, i) >= lo)
-            w->entries[n++] = old->at[i];
+    /* Entry i ends where the next one begins (see entry_hi()); one before the range of the
+     * replacement is never the last. */
+    for (; i < n_old && old[i].lo < w->lo; i++)
+        if (i + 1 == n_old || old[i + 1].lo - 1 >= lo)
+            w->entries[n++] = old[i];
     while (w->to[w->next_to]->hi < lo)
         w->next_to++;
     for (uint32_t j = w->next_to; j < w->n_to && w->to[j]->lo <= hi; j++)
         w->entries[n++] = (struct xe_leaf_entry){.lo = w->to[j]->lo, .segment = w->to[j]};
-    for (; i < old->n; i++)
-        if (old->at[i].lo > w->hi && old->at[i].lo <= hi)
-            w->entries[n++] = old->at[i];
+    for (; i < n_old; i++)
+        if (old[i].lo > w->hi && old[i].lo <= hi)
+            w->entries[n++] = old[i];
     return n;
 }
 
 /* Makes w->fresh; neighbours with the same entries share a leaf. */
-static bool make_leaves(struct swap *w)
+static bool make_slots(struct swap *w)
 {
     struct xe_leaf *last = NULL;
     for (uint64_t i = 0; i < w->n_slots; i++) {
         uint32_t n = new_entries(w, w->first + i);
+        if (n == 1) {
+            w->fresh[i] = (uintptr_t)w->entries[0].segment | SLOT_SEGMENT;
+            continue;
+        }
         if (!last || last->n != n || memcmp(last->at, w->entries, n * sizeof *w->entries) != 0) {
             last = leaf_new(w->t, w->entries, n);
             if (!last) {
@@ -273,16 +306,18 @@ static bool make_leaves(struct swap *w)
             }
         }
         last->slots++;
-        w->fresh[i] = last;
+        w->fresh[i] = (uintptr_t)last;
     }
     return true;
 }
 
-static void discard_leaves(struct swap *w)
+static void discard_slots(struct swap *w)
 {
-    for (uint64_t i = 0; i < w->n_slots; i++)
-        if (--w->fresh[i]->slots == 0)
-            leaf_discard(w->t, w->fresh[i]);
+    for (uint64_t i = 0; i < w->n_slots; i++) {
+        struct xe_leaf *leaf = slot_leaf(w->fresh[i]);
+        if (leaf && --leaf->slots == 0)
+            leaf_discard(w->t, leaf);
+    }
 }
 
 static bool swap_begin(struct swap *w, void **scratch)
@@ -292,8 +327,9 @@ static bool swap_begin(struct swap *w, void **scratch)
     uint32_t most = 0;
     /* Only the outer two slots keep entries of their own. */
     for (int side = 0; side < 2; side++) {
-        uint64_t s = side ? w->first + w->n_slots - 1 : w->first;
-        uint32_t n = atomic_load_explicit(&w->d->leaf[s], memory_order_relaxed)->n;
+        struct xe_leaf_entry one;
+        const struct xe_leaf_entry *at;
+        uint32_t n = old_entries(w, side ? w->first + w->n_slots - 1 : w->first, &one, &at);
         most = n > most ? n : most;
     }
     size_t entries = ((size_t)most + w->n_to) * sizeof(struct xe_leaf_entry);
@@ -301,18 +337,17 @@ static bool swap_begin(struct swap *w, void **scratch)
     if (!*scratch)
         return false;
     w->entries = *scratch;
-    w->fresh = (struct xe_leaf **)(void *)((uint8_t *)*scratch + entries);
+    w->fresh = (uintptr_t *)(void *)((uint8_t *)*scratch + entries);
     return true;
 }
 
 static void swap_publish(struct swap *w, struct xe_epoch_slot *slot)
 {
     for (uint64_t i = 0; i < w->n_slots; i++) {
-        struct xe_leaf *old = atomic_load_explicit(&w->d->leaf[w->first + i],
-                                                   memory_order_relaxed);
+        uintptr_t old = atomic_load_explicit(&w->d->slot[w->first + i], memory_order_relaxed);
         /* Release: pairs with xe_directory_find(). */
-        atomic_store_explicit(&w->d->leaf[w->first + i], w->fresh[i], memory_order_release);
-        leaf_release(w->t, slot, old);
+        atomic_store_explicit(&w->d->slot[w->first + i], w->fresh[i], memory_order_release);
+        slot_release(w->t, slot, old);
     }
 }
 
@@ -328,17 +363,17 @@ enum xe_status xe_directory_replace(struct xe_table *t, struct xe_epoch_slot *sl
     w.d = atomic_load_explicit(&t->directory, memory_order_relaxed);
     enum xe_status status = XE_NOMEM;
     if (swap_begin(&w, &scratch)) {
-        if (make_leaves(&w)) {
+        if (make_slots(&w)) {
             swap_publish(&w, slot);
             /* Relaxed: readers take it for an estimate. */
             uint32_t n = atomic_load_explicit(&w.d->n_segments, memory_order_relaxed) + n_to -
                          n_from;
             atomic_store_explicit(&w.d->n_segments, n, memory_order_relaxed);
-            if (n > 2u << w.d->bits)
+            if (n > 1u << w.d->bits >> 1)
                 grow(t, slot, w.d);
             status = XE_OK;
         } else {
-            discard_leaves(&w);
+            discard_slots(&w);
         }
         xe_cb.free(scratch);
     }

@@ -20,47 +20,64 @@
 #endif
 
 /* Bit i of the result: fingerprint i of the bucket is `fp`. */
-static inline uint32_t xe_find_matches(const struct xe_bucket *b, uint8_t fp, uint32_t *link)
+static inline __attribute__((always_inline)) uint32_t
+xe_find_matches(const struct xe_bucket *b, uint8_t fp, uint32_t *link)
 {
-    const uint64_t *words = (const uint64_t *)(const void *)b;
-    /* Acquire: the link's word pairs with xe_image_reserve_places(), and all of
-     * them come before the reader's second look at the table's batch word. */
-    uint64_t w0 = __atomic_load_n(&words[0], __ATOMIC_ACQUIRE);
-    uint64_t w1 = __atomic_load_n(&words[1], __ATOMIC_ACQUIRE);
-    uint64_t w2 = __atomic_load_n(&words[2], __ATOMIC_ACQUIRE);
-    *link = (uint32_t)(w2 >> 32) & 0xffff;
-#if defined(__SSE2__)
+#if defined(__SSE2__) && !defined(__SANITIZE_THREAD__)
+    /* Each byte is read whole by any load; x86 keeps loads in order, and the barrier keeps
+     * the compiler to it: the link pairs with xe_image_reserve_places(), and all of them
+     * come before the reader's second look at the table's batch word. The two loads
+     * overlap: places 0 to 15, and 16 to 19 as bytes 8 to 11 of the second. */
     __m128i probe = _mm_set1_epi8((char)fp);
-    __m128i low = _mm_set_epi64x((long long)w1, (long long)w0);
-    __m128i high = _mm_cvtsi32_si128((int)w2);
+    __m128i low = _mm_load_si128((const __m128i *)(const void *)b->fp);
+    __m128i high = _mm_loadu_si128((const __m128i *)(const void *)(b->fp + 8));
+    *link = __atomic_load_n(&b->link, __ATOMIC_ACQUIRE);
     return (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(low, probe)) |
-           ((uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(high, probe)) & 0xf) << 16;
-#elif defined(__ARM_NEON)
+           ((uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(high, probe)) & 0xf00) << 8;
+#else
+    const uint64_t *words = (const uint64_t *)(const void *)b;
+    /* Acquire: as above. */
+    uint64_t read[3] = {__atomic_load_n(&words[0], __ATOMIC_ACQUIRE),
+                        __atomic_load_n(&words[1], __ATOMIC_ACQUIRE),
+                        __atomic_load_n(&words[2], __ATOMIC_ACQUIRE)};
+    *link = (uint32_t)(read[2] >> 32) & 0xffff;
+#if defined(__ARM_NEON)
     /* Each matching byte keeps the bit of its position; adding up gathers them. */
     static const uint8_t bits[8] = {1, 2, 4, 8, 16, 32, 64, 128};
     uint8x8_t mask = vld1_u8(bits), probe = vdup_n_u8(fp);
-    uint32_t m0 = vaddv_u8(vand_u8(vceq_u8(vcreate_u8(w0), probe), mask));
-    uint32_t m1 = vaddv_u8(vand_u8(vceq_u8(vcreate_u8(w1), probe), mask));
-    uint32_t m2 = vaddv_u8(vand_u8(vceq_u8(vcreate_u8(w2), probe), mask));
+    uint32_t m0 = vaddv_u8(vand_u8(vceq_u8(vcreate_u8(read[0]), probe), mask));
+    uint32_t m1 = vaddv_u8(vand_u8(vceq_u8(vcreate_u8(read[1]), probe), mask));
+    uint32_t m2 = vaddv_u8(vand_u8(vceq_u8(vcreate_u8(read[2]), probe), mask));
     return m0 | m1 << 8 | (m2 & 0xf) << 16;
 #else
-    uint64_t words_read[3] = {w0, w1, w2};
     uint8_t bytes[24];
     uint32_t m = 0;
-    memcpy(bytes, words_read, sizeof bytes);
+    memcpy(bytes, read, sizeof bytes);
     for (uint32_t i = 0; i < XE_BUCKET_PLACES; i++)
         m |= (uint32_t)(bytes[i] == fp) << i;
     return m;
 #endif
+#endif
+}
+
+/* Whether the key bytes of a record, with length klen, are those of the key. */
+static inline __attribute__((always_inline)) bool xe_find_bytes(const uint8_t *at,
+                                                                const struct xe_key *key)
+{
+    size_t n = key->klen;
+    if (XE_LIKELY(n <= 8))
+        return n == 0 || xe_bytes_word(at, n) == key->words[0];
+    if (n <= XE_KEY_SHORT)
+        return xe_load64(at) == key->words[0] && xe_bytes_word(at + 8, n - 8) == key->words[1];
+    return xe_bytes_equal(at, key->bytes, n);
 }
 
 /* Whether the record has this key. */
-static inline bool xe_find_is(const uint8_t *rec,
+static inline __attribute__((always_inline)) bool xe_find_is(const uint8_t *rec,
                               const struct xe_key *key)
 {
     uint32_t header = xe_load32(rec);
-    if (xe_record_klen(header) != key->klen ||
-        !xe_bytes_equal(rec + XE_HDR_BYTES, key->bytes, key->klen))
+    if (xe_record_klen(header) != key->klen || !xe_find_bytes(rec + XE_HDR_BYTES, key))
         return false;
     if (XE_LIKELY(!((header | key->flags) & XE_HDR_SLOW_KEY)))
         return true;
@@ -68,7 +85,7 @@ static inline bool xe_find_is(const uint8_t *rec,
 }
 
 /* Finds a key. For readers inside a section and for writers. O(1). */
-static inline bool xe_find(const struct xe_image *img,
+static inline __attribute__((always_inline)) bool xe_find(const struct xe_image *img,
                            const struct xe_key *key, struct xe_place *out)
 {
     struct xe_bucket *b = xe_image_home(img, key->hash);

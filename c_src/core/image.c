@@ -34,7 +34,7 @@ static uint32_t plan_buckets(const struct xe_image_plan *plan)
 
 static uint32_t plan_ring(const struct xe_image_plan *plan)
 {
-    return RING_MIN + plan->count / 8;
+    return RING_MIN + plan->spare;
 }
 
 /* About an eighth of all buckets overflows at the intended load of 16 of 20
@@ -142,7 +142,9 @@ bool xe_image_need_env(struct xe_image *img)
 
 static uint32_t *ring_entry(const struct xe_image *img, uint32_t i)
 {
-    uint32_t at = (img->ring_head + i) % img->ring_cap;
+    /* Both are below the capacity; a division would cost more than all the rest. */
+    uint32_t at = img->ring_head + i;
+    at -= at >= img->ring_cap ? img->ring_cap : 0;
     return (uint32_t *)((uintptr_t)img + img->ring_at) + at;
 }
 
@@ -179,7 +181,7 @@ static void ring_push(struct xe_image *img, uint32_t entry)
 static uint32_t ring_pop(struct xe_image *img)
 {
     uint32_t e = *ring_entry(img, 0);
-    img->ring_head = (img->ring_head + 1) % img->ring_cap;
+    img->ring_head = img->ring_head + 1 == img->ring_cap ? 0 : img->ring_head + 1;
     img->ring_len--;
     return e;
 }

@@ -117,6 +117,7 @@ static inline struct xe_bucket *xe_image_home(const struct xe_image *img, uint64
 struct xe_image_plan {
     uint64_t lo, hi;    /* hashes it is for, both included */
     uint32_t count;     /* objects it is meant to hold when full */
+    uint32_t spare;     /* slots that may be retired at once: ring entries */
     uint32_t units;     /* of records, when full */
     bool ext;           /* it needs an environment */
 };

@@ -93,6 +93,7 @@ static enum xe_status plan_part(const struct part *part, const struct source *sr
         .lo = part->lo,
         .hi = part->hi,
         .count = room,
+        .spare = room - count + room / 8,
         /* The eighth keeps overwriting going when nothing else is free. */
         .units = (uint32_t)((uint64_t)units * room / (count ? count : 1)) + units / 8,
         .ext = src->pinned != 0,
@@ -101,6 +102,7 @@ static enum xe_status plan_part(const struct part *part, const struct source *sr
         return XE_OK;
     plan->units = units + units / 8;
     plan->count = count;
+    plan->spare = count / 8;
     return xe_image_plan_bytes(plan) <= XE_IMAGE_BYTES_MAX ? XE_OK : XE_LIMIT;
 }
 
@@ -245,32 +247,94 @@ static uint32_t parts_for(const struct xe_table *t, size_t objects, uint64_t uni
     return n < 2 ? 2 : n > XE_REBUILD_PARTS ? XE_REBUILD_PARTS : (uint32_t)n;
 }
 
+/* Where a range is cut in two: of the hashes in its middle half the one with the most zeros
+ * at its end. For a range that is a power of two that is its middle, so segments and the
+ * slots of the directory have the same borders, and readers find a slot's only segment
+ * without a search. */
+static uint64_t aligned_border(uint64_t lo, uint64_t hi)
+{
+    uint64_t quarter = (hi - lo) / 4;
+    uint64_t a = lo + quarter, b = hi - quarter;
+    return a == b ? b : b & ~((1ull << (63 - __builtin_clzll(a ^ b))) - 1);
+}
+
+/* Moves the walk behind the last object below `border`; returns the weight passed. */
+static uint64_t walk_to(struct walk *w, uint64_t border)
+{
+    uint64_t weight = 0;
+    while (!walk_ended(w) && walk_hash(w) < border)
+        weight += walk_step(w) + INDEX_UNITS;
+    return weight;
+}
+
+/* The same until `target` is passed; objects of one hash stay together. */
+static uint64_t walk_weight(struct walk *w, uint64_t target)
+{
+    uint64_t weight = 0, last = 0;
+    while (!walk_ended(w) && (weight < target || walk_hash(w) == last)) {
+        last = walk_hash(w);
+        weight += walk_step(w) + INDEX_UNITS;
+    }
+    return weight;
+}
+
+/* A range that is to be cut until its parts weigh `target` or less. */
+struct range {
+    uint64_t lo, hi, weight;
+};
+
+/* Divides the range whose objects begin at *w: *left and *right; false: it cannot be. */
+static bool divide(const struct walk *w, const struct range *r, struct range *left,
+                   struct range *right)
+{
+    struct walk ahead = *w;
+    uint64_t border = r->hi > r->lo ? aligned_border(r->lo, r->hi) : r->lo;
+    uint64_t weight = border > r->lo ? walk_to(&ahead, border) : 0;
+    if (weight < r->weight / 4 || weight > r->weight - r->weight / 4) {
+        /* The hashes are not even (the objects of one bag key): at the median. */
+        ahead = *w;
+        weight = walk_weight(&ahead, (r->weight + 1) / 2);
+        if (weight >= r->weight)
+            return false;
+        border = walk_hash(&ahead);
+    }
+    *left = (struct range){r->lo, border - 1, weight};
+    *right = (struct range){border, r->hi, r->weight - weight};
+    return true;
+}
+
 /*
- * Cuts lo..hi into at most `n_parts` parts of about the same weight (records and their
- * index); objects of the same hash stay together. Returns the number of parts.
+ * Cuts lo..hi into parts of at most about weight / n_parts, but at most XE_REBUILD_PARTS
+ * of them. Returns their number.
  */
 static uint32_t cut(const struct source *src, const struct xe_arrival *arrivals, size_t n,
                     uint64_t lo, uint64_t hi, uint64_t weight, uint32_t n_parts,
                     struct part *parts)
 {
     struct walk w = {.src = src, .arrivals = arrivals, .n = n};
-    uint64_t target = (weight + n_parts - 1) / n_parts;
-    uint32_t made = 0;
-    for (;;) {
-        struct part *p = &parts[made++];
-        *p = (struct part){.lo = lo, .hi = hi, .first = w.i, .arrived = w.j};
-        uint64_t size = 0, last = lo;
-        while (!walk_ended(&w) && (size < target || walk_hash(&w) == last || made == n_parts)) {
-            last = walk_hash(&w);
-            size += walk_step(&w) + INDEX_UNITS;
+    struct range todo[XE_REBUILD_PARTS];
+    uint64_t target = n_parts == 2 ? weight - 1 : (weight + n_parts - 1) / n_parts * 5 / 4;
+    uint32_t made = 0, open = 1;
+    todo[0] = (struct range){lo, hi, weight};
+    while (open) {
+        struct range r = todo[--open], left, right;
+        if (r.weight > target && made + open + 2 <= XE_REBUILD_PARTS &&
+            divide(&w, &r, &left, &right)) {
+            todo[open++] = right;
+            todo[open++] = left;
+            continue;
         }
+        struct part *p = &parts[made++];
+        *p = (struct part){.lo = r.lo, .hi = r.hi, .first = w.i, .arrived = w.j};
+        if (r.hi == hi)
+            while (!walk_ended(&w))
+                walk_step(&w);
+        else
+            walk_to(&w, r.hi + 1);
         p->end = w.i;
         p->arrived_end = w.j;
-        if (walk_ended(&w))
-            return made;
-        p->hi = walk_hash(&w) - 1;
-        lo = p->hi + 1;
     }
+    return made;
 }
 
 /* --- The rebuild -------------------------------------------------------- */

@@ -3,9 +3,6 @@
  */
 #include "record.h"
 
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-
 enum { DIGEST_BYTES = 24 };
 
 static uint32_t units_of(size_t bytes)
@@ -21,33 +18,16 @@ static uint32_t pinned_units(const struct xe_object *o)
     return units < 0xffffff ? (uint32_t)units : 0xffffff;
 }
 
-void xe_key_init(struct xe_key *key, uint64_t seed, const uint8_t *bytes, size_t len,
-                 const uint64_t *handles, uint32_t n_handles)
+void xe_key_digest(struct xe_key *key, uint64_t seed)
 {
-    key->full = bytes;
-    key->full_len = len;
-    key->handles = handles;
-    key->n_handles = n_handles;
-    key->flags = n_handles ? XE_REC_KEYEXT : 0;
-    if (XE_LIKELY(len <= XE_KEY_INLINE_MAX)) {
-        key->bytes = bytes;
-        key->klen = len;
-    } else {
-        XXH128_hash_t h = XXH3_128bits_withSeed(bytes, len, seed);
-        memcpy(key->digest, &len, 8);
-        memcpy(key->digest + 8, &h.low64, 8);
-        memcpy(key->digest + 16, &h.high64, 8);
-        key->flags |= XE_REC_KEYBIG;
-        key->bytes = key->digest;
-        key->klen = DIGEST_BYTES;
-    }
-    key->hash = XXH3_64bits_withSeed(key->bytes, key->klen, seed);
-}
-
-uint64_t xe_record_hash(const uint8_t *rec, uint64_t seed)
-{
-    uint32_t header = xe_load32(rec);
-    return XXH3_64bits_withSeed(rec + XE_HDR_BYTES, xe_record_klen(header), seed);
+    XXH128_hash_t h = XXH3_128bits_withSeed(key->full, key->full_len, seed);
+    uint64_t len = key->full_len;
+    memcpy(key->digest, &len, 8);
+    memcpy(key->digest + 8, &h.low64, 8);
+    memcpy(key->digest + 16, &h.high64, 8);
+    key->flags |= XE_REC_KEYBIG;
+    key->bytes = key->digest;
+    key->klen = DIGEST_BYTES;
 }
 
 static void blob_release(struct xe_blob *b)
@@ -110,43 +90,19 @@ void xe_blob_retire(struct xe_epoch_slot *slot, struct xe_blob *b)
     xe_epoch_retire(slot, &b->retired);
 }
 
-static size_t inline_bytes(const struct xe_object *o)
-{
-    size_t bytes = XE_HDR_BYTES + o->len;
-    if (XE_UNLIKELY(o->n_handles))
-        bytes = (bytes + 3) / 4 * 4 + 8 * (size_t)o->n_handles + sizeof(struct xe_ext);
-    return bytes;
-}
-
-bool xe_record_fits_inline(const struct xe_object *o)
-{
-    return inline_bytes(o) <= XE_RECORD_INLINE_MAX && o->klen <= XE_KEY_INLINE_MAX &&
-           o->pinned < XE_EXT_SHARED_MAX;
-}
-
 enum xe_status xe_record_prepare(uint64_t seed, const struct xe_object *o, struct xe_prepared *p)
 {
     xe_key_init(&p->key, seed, o->bytes, o->klen, o->handles, o->n_key_handles);
-    p->object = o;
-    p->blob = NULL;
     if (XE_LIKELY(xe_record_fits_inline(o))) {
-        p->units = units_of(inline_bytes(o));
+        xe_record_prepare_inline(o, p);
         return XE_OK;
     }
+    p->object = o;
     p->blob = blob_new(o, (o->flags & XE_REC_LOOSE) | p->key.flags);
     if (!p->blob)
         return XE_NOMEM;
     p->units = units_of(XE_HDR_BYTES + p->key.klen + sizeof p->blob);
     return XE_OK;
-}
-
-void xe_record_prepare_as(const struct xe_key *key, const struct xe_object *o,
-                          struct xe_prepared *p)
-{
-    p->key = *key;
-    p->object = o;
-    p->blob = NULL;
-    p->units = units_of(inline_bytes(o));
 }
 
 void xe_record_unprepare(struct xe_prepared *p)
@@ -201,27 +157,24 @@ static void blob_view(struct xe_blob *b, struct xe_view *out)
 
 void xe_record_view(const uint8_t *rec, struct xe_view *out)
 {
+    if (XE_LIKELY(xe_record_view_plain(rec, out)))
+        return;
     uint32_t header = xe_load32(rec);
-    if (XE_UNLIKELY(header & XE_REC_BLOB)) {
+    if (header & XE_REC_BLOB) {
         blob_view(xe_record_blob(rec, header), out);
         return;
     }
-    size_t bytes = (size_t)xe_record_units(header) * XE_RECORD_ALIGN;
+    struct xe_ext x = xe_record_ext(rec, header);
+    size_t bytes = (size_t)xe_record_units(header) * XE_RECORD_ALIGN - sizeof x - 8 * (size_t)x.n;
     out->key = rec + XE_HDR_BYTES;
     out->klen = xe_record_klen(header);
     out->body = out->key + out->klen;
+    out->blen = bytes - XE_HDR_BYTES - out->klen;
+    out->handles = rec + bytes;
+    out->n_handles = x.n;
+    out->n_key_handles = x.n_key;
     out->flags = header;
     out->blob = NULL;
-    out->n_handles = out->n_key_handles = 0;
-    out->handles = NULL;
-    if (XE_UNLIKELY(header & XE_REC_EXT)) {
-        struct xe_ext x = xe_record_ext(rec, header);
-        out->n_handles = x.n;
-        out->n_key_handles = x.n_key;
-        bytes -= sizeof x + 8 * (size_t)x.n;
-        out->handles = rec + bytes;
-    }
-    out->blen = bytes - XE_HDR_BYTES - out->klen;
 }
 
 void xe_object_view(const struct xe_object *o, struct xe_view *out)

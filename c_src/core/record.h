@@ -29,6 +29,9 @@
 #ifndef XE_RECORD_H
 #define XE_RECORD_H
 
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
 #include "core.h"
 #include "epoch.h"
 
@@ -107,14 +110,18 @@ struct xe_blob {
     uint8_t data[];
 };
 
+/* Keys of up to 16 bytes are hashed and compared as two words, filled up with zeros. */
+enum { XE_KEY_SHORT = 16 };
+
 /*
  * A key as the core looks for it. xe_key_init() fills it from key bytes (of
  * which XE_READ_SLACK more are readable) and their handles.
  */
 struct xe_key {
-    const uint8_t *bytes; /* what the index compares: the key bytes or `digest` */
-    size_t klen;
     uint64_t hash;
+    size_t klen;
+    uint64_t words[2]; /* of a short key */
+    const uint8_t *bytes; /* what the index compares: the key bytes or `digest` */
     const uint8_t *full; /* the key bytes, whole */
     size_t full_len;
     const uint64_t *handles;
@@ -123,11 +130,85 @@ struct xe_key {
     uint8_t digest[24 + XE_READ_SLACK];
 };
 
-void xe_key_init(struct xe_key *key, uint64_t seed, const uint8_t *bytes, size_t len,
-                 const uint64_t *handles, uint32_t n_handles);
+/* The digest of a key that is too long to be compared in the image. */
+void xe_key_digest(struct xe_key *key, uint64_t seed);
 
-/* The hash of the key of a record in an image. */
-uint64_t xe_record_hash(const uint8_t *rec, uint64_t seed);
+/* n bytes (1 to 8) of p, and zeros; XE_READ_SLACK bytes are readable. */
+static inline uint64_t xe_bytes_word(const uint8_t *p, size_t n)
+{
+#ifdef __SANITIZE_THREAD__
+    /* What lies behind a record may be written meanwhile: do not look. */
+    uint64_t w = 0;
+    memcpy(&w, p, n);
+    return w;
+#else
+    return xe_load64(p) & (UINT64_MAX >> (64 - 8 * n));
+#endif
+}
+
+/* A short key as two words. Words are passed one by one, not as an array: what has just been
+ * stored by halves must not be loaded as a whole. */
+static inline void xe_bytes_words(const uint8_t *p, size_t n, uint64_t *w0, uint64_t *w1)
+{
+    *w0 = *w1 = 0;
+    if (n > 8) {
+        *w0 = xe_load64(p);
+        *w1 = xe_bytes_word(p + 8, n - 8);
+    } else if (n) {
+        *w0 = xe_bytes_word(p, n);
+    }
+}
+
+/* XXH3 of a short key: of all 16 bytes, so that there is one way through the function
+ * for all of them, without branches. */
+static inline uint64_t xe_key_hash_words(uint64_t w0, uint64_t w1, uint64_t seed)
+{
+    uint64_t words[2] = {w0, w1};
+    return XXH3_64bits_withSeed(words, XE_KEY_SHORT, seed);
+}
+
+static inline uint64_t xe_key_hash(const uint8_t *bytes, size_t klen, uint64_t seed)
+{
+    uint64_t w0, w1;
+    if (XE_UNLIKELY(klen > XE_KEY_SHORT))
+        return XXH3_64bits_withSeed(bytes, klen, seed);
+    xe_bytes_words(bytes, klen, &w0, &w1);
+    return xe_key_hash_words(w0, w1, seed);
+}
+
+/* A short key without handles whose words are at hand. `bytes`: the same bytes. */
+static inline void xe_key_init_words(struct xe_key *key, uint64_t seed, uint64_t w0, uint64_t w1,
+                                     const uint8_t *bytes, size_t len)
+{
+    key->words[0] = w0;
+    key->words[1] = w1;
+    key->hash = xe_key_hash_words(w0, w1, seed);
+    key->klen = key->full_len = len;
+    key->bytes = key->full = bytes;
+    key->handles = NULL;
+    key->n_handles = key->flags = 0;
+}
+
+static inline void xe_key_init(struct xe_key *key, uint64_t seed, const uint8_t *bytes, size_t len,
+                               const uint64_t *handles, uint32_t n_handles)
+{
+    key->bytes = key->full = bytes;
+    key->klen = key->full_len = len;
+    key->handles = handles;
+    key->n_handles = n_handles;
+    key->flags = n_handles ? XE_REC_KEYEXT : 0;
+    if (len <= XE_KEY_SHORT) {
+        uint64_t w0, w1;
+        xe_bytes_words(bytes, len, &w0, &w1);
+        key->words[0] = w0;
+        key->words[1] = w1;
+        key->hash = xe_key_hash_words(w0, w1, seed);
+        return;
+    }
+    if (XE_UNLIKELY(len > XE_KEY_INLINE_MAX))
+        xe_key_digest(key, seed);
+    key->hash = XXH3_64bits_withSeed(key->bytes, key->klen, seed);
+}
 
 /* An object ready to be stored: the size of its record is known, and its blob,
  * if it needs one, is made. */
@@ -141,11 +222,30 @@ struct xe_prepared {
 /* Prepares `o`, which must outlive `p`. XE_NOMEM: nothing to undo. O(size). */
 enum xe_status xe_record_prepare(uint64_t seed,
                                  const struct xe_object *o, struct xe_prepared *p);
-/* Whether the object, with a key to be had inline, needs no blob. */
-bool xe_record_fits_inline(const struct xe_object *o);
-/* Prepares an object that fits inline, and whose key is known to be `key`. */
-void xe_record_prepare_as(const struct xe_key *key, const struct xe_object *o,
-                                    struct xe_prepared *p);
+/* The bytes of the object's record if it needs no blob. */
+static inline size_t xe_record_inline_bytes(const struct xe_object *o)
+{
+    size_t bytes = 4 + o->len;
+    if (XE_UNLIKELY(o->n_handles))
+        bytes = (bytes + 3) / 4 * 4 + 8 * (size_t)o->n_handles + sizeof(struct xe_ext);
+    return bytes;
+}
+
+/* Whether it needs none. */
+static inline bool xe_record_fits_inline(const struct xe_object *o)
+{
+    return xe_record_inline_bytes(o) <= XE_RECORD_INLINE_MAX && o->klen <= XE_KEY_INLINE_MAX &&
+           o->pinned < XE_EXT_SHARED_MAX;
+}
+
+/* Prepares an object that fits inline, and whose key is in p->key already. */
+static inline void xe_record_prepare_inline(const struct xe_object *o, struct xe_prepared *p)
+{
+    p->object = o;
+    p->blob = NULL;
+    p->units = (uint32_t)((xe_record_inline_bytes(o) + XE_RECORD_ALIGN - 1) / XE_RECORD_ALIGN);
+}
+
 /* Gives back what a prepared object holds when it was not stored. */
 void xe_record_unprepare(struct xe_prepared *p);
 
@@ -197,6 +297,12 @@ static inline uint32_t xe_record_klen(uint32_t header)
     return header >> XE_HDR_KLEN_SHIFT & XE_HDR_KLEN_MASK;
 }
 
+/* The hash of the key of a record in an image. */
+static inline uint64_t xe_record_hash(const uint8_t *rec, uint64_t seed)
+{
+    return xe_key_hash(rec + XE_HDR_BYTES, xe_record_klen(xe_load32(rec)), seed);
+}
+
 /* The trailer of a record with XE_REC_EXT. */
 static inline struct xe_ext xe_record_ext(const uint8_t *rec, uint32_t header)
 {
@@ -212,22 +318,31 @@ static inline struct xe_blob *xe_record_blob(const uint8_t *rec, uint32_t header
     return b;
 }
 
+/* The view of a record without handles that is not a blob's descriptor; false if it is
+ * not one of those. What xe_record_view() does, for the common case. */
+static inline bool xe_record_view_plain(const uint8_t *rec, struct xe_view *out)
+{
+    uint32_t header = xe_load32(rec);
+    if (XE_UNLIKELY(header & (XE_REC_BLOB | XE_REC_EXT)))
+        return false;
+    out->key = rec + XE_HDR_BYTES;
+    out->klen = xe_record_klen(header);
+    out->body = out->key + out->klen;
+    out->blen = (size_t)xe_record_units(header) * XE_RECORD_ALIGN - XE_HDR_BYTES - out->klen;
+    out->handles = NULL;
+    out->n_handles = out->n_key_handles = 0;
+    out->flags = header;
+    out->blob = NULL;
+    return true;
+}
+
 /* Equality of n bytes, XE_READ_SLACK more of which are readable on both sides. */
 static inline bool xe_bytes_equal(const uint8_t *a, const uint8_t *b, size_t n)
 {
-#ifdef __SANITIZE_THREAD__
-    /* What lies behind a record may be written meanwhile: do not look. */
-    return memcmp(a, b, n) == 0;
-#else
-    while (n > 8) {
+    for (; n > 8; a += 8, b += 8, n -= 8)
         if (xe_load64(a) != xe_load64(b))
             return false;
-        a += 8;
-        b += 8;
-        n -= 8;
-    }
-    return (xe_load64(a) ^ xe_load64(b)) << (8 * (8 - n)) == 0 || n == 0;
-#endif
+    return n == 0 || xe_bytes_word(a, n) == xe_bytes_word(b, n);
 }
 
 #endif

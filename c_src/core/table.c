@@ -234,19 +234,13 @@ static bool batch_unchanged(const struct xe_table *t, uint64_t batch)
     return !(batch & 1) && atomic_load_explicit(&t->batch, memory_order_acquire) == batch;
 }
 
-static bool find_once(struct xe_table *t, const struct xe_key *key, struct xe_image **img,
-                      struct xe_place *place)
-{
-    *img = xe_segment_image(xe_directory_find(t, key->hash));
-    return xe_find(*img, key, place);
-}
-
-static enum xe_status find_place(struct xe_table *t, const struct xe_key *key,
+static inline enum xe_status find_place(struct xe_table *t, const struct xe_key *key,
                                  struct xe_image **img, struct xe_place *place)
 {
     for (int tries = 0; tries < BATCH_TRIES; tries++) {
         uint64_t batch = batch_begin(t);
-        bool found = find_once(t, key, img, place);
+        *img = xe_segment_image(xe_directory_find(t, key->hash));
+        bool found = xe_find(*img, key, place);
         if (XE_LIKELY(batch_unchanged(t, batch)))
             return found ? XE_OK : XE_ABSENT;
         xe_cpu_relax();
@@ -254,13 +248,23 @@ static enum xe_status find_place(struct xe_table *t, const struct xe_key *key,
     return XE_RETRY;
 }
 
-enum xe_status xe_table_find(struct xe_table *t, const struct xe_key *key, struct xe_view *out)
+enum xe_status xe_table_find_record(struct xe_table *t, const struct xe_key *key,
+                                    const uint8_t **out)
 {
     struct xe_image *img;
     struct xe_place place;
     enum xe_status status = find_place(t, key, &img, &place);
     if (XE_LIKELY(status == XE_OK))
-        xe_record_view(xe_image_record(img, place.off), out);
+        *out = xe_image_record(img, place.off);
+    return status;
+}
+
+enum xe_status xe_table_find(struct xe_table *t, const struct xe_key *key, struct xe_view *out)
+{
+    const uint8_t *rec;
+    enum xe_status status = xe_table_find_record(t, key, &rec);
+    if (status == XE_OK)
+        xe_record_view(rec, out);
     return status;
 }
 
@@ -588,7 +592,8 @@ enum xe_status xe_table_update(struct xe_table *t, struct xe_epoch_slot *slot,
     } else if (!xe_record_fits_inline(&object)) {
         status = XE_LIMIT;
     } else {
-        xe_record_prepare_as(key, &object, &p);
+        p.key = *key;
+        xe_record_prepare_inline(&object, &p);
         return store(t, slot, s, &p, &place);
     }
     xe_table_finish(t, slot, s);

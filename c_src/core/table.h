@@ -65,7 +65,11 @@ uint64_t xe_table_seed(const struct xe_table *t);
  */
 void xe_table_delete(struct xe_table *t);
 
-/* Finds an object. XE_OK, XE_ABSENT, XE_RETRY. O(1). */
+/* Finds the record of an object: *out, for xe_record_view(). XE_OK, XE_ABSENT, XE_RETRY.
+ * O(1). */
+enum xe_status xe_table_find_record(struct xe_table *t, const struct xe_key *key,
+                                    const uint8_t **out);
+/* The same, and its view. */
 enum xe_status xe_table_find(struct xe_table *t, const struct xe_key *key, struct xe_view *out);
 
 /* The same for n keys (n <= XE_FIND_MANY), their cache misses overlapped. found[i] tells

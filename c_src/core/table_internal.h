@@ -41,13 +41,14 @@ struct xe_leaf {
     struct xe_leaf_entry at[];
 };
 
-/* 2^bits slots, one for each value of the hash's first bits. Neighbours share a
- * leaf as long as their segments are the same. Immutable but for its slots. */
+/* 2^bits slots, one for each value of the hash's first bits. A slot that meets one segment
+ * only holds that segment, marked by its lowest bit; other slots point to leaves. Neighbours
+ * share a leaf as long as their segments are the same. Immutable but for its slots. */
 struct xe_directory {
     uint32_t bits;
     _Atomic uint32_t n_segments; /* written under the directory's lock; read relaxed for estimates */
     struct xe_retired retired;
-    _Atomic(struct xe_leaf *) leaf[];
+    _Atomic uintptr_t slot[];
 };
 
 struct xe_table {
@@ -73,21 +74,30 @@ enum { HEAT_UP = 250, HEAT_SPLIT = 1000, HEAT_MERGE = -1000, HEAT_INITIAL = 750 
 
 /* --- directory.c -------------------------------------------------------- */
 
-/* The segment of a hash. Inside a section. O(1) expected. */
-static inline struct xe_segment *xe_directory_find(const struct xe_table *t, uint64_t hash)
+enum { SLOT_SEGMENT = 1 };
+
+/* The segment of a leaf: the last one whose first hash is not above ours. */
+static inline struct xe_segment *xe_leaf_find(const struct xe_leaf *leaf, uint64_t hash)
 {
-    /* Acquire, both: pair with the release stores of replace() and grow(). */
-    const struct xe_directory *d = atomic_load_explicit(&t->directory, memory_order_acquire);
-    const struct xe_leaf *leaf =
-        atomic_load_explicit(&d->leaf[hash >> 1 >> (63 - d->bits)], memory_order_acquire);
     uint32_t low = 0, n = leaf->n;
-    /* The last entry whose first hash is not above ours; usually there are few. */
     while (n > 1) {
         uint32_t half = n / 2;
         low += leaf->at[low + half].lo <= hash ? half : 0;
         n -= half;
     }
     return leaf->at[low].segment;
+}
+
+/* The segment of a hash. Inside a section. O(1) expected. */
+static inline struct xe_segment *xe_directory_find(const struct xe_table *t, uint64_t hash)
+{
+    /* Acquire, both: pair with the release stores of swap_publish() and grow(). */
+    const struct xe_directory *d = atomic_load_explicit(&t->directory, memory_order_acquire);
+    uintptr_t slot =
+        atomic_load_explicit(&d->slot[hash >> 1 >> (63 - d->bits)], memory_order_acquire);
+    if (XE_LIKELY(slot & SLOT_SEGMENT))
+        return (struct xe_segment *)(slot - SLOT_SEGMENT);
+    return xe_leaf_find((const struct xe_leaf *)slot, hash);
 }
 
 /* A new segment, locked if `locked`. NULL: out of memory. Owns `image`. */

@@ -5,8 +5,8 @@
  * FIFO of its own, which the machine empties into memory at any time; loads read
  * memory; a locked instruction and a fence wait until the FIFO is empty. No
  * process here loads what it stores itself, so forwarding does not matter.
- * membarrier empties the FIFO of one process after the other: the processes
- * reach their barriers at different instants of the call.
+ * membarrier empties the caller's FIFO, then the others', one after the other: the
+ * processes reach their barriers at different instants of the call.
  *
  * READERS readers enter, load the pointer, use what they found, leave, for ever.
  * A writer links new objects in the place of old ones, stamps the old ones
@@ -14,7 +14,7 @@
  * processes, the writer between its steps and one that does nothing else,
  * advance the clock.
  *
- *   E3  no reader uses a freed object: assert in use().
+ *   E3  no reader uses a freed object: assert in reader().
  *   E4  (-DGATE) a closed gate whose writers were quiesced has none inside.
  *
  * Variants
@@ -26,11 +26,11 @@
  *   -DBLIND         the clock advances over open sections: must fail
  */
 #define READERS 2
-#define OBJECTS 3   /* the last one is never retired */
-#define CLOCK_MAX 6 /* the first stamp is 2 or more: freeing goes on up to here */
+#define OBJECTS 2   /* the last one is never retired */
+#define CLOCK_MAX 5 /* things stamped 2 and 3 become ripe: two ways to be late */
 
 #define WRITER READERS
-#define PROCESSES (READERS + 2)
+#define STORING (READERS + 1) /* processes that store other than by locked instructions */
 
 #ifdef STAMP_NOW
 #define STAMP(g) (g)
@@ -44,6 +44,12 @@
 #define RIPE(stamp) (clock >= (stamp) + 2)
 #endif
 
+#ifdef BLIND
+#define SEEN(e, now) true
+#else
+#define SEEN(e, now) ((e) == 0 || (e) == (now))
+#endif
+
 /* --- Memory --------------------------------------------------------------- */
 
 mtype = { SLOT, POINTER, WRITING, GATE_WORD };
@@ -55,7 +61,7 @@ byte stamp[OBJECTS];    /* 0: not retired; under the limbo's lock */
 bool freed[OBJECTS];
 bool writing, closed;   /* of the gate */
 
-chan buffer[PROCESSES] = [2] of { mtype, byte };
+chan buffer[STORING] = [2] of { mtype, byte };
 
 inline store(p, where, value)
 {
@@ -64,7 +70,17 @@ inline store(p, where, value)
 
 inline fence(p)
 {
-    empty(buffer[p])
+    (p >= STORING || empty(buffer[p]))
+}
+
+/* A store, and xe_epoch_light_barrier() behind it. */
+inline store_first(p, where, value)
+{
+    store(p, where, value)
+#ifdef FENCED
+    ;
+    fence(p)
+#endif
 }
 
 /* Moves the oldest store of process p to memory. */
@@ -87,40 +103,27 @@ end:
     :: atomic { nempty(buffer[0]) -> drain_one(0) }
     :: atomic { nempty(buffer[1]) -> drain_one(1) }
     :: atomic { nempty(buffer[2]) -> drain_one(2) }
-    :: atomic { nempty(buffer[3]) -> drain_one(3) }
     od
 }
 
 inline barrier_at(p)
 {
-    atomic {
-        do
-        :: nempty(buffer[p]) -> drain_one(p)
-        :: empty(buffer[p]) -> break
-        od
-    }
+    do
+    :: nempty(buffer[p]) -> drain_one(p)
+    :: empty(buffer[p]) -> break
+    od
 }
 
-/* heavy_barrier() of process `self` */
+/* heavy_barrier() of process `self`. Its own FIFO stays empty once it is: so the
+ * fence and the first barrier may be one step. */
 inline heavy_barrier(self)
 {
-#if !defined(FENCED) && !defined(NO_MEMBARRIER)
-    barrier_at(0);
-    barrier_at(1);
-    barrier_at(2);
-    barrier_at(3);
-#else
-    fence(self)
-#endif
-}
-
-/* xe_epoch_light_barrier() of process `self` */
-inline light_barrier(self)
-{
-#ifdef FENCED
+#if defined(FENCED) || defined(NO_MEMBARRIER)
     fence(self)
 #else
-    skip
+    atomic { fence(self); barrier_at(0) };
+    atomic { barrier_at(1) };
+    atomic { barrier_at(2) }
 #endif
 }
 
@@ -135,17 +138,11 @@ inline try_advance(self)
     :: now < CLOCK_MAX ->
         heavy_barrier(self);
         if
-#ifdef BLIND
-        :: true
-#endif
-        :: slot[0] == 0 || slot[0] == now ->
+        :: SEEN(slot[0], now) ->
             if
-#ifdef BLIND
-            :: true
-#endif
-            :: slot[1] == 0 || slot[1] == now ->
-                fence(self); /* the locked instruction */
-                atomic {
+            :: SEEN(slot[1], now) ->
+                atomic { /* the locked instruction */
+                    fence(self);
                     if
                     :: clock == now -> clock = now + 1
                     :: else
@@ -184,14 +181,11 @@ proctype reader(byte self)
     do
     ::
         entered = clock;               /* xe_epoch_enter() */
-        store(self, SLOT, entered);
-        light_barrier(self);
-        found = pointer;
-        assert(!freed[found]);         /* use: now and later */
-        assert(!freed[found]);
+        store_first(self, SLOT, entered);
+        atomic { found = pointer; entered = 0 };
         atomic {
+            assert(!freed[found]);     /* used up to the last instant */
             store(self, SLOT, 0);      /* xe_epoch_leave() */
-            entered = 0;
             found = 0
         }
     od
@@ -202,8 +196,7 @@ proctype writer()
     byte now, i, drained, k = 1;
     do
     :: k < OBJECTS ->
-        store(WRITER, POINTER, k);     /* unlinks k - 1 */
-        light_barrier(WRITER);
+        store_first(WRITER, POINTER, k); /* unlinks k - 1 */
         atomic {
             stamp[k - 1] = STAMP(clock);
             k++
@@ -240,8 +233,7 @@ proctype gate_writer(byte self)
 {
     do
     ::
-        store(self, WRITING, 1);       /* xe_epoch_write_enter() */
-        light_barrier(self);
+        store_first(self, WRITING, 1); /* xe_epoch_write_enter() */
         if
         :: !closed ->
             inside++;
@@ -261,7 +253,6 @@ proctype closer(byte self)
         heavy_barrier(self);           /* xe_epoch_quiesce_writers() */
         !writing;
         assert(inside == 0);
-        assert(inside == 0);
         store(self, GATE_WORD, 0)
     od
 }
@@ -270,7 +261,7 @@ init
 {
     atomic {
         run gate_writer(0);
-        run closer(3)
+        run closer(1)
     }
 }
 #endif

@@ -1,0 +1,107 @@
+%% @private
+%% @doc The options of `xets:new/2'.
+-module(xets_options).
+
+-export([settings/2]).
+-export_type([settings/0]).
+
+-type settings() :: {
+    xets:type(),
+    xets:access(),
+    Named :: boolean(),
+    KeyPos :: pos_integer(),
+    Heir :: none,
+    WriteConcurrency :: boolean() | auto,
+    ReadConcurrency :: boolean(),
+    DecentralizedCounters :: boolean(),
+    Compressed :: boolean()
+}.
+%% What a table is created with: the options, or their defaults.
+
+-define(MAX_KEYPOS, 16#7fffffff).
+%% Of ets, for an option that its documentation does not have.
+-define(MAX_HASH_LOCKS, 32768).
+
+%% @doc What the arguments of `xets:new/2' ask for; all that `ets:new/2' accepts is
+%% accepted, unless it asks for what tables cannot have.
+-spec settings(Name :: term(), Options :: term()) ->
+    {ok, settings()} | {error, none | only_sets | only_heir_none}.
+settings(Name, _Options) when not is_atom(Name) ->
+    {error, none};
+settings(_Name, Options) ->
+    Defaults = #{
+        type => set,
+        access => protected,
+        named => false,
+        keypos => 1,
+        heir => none,
+        write => false,
+        read => false,
+        counters => default,
+        compressed => false
+    },
+    case options(Options, Defaults) of
+        invalid -> {error, none};
+        #{type := Type} when Type =/= set -> {error, only_sets};
+        #{heir := Heir} when Heir =/= none -> {error, only_heir_none};
+        Chosen -> {ok, settings(Chosen)}
+    end.
+
+%% A private table has one user: ets, too, ignores what is meant for several.
+settings(#{access := private} = Chosen) ->
+    #{type := Type, named := Named, keypos := KeyPos, compressed := Compressed} = Chosen,
+    {Type, private, Named, KeyPos, none, false, false, false, Compressed};
+settings(#{write := Write} = Chosen) ->
+    #{type := Type, access := Access, named := Named, keypos := KeyPos} = Chosen,
+    #{read := Read, counters := Counters, compressed := Compressed} = Chosen,
+    Decentralized = Write =/= false andalso counters(Counters, Write, Type),
+    {Type, Access, Named, KeyPos, none, write(Write), Read, Decentralized, Compressed}.
+
+counters(default, true, Type) -> Type =:= ordered_set;
+counters(default, _, _) -> true;
+counters(Explicit, _, _) -> Explicit.
+
+write({debug_hash_fixed_number_of_locks, _}) -> true;
+write(Write) -> Write.
+
+options([Option | Options], Chosen) ->
+    case option(Option, Chosen) of
+        invalid -> invalid;
+        Chosen1 -> options(Options, Chosen1)
+    end;
+options([], #{type := ordered_set, write := {debug_hash_fixed_number_of_locks, _}}) ->
+    invalid;
+options([], Chosen) ->
+    Chosen;
+options(_, _) ->
+    invalid.
+
+%% As in ets, the two that are defaults override nothing.
+option(Default, Chosen) when Default =:= set; Default =:= protected ->
+    Chosen;
+option(Type, Chosen) when Type =:= ordered_set; Type =:= bag; Type =:= duplicate_bag ->
+    Chosen#{type := Type};
+option(Access, Chosen) when Access =:= public; Access =:= private ->
+    Chosen#{access := Access};
+option(named_table, Chosen) ->
+    Chosen#{named := true};
+option(compressed, Chosen) ->
+    Chosen#{compressed := true};
+option({keypos, Pos}, Chosen) when is_integer(Pos), Pos >= 1, Pos =< ?MAX_KEYPOS ->
+    Chosen#{keypos := Pos};
+option({heir, Heir}, Chosen) when Heir =:= none; is_pid(Heir) ->
+    Chosen#{heir := Heir};
+option({heir, Heir, _Data}, Chosen) when is_pid(Heir) ->
+    Chosen#{heir := Heir};
+option({write_concurrency, Write}, Chosen) when is_boolean(Write); Write =:= auto ->
+    Chosen#{write := Write};
+option({write_concurrency, {debug_hash_fixed_number_of_locks, N} = Write}, Chosen) when
+    is_integer(N), N >= 1, N =< ?MAX_HASH_LOCKS
+->
+    Chosen#{write := Write};
+option({read_concurrency, Read}, Chosen) when is_boolean(Read) ->
+    Chosen#{read := Read};
+option({decentralized_counters, Counters}, Chosen) when is_boolean(Counters) ->
+    Chosen#{counters := Counters};
+option(_, _) ->
+    invalid.

@@ -1,0 +1,393 @@
+%% Random sequences of calls, for properties that run them on `ets' and on `xets'.
+%%
+%% A case is {KeyPos, Pool, Ops}: the key position of its tables, the keys it uses, and
+%% its operations:
+%%
+%%   {new, Slot, Name, Options}   the table in Slot (1 to 3) from now on
+%%   {call, Function, Args}       by the owner of most tables
+%%   {other, Function, Args}      by another process; `new' has Args [Slot, Name, Options]
+%%   {delete_range, Slot, A, B}   delete/2 of each of the keys A to B
+%%   kill_other                   the other process is killed, and replaced
+%%   check                        compare the contents of all tables
+%%
+%% A case holds no term that only one VM knows: such terms, and large ones, have the form
+%% {'$', Kind, ...} and are made by resolve/2. So a case that is printed can be run again.
+-module(xets_gen).
+
+-export([cases/1, term/0, exceptions/0]).
+-export([env/0, stop/1, case_env/3, resolve/2]).
+
+%% Where a call is kept away from ets, or its result is not that of ets.
+-spec exceptions() -> [{Name :: atom(), Releases :: string(), Why :: string()}].
+exceptions() ->
+    [{short_default, "to 28",
+      "update_counter/4 and update_element/4 with a default object that has no element at the "
+      "key position: if it is needed, ets writes outside of it, and the VM may end. Expected "
+      "instead, needed or not, as from ets 29: badarg."},
+     {repeated_position, "all",
+      "update_counter with a list that names a position twice, where a value is no small "
+      "integer, damages the object. Expected instead: what xets_model computes."},
+     {large_position, "all",
+      "lookup_element with a position from 2^31 takes the low 32 bits of it, and may end the VM. "
+      "Expected instead: badarg, or the default object if there is no object."},
+     {only_sets, "all", "other types than set, and heirs, are refused by new/2: not generated."},
+     {memory, "all", "info(T, memory) is a positive integer; binary and stats are not asked for."},
+     {lookup_element_4, "to 25", "done by xets_model: ets does not have it."},
+     {update_element_4, "to 26", "done by xets_model: ets does not have it."}].
+
+%%% Sequences
+%%
+%% The generators below draw from the state that rand:seed/2 has put into the process, so a seed
+%% makes a case. (Composed of PropEr's own generators an operation takes a hundred times as long.)
+
+%% @doc Cases of Length operations at most, for PropEr: it shrinks them by leaving operations out.
+-spec cases(pos_integer()) -> proper_types:type().
+cases(Length) ->
+    {drawn(fun() -> integer(1, 3) end), drawn(fun() -> [pool_key() || _ <- lists:seq(1, 12)] end),
+     proper_types:resize(Length, proper_types:list(drawn(fun op/0)))}.
+
+drawn(Generator) ->
+    proper_types:lazy(fun() -> proper_types:exactly(Generator()) end).
+
+op() ->
+    weighted([{60, fun() -> {F, Args} = access(), {call, F, Args} end},
+              {5, fun() -> {F, Args} = access(), {other, F, Args} end},
+              {3, fun() -> {new, slot(), name(), options()} end},
+              {1, fun() -> {other, new, [slot(), name(), options()]} end},
+              {1, fun() -> {delete_range, slot(), integer(1, 4000), integer(0, 3000)} end},
+              {1, fun() -> kill_other end},
+              {2, fun() -> check end}]).
+
+access() ->
+    weighted([{14, fun() -> {insert, [table(), some(fun object/0)]} end},
+              {8, fun() -> {insert, [table(), some(fun objects/0)]} end},
+              {1, fun() -> {insert, [table(), many_objects()]} end},
+              {6, fun() -> {insert_new, [table(), some(fun object/0)]} end},
+              {4, fun() -> {insert_new, [table(), some(fun objects/0)]} end},
+              {1, fun() -> {insert_new, [table(), many_objects()]} end},
+              {10, fun() -> {lookup, [table(), key()]} end},
+              {5, fun() -> {lookup_element, [table(), key(), position()]} end},
+              {3, fun() -> {lookup_element, [table(), key(), position(), value()]} end},
+              {3, fun() -> {lookup_elements, [table(), key(), some(fun positions/0)]} end},
+              {3, fun() -> {lookup_many, [table(), some(fun keys/0)]} end},
+              {1, fun() -> {lookup_many, [table(), many_keys()]} end},
+              {3, fun() -> {member, [table(), key()]} end},
+              {4, fun() -> {take, [table(), key()]} end},
+              {4, fun() -> {delete, [table(), key()]} end},
+              {4, fun() -> {delete_object, [table(), some(fun object/0)]} end},
+              {1, fun() -> {delete_all_objects, [table()]} end},
+              {8, fun() -> {update_counter, [table(), key(), some(fun counter_op/0)]} end},
+              {6, fun() -> {update_counter, [table(), key(), some(fun counter_op/0),
+                                             some(fun default/0)]} end},
+              {6, fun() -> {update_element, [table(), key(), some(fun element_spec/0)]} end},
+              {5, fun() -> {update_element, [table(), key(), some(fun element_spec/0),
+                                             some(fun default/0)]} end},
+              {2, fun() -> {tab2list, [table()]} end},
+              {1, fun() -> {info, [table()]} end},
+              {3, fun() -> {info, [table(), some(fun item/0)]} end},
+              {2, fun() -> {whereis, [some(fun name/0)]} end},
+              {1, fun() -> {delete, [table()]} end}]).
+
+%%% Choosing
+
+integer(Low, High) ->
+    Low + rand:uniform(High - Low + 1) - 1.
+
+one_of(Tuple) when is_tuple(Tuple) ->
+    element(rand:uniform(tuple_size(Tuple)), Tuple).
+
+weighted(Choices) ->
+    weighted(rand:uniform(lists:sum([Weight || {Weight, _} <- Choices])), Choices).
+
+weighted(N, [{Weight, Generator} | _]) when N =< Weight ->
+    Generator();
+weighted(N, [{Weight, _} | Choices]) ->
+    weighted(N - Weight, Choices).
+
+%% Mostly what Generator gives, sometimes anything.
+some(Generator) ->
+    case rand:uniform(25) of
+        1 -> term();
+        _ -> Generator()
+    end.
+
+list_of(Generator, Max) ->
+    [Generator() || _ <- lists:seq(1, integer(0, Max))].
+
+tuple_of(Generator, Max) ->
+    list_to_tuple(list_of(Generator, Max)).
+
+%%% Tables
+
+slot() ->
+    one_of({1, 1, 1, 1, 1, 1, 2, 2, 3}).
+
+table() ->
+    weighted([{40, fun() -> {'$', slot, slot()} end}, {3, fun name/0},
+              {1, fun() -> one_of({{'$', ref, 1}, {'$', magic, 1}, xets_prop_nobody, 17, "name",
+                                   {}, undefined}) end}]).
+
+name() ->
+    one_of({xets_prop_a, xets_prop_b, xets_prop_c}).
+
+options() ->
+    Good = [{keypos, {'$', keypos}}, public | list_of(fun option/0, 4)],
+    weighted([{30, fun() -> Good end}, {1, fun() -> Good ++ list_of(fun wrong_option/0, 2) end},
+              {1, fun() -> Good ++ tail end}, {1, fun term/0}]).
+
+option() ->
+    one_of({public, public, public, protected, private, named_table, named_table, set, compressed,
+            {keypos, integer(1, 3)}, {keypos, 16#7fffffff}, {write_concurrency, true},
+            {write_concurrency, false}, {write_concurrency, auto}, {read_concurrency, true},
+            {read_concurrency, false}, {decentralized_counters, true},
+            {decentralized_counters, false}, {heir, none}}).
+
+wrong_option() ->
+    one_of({option(), wrong, {keypos, 0}, {keypos, -1}, {keypos, a}, {keypos, 1.0},
+            {keypos, 1 bsl 70}, {write_concurrency, 1}, {read_concurrency, auto},
+            {decentralized_counters, auto}, {heir, some}, {named_table, true}, {compressed}, {},
+            {heir, {'$', pid, 1}, a, b}}).
+
+item() ->
+    one_of({size, type, keypos, protection, name, named_table, owner, heir, node, compressed,
+            read_concurrency, write_concurrency, decentralized_counters, id, memory, fixed,
+            safe_fixed, safe_fixed_monotonic_time, wrong}).
+
+%%% Objects
+
+key() ->
+    weighted([{12, fun pool_index/0}, {2, fun() -> integer(1, 4000) end}, {1, fun term/0}]).
+
+pool_index() ->
+    {'$', key, integer(1, 12)}.
+
+keys() ->
+    list_of(fun key/0, 40).
+
+%% More than are handled on a normal scheduler, and fewer.
+many_keys() ->
+    {'$', keys, integer(1, 4000), integer(0, 3000)}.
+
+many_objects() ->
+    {'$', objects, integer(1, 4000), integer(0, 3000), value()}.
+
+object() ->
+    weighted([{20, fun() -> {'$', object, key(), values()} end},
+              {1, fun() -> {'$', object, key(), list_of(fun value/0, 20)} end},
+              {1, fun() -> tuple_of(fun value/0, 4) end}]).
+
+objects() ->
+    weighted([{20, fun() -> list_of(fun object/0, 10) end},
+              {1, fun() -> [object(), object() | value()] end},
+              {1, fun() -> list_of(fun() -> some(fun object/0) end, 10) end}]).
+
+values() ->
+    weighted([{10, fun() -> [value(), value()] end}, {10, fun() -> list_of(fun value/0, 5) end},
+              {4, fun() -> list_of(fun counter/0, 5) end}]).
+
+default() ->
+    weighted([{4, fun() -> {'$', object, key(), list_of(fun counter/0, 5)} end},
+              {2, fun object/0}]).
+
+%%% Arguments of updates
+
+position() ->
+    weighted([{30, fun() -> integer(1, 5) end}, {1, fun() -> integer(-1, 30) end},
+              {1, fun term/0}, {1, fun big_integer/0}]).
+
+positions() ->
+    tuple_of(fun position/0, 5).
+
+counter() ->
+    weighted([{10, fun() -> integer(-100, 100) end}, {2, fun big_integer/0},
+              {1, fun value/0}]).
+
+counter_op() ->
+    weighted([{5, fun counter/0}, {10, fun update_op/0},
+              {6, fun() -> list_of(fun update_op/0, 4) end},
+              {1, fun() -> list_of(fun update_op/0, 20) end},
+              {1, fun() -> [update_op() | value()] end}]).
+
+update_op() ->
+    weighted([{10, fun() -> {position(), counter()} end},
+              {5, fun() -> {position(), counter(), counter(), counter()} end},
+              {1, fun() -> {position(), value()} end},
+              {1, fun() -> {position(), counter(), value(), value()} end}]).
+
+element_spec() ->
+    weighted([{8, fun element_value/0}, {4, fun() -> list_of(fun element_value/0, 4) end},
+              {1, fun() -> list_of(fun element_value/0, 20) end},
+              {1, fun() -> [element_value() | value()] end},
+              {1, fun() -> list_of(fun() -> some(fun element_value/0) end, 3) end}]).
+
+element_value() ->
+    {position(), value()}.
+
+%%% Terms
+
+%% Keys of a case: of all kinds, and some that are nearly equal.
+pool_key() ->
+    weighted([{3, fun() ->
+                          one_of({0, 1, 1.0, 0.0, {'$', neg_zero}, {1}, {1.0}, {0.0},
+                                  {{'$', neg_zero}}, [0.0 | a], #{1 => 0.0},
+                                  #{1 => {'$', neg_zero}}, #{0.0 => 1}, #{{'$', neg_zero} => 1},
+                                  <<1>>, <<1:1>>, "1", '1', {}, [], #{}, <<>>})
+                  end},
+              {1, fun() -> integer(1, 4000) end}, {5, fun term/0}]).
+
+value() ->
+    weighted([{6, fun() -> integer(-100, 100) end}, {1, fun pool_index/0}, {6, fun term/0}]).
+
+%% @doc A term of any kind, small ones more often.
+-spec term() -> term().
+term() ->
+    term(2).
+
+term(0) ->
+    leaf();
+term(Depth) ->
+    Inner = fun() -> term(Depth - 1) end,
+    weighted([{8, fun leaf/0}, {1, fun large/0}, {4, fun() -> tuple_of(Inner, 4) end},
+              {3, fun() -> list_of(Inner, 4) end},
+              {1, fun() -> [Inner(), Inner() | Inner()] end},
+              {2, fun() -> maps:from_list(list_of(fun() -> {Inner(), Inner()} end, 4)) end}]).
+
+leaf() ->
+    weighted([{5, fun() -> integer(-200, 200) end}, {3, fun big_integer/0}, {3, fun a_float/0},
+              {4, fun an_atom/0}, {3, fun() -> {'$', one_of(kinds()), integer(1, 3)} end},
+              {3, fun() -> rand:bytes(integer(0, 12)) end},
+              {2, fun() -> Size = integer(0, 40), <<(integer(0, 1 bsl 40)):Size>> end},
+              {4, fun() -> one_of({{}, [], #{}, {'$', neg_zero}, 0.0}) end}]).
+
+big_integer() ->
+    Bits = one_of({31, 32, 58, 59, 60, 63, 64, 65, 128, 2000}),
+    one_of({1, -1}) * ((1 bsl Bits) + integer(-2, 2)).
+
+a_float() ->
+    one_of({1.0, -1.0, 1.5, 100.0, 1.0e308, 5.0e-324, integer(-1000, 1000) / 16}).
+
+an_atom() ->
+    one_of({a, b, '', true, false, undefined, 'Erlang atom', 'žluť', '日本語', '$end_of_table'}).
+
+%% Kinds of terms of which resolve/2 has three examples.
+kinds() ->
+    {pid, port, ref, magic, closure, external_fun, far_pid, far_port, far_ref}.
+
+%% Whole binaries, parts of them, and bit strings, from 0 to 100 KB; maps of up to 100 entries
+%% with keys of all kinds; deep and long terms.
+large() ->
+    weighted([{6, fun() -> {'$', binary, integer(0, 300), integer(0, 7)} end},
+              {1, fun() -> {'$', binary, one_of({4096, 4097, 65535, 65536, 100000}),
+                            integer(0, 7)} end},
+              {4, fun() -> {'$', part, integer(0, 600), integer(0, 7)} end},
+              {1, fun() -> {'$', part, integer(0, 100000), integer(0, 7)} end},
+              {2, fun() -> {'$', bits, integer(0, 5000), integer(0, 7)} end},
+              {4, fun() -> {'$', map, integer(0, 100), integer(0, 7)} end},
+              {1, fun() -> {'$', deep, integer(1, 300), integer(0, 3)} end},
+              {1, fun() -> {'$', integers, integer(0, 1200)} end}]).
+
+%%% Making the terms
+
+%% @doc What resolve/2 needs, once for all cases.
+-spec env() -> map().
+env() ->
+    Pids = [spawn(fun() -> receive stop -> ok end end) || _ <- lists:seq(1, 3)],
+    Ports = [open_port({spawn_driver, "ram_file_drv"}, []) || _ <- lists:seq(1, 3)],
+    #{pid => list_to_tuple(Pids),
+      port => list_to_tuple(Ports),
+      ref => list_to_tuple([make_ref() || _ <- lists:seq(1, 3)]),
+      magic => list_to_tuple([atomics:new(1, []) || _ <- lists:seq(1, 3)]),
+      closure => list_to_tuple([closure(I) || I <- [1, "two", self()]]),
+      external_fun => {fun lists:map/2, fun erlang:self/0, fun no_module:no_function/3},
+      far_pid => list_to_tuple([far(pid, I) || I <- lists:seq(1, 3)]),
+      far_port => list_to_tuple([far(port, I) || I <- lists:seq(1, 3)]),
+      far_ref => list_to_tuple([far(ref, I) || I <- lists:seq(1, 3)]),
+      bytes => << <<(erlang:phash2(I)):27, 1:5>> || I <- lists:seq(1, 30000)>>}.
+
+%% @doc Ends the processes of an env.
+-spec stop(map()) -> ok.
+stop(#{pid := Pids, port := Ports}) ->
+    [Pid ! stop || Pid <- tuple_to_list(Pids)],
+    [port_close(Port) || Port <- tuple_to_list(Ports)],
+    ok.
+
+%% @doc The env of one case on one of the two sides, whose tables are in Slots.
+-spec case_env(map(), KeyPos :: pos_integer(), Pool :: [term()]) -> map().
+case_env(Env, KeyPos, Pool) ->
+    Env1 = Env#{keypos => KeyPos, slots => #{}},
+    Env1#{key => list_to_tuple([resolve(Key, Env1) || Key <- Pool])}.
+
+closure(Value) ->
+    fun(X) -> {X, Value} end.
+
+%% Identifiers of another node, from the external term format.
+far(Kind, N) ->
+    Node = <<100, 10:16, "other@host">>,
+    binary_to_term(case Kind of
+                       pid -> <<131, 88, Node/binary, N:32, 0:32, 5:32>>;
+                       port -> <<131, 89, Node/binary, N:32, 5:32>>;
+                       ref -> <<131, 90, 3:16, Node/binary, 5:32, N:32, N:32, N:32>>
+                   end).
+
+%% @doc A term of a case made whole.
+-spec resolve(term(), map()) -> term().
+resolve(Special, Env) when is_tuple(Special), element(1, Special) =:= '$' ->
+    special(Special, Env);
+resolve(Tuple, Env) when is_tuple(Tuple) ->
+    list_to_tuple([resolve(T, Env) || T <- tuple_to_list(Tuple)]);
+resolve([Head | Tail], Env) ->
+    [resolve(Head, Env) | resolve(Tail, Env)];
+resolve(Map, Env) when is_map(Map) ->
+    maps:from_list([{resolve(K, Env), resolve(V, Env)} || {K, V} <- maps:to_list(Map)]);
+resolve(Term, _Env) ->
+    Term.
+
+special({'$', slot, Slot}, #{slots := Slots}) ->
+    maps:get(Slot, Slots, xets_prop_nobody);
+special({'$', keypos}, #{keypos := KeyPos}) ->
+    KeyPos;
+special({'$', object, Key, Values}, #{keypos := KeyPos} = Env) ->
+    {Before, After} = lists:split(min(KeyPos - 1, length(Values)), resolve(Values, Env)),
+    list_to_tuple(Before ++ [resolve(Key, Env) | After]);
+special({'$', objects, From, Count, Value}, #{keypos := KeyPos} = Env) ->
+    Object = erlang:make_tuple(max(2, KeyPos), resolve(Value, Env)),
+    [setelement(KeyPos, Object, I) || I <- lists:seq(From, From + Count - 1)];
+special({'$', keys, From, Count}, _Env) ->
+    lists:seq(From, From + Count - 1);
+special({'$', neg_zero}, _Env) ->
+    <<Zero/float>> = <<1:1, 0:63>>,
+    Zero;
+special({'$', binary, Size, From}, #{bytes := Bytes}) ->
+    binary:copy(binary:part(Bytes, From, Size));
+special({'$', part, Size, From}, #{bytes := Bytes}) ->
+    binary:part(Bytes, From, Size);
+special({'$', bits, Size, From}, #{bytes := Bytes}) ->
+    <<_:From, Bits:Size/bits, _/bits>> = Bytes,
+    Bits;
+special({'$', integers, N}, _Env) ->
+    lists:seq(1, N);
+special({'$', map, Size, Kind}, Env) ->
+    maps:from_list([{map_key(I, Env), I + Kind} || I <- lists:seq(1, Size)]);
+special({'$', deep, Depth, Kind}, _Env) ->
+    lists:foldl(fun(_, T) -> nest(Kind, T) end, [], lists:seq(1, Depth));
+special({'$', Kind, N}, Env) ->
+    element(N, maps:get(Kind, Env)).
+
+%% Keys by whose kinds the order of a map is decided.
+map_key(I, Env) ->
+    case I rem 9 of
+        0 -> I;
+        1 -> I * 1.0;
+        2 -> I bsl 64;
+        3 -> {I};
+        4 -> [I];
+        5 -> <<I:13>>;
+        6 -> integer_to_binary(I);
+        7 -> {I, special({'$', far_pid, 1}, Env)};
+        8 -> #{I => special({'$', neg_zero}, Env)}
+    end.
+
+nest(0, T) -> {T};
+nest(1, T) -> [T];
+nest(2, T) -> [a | T];
+nest(3, T) -> {a, [T | b]}.

@@ -1,0 +1,160 @@
+%% What the calls of xets do, on a table of ets: those that the running ets has by ets itself,
+%% the others, and those that xets_gen:exceptions/0 keeps away from ets, as written here.
+%%
+%% Made for one process at a time: a call done here is not atomic.
+-module(xets_model).
+
+-export([call/2, is_model/2]).
+
+%% The first integer that is none of those that fit a word with its tag.
+-define(SMALL_LIMIT, (1 bsl 59)).
+
+%% @doc The result of a call, whose first argument is a table of ets.
+-spec call(Function :: atom(), Args :: [term()]) -> term().
+call(Function, Args) ->
+    case is_model(Function, Args) of
+        true -> model(Function, Args);
+        false -> apply(ets, Function, Args)
+    end.
+
+%% @doc Whether call/2 does it by itself. Then errors have no error_info.
+-spec is_model(Function :: atom(), Args :: [term()]) -> boolean().
+is_model(Function, Args) ->
+    not erlang:function_exported(ets, Function, length(Args)) orelse is_exception(Function, Args).
+
+%%% Exceptions
+
+is_exception(update_counter, [Table, Key, Ops | Default]) ->
+    is_short_default(Table, Default) orelse is_repeated_position(Table, Key, Ops, Default);
+is_exception(lookup_element, [_Table, _Key, Pos | _Default]) ->
+    is_integer(Pos) andalso Pos >= 1 bsl 31;
+is_exception(update_element, [Table, _Key, _Specs | Default]) ->
+    is_short_default(Table, Default);
+is_exception(_, _) ->
+    false.
+
+is_short_default(Table, [Default]) when is_tuple(Default) ->
+    case keypos(Table) of
+        undefined -> false;
+        KeyPos -> tuple_size(Default) < KeyPos
+    end;
+is_short_default(_Table, _) ->
+    false.
+
+%% A position occurs twice, and an integer involved may not be small.
+is_repeated_position(Table, Key, [_, _ | _] = Ops, Default) ->
+    Positions = [element(1, Op) || Op <- proper_part(Ops), is_tuple(Op), Op =/= {}],
+    length(lists:usort(Positions)) < length(Positions) andalso
+        (has_large_integer(proper_part(Ops)) orelse has_large_integer(Default) orelse
+         has_large_integer(object(Table, Key)));
+is_repeated_position(_Table, _Key, _Ops, _Default) ->
+    false.
+
+proper_part([Head | Tail]) -> [Head | proper_part(Tail)];
+proper_part(_) -> [].
+
+has_large_integer(Tuples) ->
+    lists:any(fun(Term) -> is_integer(Term) andalso abs(Term) >= 1 bsl 50 end,
+              lists:append([tuple_to_list(Tuple) || Tuple <- Tuples, is_tuple(Tuple)])).
+
+object(Table, Key) ->
+    try ets:lookup(Table, Key)
+    catch error:badarg -> []
+    end.
+
+keypos(Table) ->
+    try ets:info(Table, keypos)
+    catch error:badarg -> undefined
+    end.
+
+%%% The calls
+
+model(lookup_element, [Table, Key, Pos, Default]) ->
+    Found = ets:lookup(Table, Key),
+    need(is_integer(Pos) andalso Pos > 0 andalso Pos < ?SMALL_LIMIT),
+    case Found of
+        [Object] -> element(Pos, Object);
+        [] -> Default
+    end;
+model(lookup_element, [_Table, _Key, _Pos]) ->
+    erlang:error(badarg);
+model(lookup_elements, [Table, Key, Positions]) ->
+    Found = ets:lookup(Table, Key),
+    need(is_tuple(Positions) andalso Found =/= []),
+    list_to_tuple([element(Pos, hd(Found)) || Pos <- tuple_to_list(Positions)]);
+model(lookup_many, [Table, Keys]) ->
+    _ = ets:member(Table, []),
+    need(is_list(Keys) andalso proper_part(Keys) =:= Keys),
+    [ets:lookup(Table, Key) || Key <- Keys];
+model(update_counter, [Table, Key, Ops | Default]) ->
+    {Update, KeyPos} = updated(Table, Key, Default),
+    Object = case Update of
+                 {_, Found} -> Found;
+                 absent -> erlang:error(badarg)
+             end,
+    {New, Results} = lists:foldl(fun(Op, {Tuple, Done}) ->
+                                         {Pos, Value} = count(Op, Tuple, KeyPos),
+                                         {setelement(Pos, Tuple, Value), [Value | Done]}
+                                 end, {Object, []}, counter_ops(Ops, KeyPos)),
+    true = ets:insert(Table, New),
+    case Ops of
+        _ when is_list(Ops) -> lists:reverse(Results);
+        _ -> hd(Results)
+    end;
+model(update_element, [Table, Key, Specs | Default]) ->
+    case updated(Table, Key, Default) of
+        {absent, _} ->
+            false;
+        {{_, Object}, KeyPos} ->
+            New = lists:foldl(fun({Pos, Value}, Tuple) ->
+                                      need(Pos =/= KeyPos),
+                                      setelement(Pos, Tuple, Value);
+                                 (_, _) ->
+                                      erlang:error(badarg)
+                              end, Object, as_list(Specs)),
+            true = ets:insert(Table, New)
+    end.
+
+%% The object to be updated: the one there is, or one made of the default.
+updated(Table, Key, Default) ->
+    _ = ets:insert(Table, []),
+    KeyPos = ets:info(Table, keypos),
+    need(Default =:= [] orelse tuple_size(hd(Default)) >= KeyPos),
+    case {ets:lookup(Table, Key), Default} of
+        {[Object], _} -> {{found, Object}, KeyPos};
+        {[], []} -> {absent, KeyPos};
+        {[], [Tuple]} -> {{default, setelement(KeyPos, Tuple, Key)}, KeyPos}
+    end.
+
+counter_ops(Ops, _KeyPos) when is_list(Ops) ->
+    as_list(Ops);
+counter_ops(Incr, KeyPos) when is_integer(Incr) ->
+    [{KeyPos + 1, Incr}];
+counter_ops(Op, _KeyPos) ->
+    [Op].
+
+count({Pos, Incr}, Object, KeyPos) when is_integer(Incr) ->
+    {Pos, counter(Pos, Object, KeyPos) + Incr};
+count({Pos, Incr, Threshold, SetValue}, Object, KeyPos) when
+    is_integer(Incr), is_integer(Threshold), is_integer(SetValue)
+->
+    Sum = counter(Pos, Object, KeyPos) + Incr,
+    IsPast = (Incr < 0 andalso Sum < Threshold) orelse (Incr >= 0 andalso Sum > Threshold),
+    {Pos, case IsPast of true -> SetValue; false -> Sum end};
+count(_, _, _) ->
+    erlang:error(badarg).
+
+counter(Pos, Object, KeyPos) ->
+    need(Pos =/= KeyPos),
+    Value = element(Pos, Object),
+    need(is_integer(Value)),
+    Value.
+
+as_list(List) when is_list(List) ->
+    need(proper_part(List) =:= List),
+    List;
+as_list(Term) ->
+    [Term].
+
+need(true) -> ok;
+need(false) -> erlang:error(badarg).
