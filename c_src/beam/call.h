@@ -106,16 +106,16 @@ static inline void xe_call_key_end(struct xe_encoder *e, ERL_NIF_TERM term)
 }
 
 /* The core's key of a term that is encoded. */
-static inline void xe_call_key(struct xe_key *key, const struct xe_table *t, ERL_NIF_TERM term,
+static inline void xe_call_key(struct xe_key *key, const struct xe_owned *t, ERL_NIF_TERM term,
                                const struct xe_encoder *e)
 {
     if (XE_LIKELY(xe_term_is_immediate(term))) {
         unsigned width = xe_term_width(term);
-        xe_key_init_words(key, xe_table_seed(t),
+        xe_key_init_words(key, t->seed,
                           term << 8 | (unsigned)XE_NODE_IMM << 3 | (width - 1), term >> 56,
                           (const uint8_t *)key->words, 1 + width);
     } else {
-        xe_key_init(key, xe_table_seed(t), e->bytes, e->klen, e->handles, e->n_key_handles);
+        xe_key_init(key, t->seed, e->bytes, e->klen, e->handles, e->n_key_handles);
     }
 }
 
@@ -126,7 +126,7 @@ static inline ERL_NIF_TERM xe_call_reusable_key(ERL_NIF_TERM term, const struct 
 }
 
 /* Prepares an encoded object with this key term for the core. */
-static inline enum xe_status xe_call_prepare(const struct xe_table *t, const struct xe_object *o,
+static inline enum xe_status xe_call_prepare(const struct xe_owned *t, const struct xe_object *o,
                                              ERL_NIF_TERM key, struct xe_prepared *p)
 {
     if (XE_LIKELY(xe_term_is_immediate(key)) && XE_LIKELY(xe_record_fits_inline(o))) {
@@ -134,7 +134,7 @@ static inline enum xe_status xe_call_prepare(const struct xe_table *t, const str
         xe_record_prepare_inline(o, p);
         return XE_OK;
     }
-    return xe_record_prepare(xe_table_seed(t), o, p);
+    return xe_record_prepare(t->seed, o, p);
 }
 
 /* The NIFs, by the file they are in. */

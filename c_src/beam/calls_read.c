@@ -29,8 +29,8 @@ static inline __attribute__((always_inline)) enum xe_result find(ErlNifEnv *env,
         xe_call_key_end(e, argv[1]);
         return XE_CALL_BADARG;
     }
-    xe_call_key(&key, use->table->core, argv[1], e);
-    out->keypos = use->table->is.keypos;
+    xe_call_key(&key, use->table, argv[1], e);
+    out->keypos = use->table->keypos;
     out->key = xe_call_reusable_key(argv[1], e);
     *status = xe_table_find_record(use->table->core, &key, &rec);
     if (XE_LIKELY(*status == XE_OK)) {
@@ -259,9 +259,9 @@ static enum xe_result group_lookup(ErlNifEnv *env, ERL_NIF_TERM table, struct gr
     struct xe_use use;
     if (!xe_use_begin(env, table, XE_NEED_READ, &use))
         return XE_CALL_BADARG;
-    int keypos = use.table->is.keypos;
+    int keypos = use.table->keypos;
     for (uint32_t i = 0; i < g->n; i++)
-        xe_call_key(&g->keys[i], use.table->core, g->terms[i], &g->encoders[i]);
+        xe_call_key(&g->keys[i], use.table, g->terms[i], &g->encoders[i]);
     enum xe_result result = xe_call_of_core(
         xe_table_find_many(use.table->core, g->keys, g->n, g->views, g->found));
     bool searched = result == XE_CALL_OK;
@@ -363,7 +363,7 @@ static enum xe_result tab2list(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64
         /* Each segment in a section of its own; the table may have gone meanwhile. */
         if (!xe_use_begin(env, argv[0], XE_NEED_READ, &use))
             return XE_CALL_BADARG;
-        l.keypos = use.table->is.keypos;
+        l.keypos = use.table->keypos;
         if (budget != XE_TERM_NO_BUDGET && xe_table_segments(use.table->core) > SEGMENTS_INLINE)
             l.result = XE_CALL_BUDGET;
         else

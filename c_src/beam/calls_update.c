@@ -142,12 +142,47 @@ static enum outcome change_at(struct counter *c, const struct xe_view *view, str
     return DONE;
 }
 
+/*
+ * The common case: one operation, on an object that is flat before and after. Only the bytes
+ * of one element change. False: not that case, nothing is done.
+ */
+static bool count_flat(struct counter *c, const struct xe_view *view, enum outcome *o)
+{
+    const uint8_t *body = view->body;
+    unsigned arity = body[0] >> 3 & 15, width = (body[0] & 7) + 1;
+    size_t len = view->klen + 1 + (arity - 1) * width;
+    int pos = c->ops[0].pos;
+    ErlNifSInt64 old;
+    if (c->n != 1 || !(body[0] & XE_TERM_BODY_FLAT) || view->n_handles ||
+        pos > (int)arity || len > sizeof c->e.small - XE_READ_SLACK)
+        return false;
+    size_t at = 1 + (size_t)(pos - 1 - (pos > c->keypos)) * width;
+    if (!enif_get_int64(c->env, xe_term_packed(body + at, width), &old))
+        return false;
+    *o = apply(&c->ops[0], old, &c->results[0]);
+    ERL_NIF_TERM new = enif_make_int64(c->env, c->results[0]);
+    if (*o != DONE || !xe_term_is_immediate(new) || xe_term_width(new) > width)
+        return false;
+    /* Key and body lie together; what is copied beyond them is slack on both sides. */
+    for (size_t i = 0; i < len; i += 16)
+        memcpy(c->e.small + i, view->key + i, 16);
+    memcpy(c->e.small + view->klen + at, &new, width);
+    c->e.klen = view->klen;
+    c->e.len = len;
+    c->e.flags = view->flags & XE_REC_LOOSE;
+    return true;
+}
+
 /* Computes, and encodes the new object into c->e. */
 static enum outcome count(struct counter *c, const struct xe_view *view)
 {
-    struct changes changes = {.n = 0};
+    struct changes changes;
     ERL_NIF_TERM terms[OPS_MAX];
+    enum outcome flat;
+    if (XE_LIKELY(count_flat(c, view, &flat)))
+        return flat;
     int arity = xe_term_arity(view);
+    changes.n = 0;
     for (int i = 0; i < c->n; i++)
         if (c->ops[i].pos > arity)
             return WRONG;
@@ -195,7 +230,7 @@ static enum xe_status count_unlocked(struct counter *c, struct xe_use *use,
     if (c->outcome != DONE || c->n == 0)
         return XE_EXISTS;
     xe_term_object(&c->e, &o);
-    status = xe_record_prepare(xe_table_seed(use->table->core), &o, &p);
+    status = xe_record_prepare(use->table->seed, &o, &p);
     if (status != XE_OK)
         return status;
     status = xe_table_replace(use->table->core, use->slot, &p, &version);
@@ -255,10 +290,10 @@ static enum xe_result insert_elements(ErlNifEnv *env, struct xe_use *use,
     struct xe_prepared p;
     xe_encoder_init(&e, env, budget);
     enum xe_result result =
-        xe_call_of_term(xe_term_encode_object(&e, elements, arity, use->table->is.keypos));
+        xe_call_of_term(xe_term_encode_object(&e, elements, arity, use->table->keypos));
     if (result == XE_CALL_OK) {
         xe_term_object(&e, &o);
-        *status = xe_record_prepare(xe_table_seed(use->table->core), &o, &p);
+        *status = xe_record_prepare(use->table->seed, &o, &p);
         if (*status == XE_OK) {
             *status = xe_table_put(use->table->core, use->slot, &p, XE_PUT_NEW);
             if (*status != XE_OK)
@@ -339,8 +374,8 @@ static enum xe_result count_in(struct counter *c, struct xe_use *use, const ERL_
                                ERL_NIF_TERM *out)
 {
     struct xe_key key;
-    xe_call_key(&key, use->table->core, argv[1], encoded);
-    c->keypos = use->table->is.keypos;
+    xe_call_key(&key, use->table, argv[1], encoded);
+    c->keypos = use->table->keypos;
     if (has_default && !is_default(c->env, argv[3], c->keypos))
         return XE_CALL_BADARG;
     c->outcome = get_ops(c, argv[2]);
@@ -482,7 +517,7 @@ static enum xe_result set_once(ErlNifEnv *env, struct xe_use *use, const struct 
     struct xe_encoder e;
     struct xe_object o;
     struct xe_prepared p;
-    int keypos = use->table->is.keypos;
+    int keypos = use->table->keypos;
     *status = xe_table_find_version(use->table->core, key, &view, &version);
     if (*status != XE_OK)
         return *status == XE_ABSENT ? XE_CALL_OK : xe_call_of_core(*status);
@@ -493,7 +528,7 @@ static enum xe_result set_once(ErlNifEnv *env, struct xe_use *use, const struct 
             xe_call_of_term(xe_term_replace(&e, &view, keypos, s.positions, s.terms, s.n));
         if (result == XE_CALL_OK) {
             xe_term_object(&e, &o);
-            *status = xe_record_prepare(xe_table_seed(use->table->core), &o, &p);
+            *status = xe_record_prepare(use->table->seed, &o, &p);
             if (*status == XE_OK) {
                 *status = xe_table_replace(use->table->core, use->slot, &p, &version);
                 if (*status != XE_OK)
@@ -514,7 +549,7 @@ static enum xe_result insert_set(ErlNifEnv *env, struct xe_use *use, const ERL_N
                                  uint64_t budget, enum xe_status *status)
 {
     struct elements s;
-    int arity, keypos = use->table->is.keypos;
+    int arity, keypos = use->table->keypos;
     ERL_NIF_TERM *elements = copy_default(env, argv[3], keypos, argv[1], &arity);
     if (!elements)
         return XE_CALL_LIMIT;
@@ -535,9 +570,9 @@ static enum xe_result set_in(ErlNifEnv *env, struct xe_use *use, const ERL_NIF_T
 {
     struct xe_key key;
     enum xe_status status;
-    if (has_default && !is_default(env, argv[3], use->table->is.keypos))
+    if (has_default && !is_default(env, argv[3], use->table->keypos))
         return XE_CALL_BADARG;
-    xe_call_key(&key, use->table->core, argv[1], e);
+    xe_call_key(&key, use->table, argv[1], e);
     for (int i = 0; i < XE_CALL_TRIES; i++) {
         enum xe_result result = set_once(env, use, &key, argv[2], budget, &status);
         if (result == XE_CALL_OK && status == XE_ABSENT && has_default)

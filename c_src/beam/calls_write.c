@@ -21,7 +21,7 @@ static bool keypos_of(ErlNifEnv *env, ERL_NIF_TERM table, enum xe_need need, int
     struct xe_use use;
     if (!xe_use_begin(env, table, need, &use))
         return false;
-    *keypos = use.table->is.keypos;
+    *keypos = use.table->keypos;
     xe_use_end(&use);
     return true;
 }
@@ -39,10 +39,10 @@ static enum xe_result put_object(ErlNifEnv *env, ERL_NIF_TERM table, ERL_NIF_TER
         return XE_CALL_BADARG;
     xe_encoder_init(&e, env, budget);
     ERL_NIF_TERM key;
-    enum xe_result result = encode_object(&e, env, object, use.table->is.keypos, &key);
+    enum xe_result result = encode_object(&e, env, object, use.table->keypos, &key);
     if (XE_LIKELY(result == XE_CALL_OK)) {
         xe_term_object(&e, &o);
-        *status = xe_call_prepare(use.table->core, &o, key, &p);
+        *status = xe_call_prepare(use.table, &o, key, &p);
         if (XE_LIKELY(*status == XE_OK)) {
             *status = xe_table_put(use.table->core, use.slot, &p, mode);
             if (*status != XE_OK)
@@ -149,7 +149,7 @@ static enum xe_status put_prepared(struct xe_use *use, struct list *l, struct xe
     size_t n = 0;
     enum xe_status status = XE_OK;
     for (; n < l->n && status == XE_OK; n++)
-        status = xe_record_prepare(xe_table_seed(use->table->core), &l->objects[n], &p[n]);
+        status = xe_record_prepare(use->table->seed, &l->objects[n], &p[n]);
     if (status == XE_OK)
         status = xe_table_put_many(use->table->core, use->slot, p, l->n, mode, patient);
     else
@@ -228,7 +228,7 @@ static enum xe_status find_equal(const struct xe_use *use, const struct xe_objec
                                  struct xe_key *key, struct xe_version *version, bool *equal)
 {
     struct xe_view view;
-    xe_key_init(key, xe_table_seed(use->table->core), o->bytes, o->klen, o->handles,
+    xe_key_init(key, use->table->seed, o->bytes, o->klen, o->handles,
                 o->n_key_handles);
     enum xe_status status = xe_table_find_version(use->table->core, key, &view, version);
     *equal = status == XE_OK && xe_record_equal(&view, o);
@@ -263,7 +263,7 @@ static enum xe_result delete_object(ErlNifEnv *env, const ERL_NIF_TERM argv[], u
         return XE_CALL_BADARG;
     xe_encoder_init(&e, env, budget);
     ERL_NIF_TERM key;
-    enum xe_result result = encode_object(&e, env, argv[1], use.table->is.keypos, &key);
+    enum xe_result result = encode_object(&e, env, argv[1], use.table->keypos, &key);
     if (result == XE_CALL_OK) {
         xe_term_object(&e, &o);
         enum xe_status status = remove_equal(&use, &o);
@@ -300,7 +300,7 @@ static enum xe_result replace(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_
     struct xe_use use;
     if (!xe_use_begin(env, argv[0], XE_NEED_WRITE, &use))
         return XE_CALL_BADARG;
-    int keypos = use.table->is.keypos;
+    int keypos = use.table->keypos;
     xe_encoder_init(&was, env, budget);
     xe_encoder_init(&is, env, budget);
     ERL_NIF_TERM key;
@@ -310,7 +310,7 @@ static enum xe_result replace(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_
     if (result == XE_CALL_OK) {
         xe_term_object(&was, &old);
         xe_term_object(&is, &new);
-        enum xe_status status = xe_record_prepare(xe_table_seed(use.table->core), &new, &p);
+        enum xe_status status = xe_record_prepare(use.table->seed, &new, &p);
         if (status == XE_OK) {
             status = replace_equal(&use, &old, &p);
             if (status != XE_OK)
@@ -337,7 +337,7 @@ static enum xe_result delete(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t
     enum xe_result result = xe_call_encode_key(&e, env, argv[1], budget);
     if (XE_LIKELY(result == XE_CALL_OK)) {
         if (XE_LIKELY(xe_use_begin(env, argv[0], XE_NEED_WRITE, &use))) {
-            xe_call_key(&key, use.table->core, argv[1], &e);
+            xe_call_key(&key, use.table, argv[1], &e);
             enum xe_status status = xe_table_remove(use.table->core, use.slot, &key, NULL, NULL);
             xe_use_end(&use);
             result = status == XE_ABSENT ? XE_CALL_OK : xe_call_of_core(status);
@@ -368,7 +368,7 @@ static enum xe_result take_version(ErlNifEnv *env, struct xe_use *use, const str
         if (status != XE_OK)
             return xe_call_of_core(status);
         enum xe_result result = xe_call_of_term(
-            xe_term_decode_object(env, &view, use->table->is.keypos, term, budget, &object));
+            xe_term_decode_object(env, &view, use->table->keypos, term, budget, &object));
         if (result != XE_CALL_OK)
             return result;
         status = xe_table_remove(use->table->core, use->slot, key, &version, NULL);
@@ -391,7 +391,7 @@ static enum xe_result take(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t b
     enum xe_result result = xe_call_encode_key(&e, env, argv[1], budget);
     if (result == XE_CALL_OK) {
         if (xe_use_begin(env, argv[0], XE_NEED_WRITE, &use)) {
-            xe_call_key(&key, use.table->core, argv[1], &e);
+            xe_call_key(&key, use.table, argv[1], &e);
             result = take_version(env, &use, &key, xe_call_reusable_key(argv[1], &e), budget, out);
             xe_use_end(&use);
         } else {

@@ -17,7 +17,7 @@ enum { NAMES_MIN = 64, REGISTRY_VERSION = 1 };
 
 struct name {
     _Atomic ERL_NIF_TERM atom; /* 0: never used; stays when the name is free again */
-    _Atomic(struct xe_identifier *) identifier;
+    _Atomic(struct xe_owned *) table;
 };
 
 struct names {
@@ -77,7 +77,7 @@ static struct names *names_grow(struct xe_epoch_slot *slot, struct names *old)
 {
     uint64_t live = 0;
     for (uint64_t i = 0; i <= old->mask; i++)
-        live += atomic_load_explicit(&old->at[i].identifier, memory_order_relaxed) != NULL;
+        live += atomic_load_explicit(&old->at[i].table, memory_order_relaxed) != NULL;
     uint64_t size = NAMES_MIN;
     while (size < 4 * (live + 1))
         size *= 2;
@@ -85,14 +85,14 @@ static struct names *names_grow(struct xe_epoch_slot *slot, struct names *old)
     if (!n)
         return NULL;
     for (uint64_t i = 0; i <= old->mask; i++) {
-        struct xe_identifier *id =
-            atomic_load_explicit(&old->at[i].identifier, memory_order_relaxed);
+        struct xe_owned *id =
+            atomic_load_explicit(&old->at[i].table, memory_order_relaxed);
         if (!id)
             continue;
         ERL_NIF_TERM atom = atomic_load_explicit(&old->at[i].atom, memory_order_relaxed);
         struct name *entry = names_find(n, atom);
         atomic_init(&entry->atom, atom);
-        atomic_init(&entry->identifier, id);
+        atomic_init(&entry->table, id);
         n->used++;
     }
     /* Release: the copy is complete. Pairs with find_named(). */
@@ -118,37 +118,37 @@ static struct name *names_entry(struct xe_epoch_slot *slot, ERL_NIF_TERM atom)
     return entry;
 }
 
-static struct xe_identifier *find_named(ERL_NIF_TERM atom)
+static struct xe_owned *find_named(ERL_NIF_TERM atom)
 {
     /* Acquire, both: pair with names_grow() and name_take(). */
     struct names *n = atomic_load_explicit(&registry->names, memory_order_acquire);
-    return atomic_load_explicit(&names_find(n, atom)->identifier, memory_order_acquire);
+    return atomic_load_explicit(&names_find(n, atom)->table, memory_order_acquire);
 }
 
 /* Frees a name, if it is still that of `id`. */
-static void name_release(ERL_NIF_TERM atom, struct xe_identifier *id)
+static void name_release(ERL_NIF_TERM atom, struct xe_owned *id)
 {
     pthread_mutex_lock(&registry->lock);
     struct names *n = atomic_load_explicit(&registry->names, memory_order_relaxed);
     struct name *entry = names_find(n, atom);
-    if (atomic_load_explicit(&entry->identifier, memory_order_relaxed) == id)
-        atomic_store_explicit(&entry->identifier, NULL, memory_order_release);
+    if (atomic_load_explicit(&entry->table, memory_order_relaxed) == id)
+        atomic_store_explicit(&entry->table, NULL, memory_order_release);
     pthread_mutex_unlock(&registry->lock);
 }
 
 static enum xe_create name_take(struct xe_epoch_slot *slot, ERL_NIF_TERM atom,
-                                struct xe_identifier *id)
+                                struct xe_owned *id)
 {
     enum xe_create result = XE_CREATED;
     pthread_mutex_lock(&registry->lock);
     struct name *entry = names_entry(slot, atom);
     if (!entry)
         result = XE_CREATE_NOMEM;
-    else if (atomic_load_explicit(&entry->identifier, memory_order_relaxed))
+    else if (atomic_load_explicit(&entry->table, memory_order_relaxed))
         result = XE_CREATE_EXISTS;
     else
         /* Release: the table is complete. Pairs with find_named(). */
-        atomic_store_explicit(&entry->identifier, id, memory_order_release);
+        atomic_store_explicit(&entry->table, id, memory_order_release);
     pthread_mutex_unlock(&registry->lock);
     return result;
 }
@@ -157,23 +157,21 @@ static enum xe_create name_take(struct xe_epoch_slot *slot, ERL_NIF_TERM atom,
 
 static void owned_free(struct xe_retired *r)
 {
-    struct xe_owned *table = (void *)((char *)r - offsetof(struct xe_owned, retired));
-    enif_release_resource(table->identifier);
-    enif_free(table);
+    enif_release_resource((char *)r - offsetof(struct xe_owned, retired));
 }
 
-void xe_owner_bury(ErlNifEnv *env, struct xe_epoch_slot *slot, struct xe_identifier *id,
-                   struct xe_owned *table)
+void xe_owner_bury(ErlNifEnv *env, struct xe_epoch_slot *slot, struct xe_owned *table)
 {
+    uint32_t owned = XE_OWNED;
     /* acq_rel: one of those who come here makes the transition. */
-    if (!atomic_compare_exchange_strong_explicit(&id->table, &table, NULL, memory_order_acq_rel,
-                                                 memory_order_relaxed))
+    if (!atomic_compare_exchange_strong_explicit(&table->state, &owned, XE_DEAD_TABLE,
+                                                 memory_order_acq_rel, memory_order_relaxed))
         return;
     if (table->is.named)
-        name_release(table->is.name, id);
+        name_release(table->is.name, table);
     atomic_fetch_sub_explicit(&registry->tables, 1, memory_order_relaxed);
-    if (id->monitored)
-        enif_demonitor_process(env, id, &id->monitor);
+    if (table->monitored)
+        enif_demonitor_process(env, table, &table->monitor);
     xe_table_delete(table->core);
     table->retired.free = owned_free;
     table->retired.bytes = sizeof *table;
@@ -182,12 +180,10 @@ void xe_owner_bury(ErlNifEnv *env, struct xe_epoch_slot *slot, struct xe_identif
 
 static void owner_down(ErlNifEnv *env, void *obj, ErlNifPid *pid, ErlNifMonitor *monitor)
 {
-    struct xe_identifier *id = obj;
     struct xe_epoch_slot *slot = xe_epoch_enter();
-    struct xe_owned *table = atomic_load_explicit(&id->table, memory_order_acquire);
+    (void)pid;
     (void)monitor;
-    if (table && table->owner == pid->pid)
-        xe_owner_bury(env, slot, id, table);
+    xe_owner_bury(env, slot, obj);
     xe_epoch_leave(slot);
 }
 
@@ -218,7 +214,7 @@ static bool owner_lives(ErlNifEnv *env, const struct xe_owned *table)
 static bool check_stranger(ErlNifEnv *env, struct xe_use *use, enum xe_need need)
 {
     if (XE_UNLIKELY(!owner_lives(env, use->table))) {
-        xe_owner_bury(env, use->slot, use->table->identifier, use->table);
+        xe_owner_bury(env, use->slot, use->table);
         return false;
     }
     return may(use->table, need);
@@ -228,21 +224,21 @@ bool xe_use_begin(ErlNifEnv *env, ERL_NIF_TERM term, enum xe_need need, struct x
 {
     void *obj;
     ErlNifPid self;
+    struct xe_owned *table = NULL;
     use->slot = xe_epoch_enter();
-    struct xe_identifier *id = NULL;
     /* Only atoms are in the registry. */
     if (xe_term_is_immediate(term))
-        id = find_named(term);
+        table = find_named(term);
     else if (enif_get_resource(env, term, identifier_type, &obj))
-        id = obj;
-    if (XE_LIKELY(id != NULL)) {
-        /* Acquire: pairs with the release store in xe_owner_create(). */
-        use->table = atomic_load_explicit(&id->table, memory_order_acquire);
-        if (XE_LIKELY(use->table != NULL)) {
-            enif_self(env, &self);
-            if (XE_LIKELY(self.pid == use->table->owner) || check_stranger(env, use, need))
-                return true;
-        }
+        table = obj;
+    /* Acquire: pairs with the compare-and-swap in xe_owner_bury() and the release in
+     * xe_owner_create(). */
+    if (XE_LIKELY(table != NULL) &&
+        XE_LIKELY(atomic_load_explicit(&table->state, memory_order_acquire) == XE_OWNED)) {
+        use->table = table;
+        enif_self(env, &self);
+        if (XE_LIKELY(self.pid == table->owner) || check_stranger(env, use, need))
+            return true;
     }
     xe_epoch_leave(use->slot);
     return false;
@@ -269,28 +265,32 @@ static uint64_t random_seed(void)
 /* The owner of a named table that is gone makes its name free. */
 static void bury_namesake(ErlNifEnv *env, struct xe_epoch_slot *slot, ERL_NIF_TERM name)
 {
-    struct xe_identifier *id = find_named(name);
-    struct xe_owned *table =
-        id ? atomic_load_explicit(&id->table, memory_order_acquire) : NULL;
+    struct xe_owned *table = find_named(name);
     if (table && !owner_lives(env, table))
-        xe_owner_bury(env, slot, id, table);
+        xe_owner_bury(env, slot, table);
 }
 
+/* A table that nobody can reach yet. The reference that enif_alloc_resource() gives is the
+ * registry's; owned_free() drops it. */
 static struct xe_owned *owned_new(const struct xe_settings *settings, ERL_NIF_TERM owner)
 {
     struct xe_table_config config = {
         .seed = random_seed(),
         .hot = settings->write_concurrency != xe_am.no,
     };
-    struct xe_owned *table = enif_alloc(sizeof *table);
+    struct xe_owned *table = enif_alloc_resource(identifier_type, sizeof *table);
     if (!table)
         return NULL;
+    atomic_init(&table->state, XE_DEAD_TABLE);
+    table->monitored = false;
     table->core = xe_table_new(&config);
     if (!table->core) {
-        enif_free(table);
+        enif_release_resource(table);
         return NULL;
     }
+    table->seed = config.seed;
     table->owner = owner;
+    table->keypos = settings->keypos;
     table->is = *settings;
     return table;
 }
@@ -299,39 +299,30 @@ enum xe_create xe_owner_create(ErlNifEnv *env, const struct xe_settings *setting
                                ERL_NIF_TERM *out)
 {
     ErlNifPid self;
-    struct xe_identifier *id = enif_alloc_resource(identifier_type, sizeof *id);
-    if (!id)
-        return XE_CREATE_NOMEM;
-    atomic_init(&id->table, NULL);
-    id->monitored = false;
     struct xe_owned *table = owned_new(settings, enif_self(env, &self)->pid);
-    if (!table) {
-        enif_release_resource(id);
+    if (!table)
         return XE_CREATE_NOMEM;
-    }
-    /* The reference that enif_alloc_resource() gave is the registry's; owned_free() drops it. */
-    table->identifier = id;
     struct xe_epoch_slot *slot = xe_epoch_enter();
     atomic_fetch_add_explicit(&registry->tables, 1, memory_order_relaxed);
     /* Release: the table is complete. Pairs with xe_use_begin(). */
-    atomic_store_explicit(&id->table, table, memory_order_release);
+    atomic_store_explicit(&table->state, XE_OWNED, memory_order_release);
     /* A process that is being killed cannot be monitored any more; nobody sees what it gets. */
-    id->monitored = enif_monitor_process(env, id, &self, &id->monitor) == 0;
-    enum xe_create result = id->monitored ? XE_CREATED : XE_CREATE_EXISTS;
-    if (id->monitored && settings->named) {
+    table->monitored = enif_monitor_process(env, table, &self, &table->monitor) == 0;
+    enum xe_create result = table->monitored ? XE_CREATED : XE_CREATE_EXISTS;
+    if (table->monitored && settings->named) {
         bury_namesake(env, slot, settings->name);
-        result = name_take(slot, settings->name, id);
+        result = name_take(slot, settings->name, table);
     }
-    *out = settings->named ? settings->name : enif_make_resource(env, id);
+    *out = settings->named ? settings->name : enif_make_resource(env, table);
     if (result != XE_CREATED)
-        xe_owner_bury(env, slot, id, table);
+        xe_owner_bury(env, slot, table);
     xe_epoch_leave(slot);
     return result;
 }
 
 ERL_NIF_TERM xe_owner_term(ErlNifEnv *env, const struct xe_owned *table)
 {
-    return enif_make_resource(env, table->identifier);
+    return enif_make_resource(env, (void *)(uintptr_t)table);
 }
 
 uint64_t xe_owner_count(void)

@@ -1,27 +1,26 @@
 /*
  * owner.h - tables as processes see them: identifiers, names, rights, owners.
  *
- *   identifier (resource) --> xe_owned --> xe_table (core)
- *   name  --(registry)--------^
+ *   identifier --> struct xe_owned (a resource) --> xe_table (core)
+ *   name --(registry)--^
  *
  * States of a table
  *
- *   OWNED(p)   the identifier points to its xe_owned, whose owner is p
- *   DEAD       the identifier points to nothing; the name is free; the memory is
- *              with the reclaimer
+ *   OWNED(p)   the table can be used; p is its owner
+ *   DEAD       it cannot; its name is free; its memory is with the reclaimer
  *
  *   from    to    by
  *   OWNED   DEAD  delete/1; the monitor of p; anybody who finds p dead
  *
- * There is one transition and it is one compare-and-swap of the identifier's
- * pointer, so it is made once, whoever comes first.
+ * There is one transition and it is one compare-and-swap of the state, so it is
+ * made once, whoever comes first.
  *
  * The monitor of an exiting process fires late: after its links and its names are gone.
  * So every access by another process checks that the owner lives, and whoever finds it
  * dead completes its exit; nobody sees a table of a process whose death it has seen.
  *
- * The registry holds one reference to the identifier as long as the table lives. What an
- * epoch section has found (xe_owned, the table) lives until the section is left.
+ * The registry holds one reference to the resource as long as the table lives. What an
+ * epoch section has found alive (the resource, the core's table) lives until it is left.
  */
 #ifndef XE_OWNER_H
 #define XE_OWNER_H
@@ -45,22 +44,20 @@ struct xe_settings {
     bool compressed;
 };
 
-struct xe_identifier;
-
-struct xe_owned {
-    struct xe_table *core;
-    ERL_NIF_TERM owner; /* a local pid; fixed */
-    struct xe_settings is;
-    struct xe_identifier *identifier;
-    struct xe_retired retired;
-};
+enum xe_owned_state { XE_DEAD_TABLE, XE_OWNED };
 
 /* The resource behind a table identifier. Small: its size counts for the garbage
- * collection of every process that holds one. */
-struct xe_identifier {
-    _Atomic(struct xe_owned *) table; /* NULL: dead */
+ * collection of every process that holds one. All but the state is fixed. */
+struct xe_owned {
+    _Atomic uint32_t state;
+    int keypos;
+    struct xe_table *core;
+    uint64_t seed;      /* of the core's table */
+    ERL_NIF_TERM owner; /* a local pid */
+    struct xe_settings is;
     bool monitored;
     ErlNifMonitor monitor;
+    struct xe_retired retired;
 };
 
 /* Opens the resource type; takes over the one of an older copy of the library. */
@@ -100,9 +97,8 @@ enum xe_create {
 enum xe_create xe_owner_create(ErlNifEnv *env, const struct xe_settings *settings,
                                ERL_NIF_TERM *out);
 
-/* Ends the table of `identifier`, if it is still `table`. Inside a section. */
-void xe_owner_bury(ErlNifEnv *env, struct xe_epoch_slot *slot, struct xe_identifier *identifier,
-                   struct xe_owned *table);
+/* Ends the table, unless somebody has done it already. Inside a section. */
+void xe_owner_bury(ErlNifEnv *env, struct xe_epoch_slot *slot, struct xe_owned *table);
 
 /* The identifier's term. */
 ERL_NIF_TERM xe_owner_term(ErlNifEnv *env, const struct xe_owned *table);
