@@ -4,7 +4,7 @@
 %% Made for one process at a time: a call done here is not atomic.
 -module(xets_model).
 
--export([call/2, is_model/2]).
+-export([call/2]).
 
 %% The first integer that is none of those that fit a word with its tag.
 -define(SMALL_LIMIT, (1 bsl 59)).
@@ -17,13 +17,14 @@ call(Function, Args) ->
         false -> apply(ets, Function, Args)
     end.
 
-%% @doc Whether call/2 does it by itself. Then errors have no error_info.
--spec is_model(Function :: atom(), Args :: [term()]) -> boolean().
+%% Whether call/2 does it by itself.
 is_model(Function, Args) ->
     not erlang:function_exported(ets, Function, length(Args)) orelse is_exception(Function, Args).
 
 %%% Exceptions
 
+is_exception(Insert, [_Table, [_ | _] = Objects]) when Insert =:= insert; Insert =:= insert_new ->
+    length(proper_part(Objects)) > 20;
 is_exception(update_counter, [Table, Key, Ops | Default]) ->
     is_short_default(Table, Default) orelse is_repeated_position(Table, Key, Ops, Default);
 is_exception(lookup_element, [_Table, _Key, Pos | _Default]) ->
@@ -69,6 +70,8 @@ keypos(Table) ->
 
 %%% The calls
 
+model(Insert, [Table, Objects]) when Insert =:= insert; Insert =:= insert_new ->
+    ets:Insert(Table, last_of_each_key(Objects, keypos(Table)));
 model(lookup_element, [Table, Key, Pos, Default]) ->
     Found = ets:lookup(Table, Key),
     need(is_integer(Pos) andalso Pos > 0 andalso Pos < ?SMALL_LIMIT),
@@ -113,6 +116,12 @@ model(update_element, [Table, Key, Specs | Default]) ->
                                       erlang:error(badarg)
                               end, Object, as_list(Specs)),
             true = ets:insert(Table, New)
+    end.
+
+%% Objects, if they are objects of a table with this key position.
+last_of_each_key(Objects, KeyPos) ->
+    try maps:values(maps:from_list([{element(KeyPos, Object), Object} || Object <- Objects]))
+    catch error:_ -> Objects
     end.
 
 %% The object to be updated: the one there is, or one made of the default.

@@ -19,13 +19,15 @@
 #include "find.h"
 #include "table_internal.h"
 
-enum { SMALL_LIST = 32 };
+enum {
+    SHORT_LIST = 32,
+    ROOM_TRIES = 4, /* rebuilds for the items of one group */
+};
 
 struct item {
     uint64_t hash;
     struct xe_prepared *p;
     uint32_t off; /* of its record, once it is written */
-    bool dropped; /* a later object of the list has the same key */
 };
 
 /* A locked segment, and the items [first, end) in its range. */
@@ -42,6 +44,10 @@ struct batch {
     size_t n;
     struct group *groups; /* in the order of hashes */
     size_t n_groups, cap_groups;
+    struct xe_arrival *arrivals; /* scratch of rebuild_group(), made when it is needed */
+    /* Short lists need no memory for these. */
+    struct item short_items[SHORT_LIST];
+    struct group short_groups[SHORT_LIST];
 };
 
 /* --- Order and duplicates ----------------------------------------------- */
@@ -66,27 +72,48 @@ static bool same_key(const struct xe_key *a, const struct xe_key *b)
     return true;
 }
 
-/* Drops the objects whose key comes again later in the list. Keeps the order. */
-static void drop_overwritten(struct batch *b)
+/* Of the items [first, end), which have the same hash, those whose keys do not come again
+ * later move to the end, in their order. Returns the first of them. */
+static size_t keep_last(struct batch *b, size_t first, size_t end)
+{
+    size_t kept = end;
+    for (size_t i = end; i-- > first;) {
+        size_t j = kept;
+        while (j < end && !same_key(&b->items[i].p->key, &b->items[j].p->key))
+            j++;
+        if (j < end)
+            xe_record_unprepare(b->items[i].p);
+        else if (end - kept < XE_IMAGE_OBJECTS_MAX)
+            b->items[--kept] = b->items[i];
+        else
+            return first;
+    }
+    return kept;
+}
+
+/* Drops the objects whose key comes again later in the list. False: more keys of the same
+ * hash than an image holds. */
+static bool drop_overwritten(struct batch *b)
 {
     size_t kept = 0;
-    for (size_t i = 0; i < b->n; i++)
-        for (size_t j = i + 1; j < b->n && b->items[j].hash == b->items[i].hash; j++)
-            if (same_key(&b->items[i].p->key, &b->items[j].p->key)) {
-                b->items[i].dropped = true;
-                break;
-            }
-    for (size_t i = 0; i < b->n; i++)
-        if (!b->items[i].dropped)
-            b->items[kept++] = b->items[i];
-        else
-            xe_record_unprepare(b->items[i].p);
+    for (size_t i = 0, end; i < b->n; i = end) {
+        size_t first = i;
+        for (end = i + 1; end < b->n && b->items[end].hash == b->items[i].hash; end++)
+            ;
+        if (end - i > 1)
+            first = keep_last(b, i, end);
+        if (end - first > XE_IMAGE_OBJECTS_MAX)
+            return false;
+        while (first < end)
+            b->items[kept++] = b->items[first++];
+    }
     b->n = kept;
+    return true;
 }
 
 static void sort_items(struct batch *b)
 {
-    if (b->n <= SMALL_LIST) {
+    if (b->n <= SHORT_LIST) {
         for (size_t i = 1; i < b->n; i++) {
             struct item it = b->items[i];
             size_t j = i;
@@ -101,17 +128,24 @@ static void sort_items(struct batch *b)
 
 /* --- Locking ------------------------------------------------------------ */
 
-static void unlock_all(struct batch *b)
+static void unlock_all(struct batch *b, bool published)
 {
     for (size_t i = 0; i < b->n_groups; i++)
-        xe_table_finish(b->t, b->slot, b->groups[i].s);
+        xe_table_finish(b->t, b->slot, b->groups[i].s, published);
     b->n_groups = 0;
 }
 
+/* The first item from `first` on whose hash is above the segment's range. */
 static size_t range_end(const struct batch *b, size_t first, const struct xe_segment *s)
 {
-    while (first < b->n && b->items[first].hash <= s->hi)
-        first++;
+    size_t end = b->n;
+    while (first < end) {
+        size_t middle = first + (end - first) / 2;
+        if (b->items[middle].hash <= s->hi)
+            first = middle + 1;
+        else
+            end = middle;
+    }
     return first;
 }
 
@@ -150,7 +184,7 @@ static void unwrite(struct batch *b, const struct group *g)
     struct xe_image *img = xe_segment_image(g->s);
     for (size_t i = g->end; i-- > g->first;)
         if (b->items[i].off) {
-            xe_image_unalloc(img, b->items[i].off, b->items[i].p->units);
+            xe_image_unwrite(img, b->items[i].off);
             b->items[i].off = 0;
         }
 }
@@ -161,9 +195,13 @@ static bool reserve_places(struct batch *b, const struct group *g)
 {
     struct xe_image *img = xe_segment_image(g->s);
     struct xe_place place;
-    uint32_t n = 0;
+    uint32_t n = 0, all = 0;
     for (size_t i = g->first; i < g->end; i++) {
-        n += !xe_find(img, &b->items[i].p->key, &place);
+        bool is_new = !xe_find(img, &b->items[i].p->key, &place);
+        n += is_new;
+        all += is_new;
+        if (!xe_image_has_room(img, all))
+            return false;
         bool last = i + 1 == g->end ||
                     xe_image_home(img, b->items[i + 1].hash) !=
                         xe_image_home(img, b->items[i].hash);
@@ -178,23 +216,22 @@ static bool reserve_places(struct batch *b, const struct group *g)
 static enum xe_status write_group(struct batch *b, const struct group *g)
 {
     struct xe_image *img = xe_segment_image(g->s);
-    if (img == xe_image_empty || !reserve_places(b, g))
+    enum xe_status status = XE_OK;
+    if (xe_image_is_empty(img) || !reserve_places(b, g))
         return XE_LIMIT;
-    for (size_t i = g->first; i < g->end; i++) {
+    for (size_t i = g->first; i < g->end && status == XE_OK; i++) {
         struct item *it = &b->items[i];
-        enum xe_status status = XE_OK;
-        it->off = xe_image_alloc(img, it->p->units);
-        if (!it->off)
-            status = XE_LIMIT;
-        else if (it->p->object->n_handles && !it->p->blob && !xe_image_need_env(img))
+        bool ext = it->p->object->n_handles && !it->p->blob;
+        if (ext && !xe_image_need_env(img))
             status = XE_NOMEM;
-        if (status != XE_OK) {
-            unwrite(b, g);
-            return status;
-        }
-        xe_record_write(xe_image_record(img, it->off), it->p, img->env);
+        else if (!(it->off = xe_image_alloc(img, it->p->units)))
+            status = XE_LIMIT;
+        else
+            xe_record_write(xe_image_record(img, it->off), it->p, img->env);
     }
-    return XE_OK;
+    if (status != XE_OK)
+        unwrite(b, g);
+    return status;
 }
 
 static bool need_groups(struct batch *b, size_t more)
@@ -206,29 +243,37 @@ static bool need_groups(struct batch *b, size_t more)
     if (!groups)
         return false;
     memcpy(groups, b->groups, b->n_groups * sizeof *groups);
-    xe_cb.free(b->groups);
+    if (b->groups != b->short_groups)
+        xe_cb.free(b->groups);
     b->groups = groups;
     b->cap_groups = cap;
     return true;
 }
 
+/* What the first items of a group need, as many as one rebuild makes room for. */
+static size_t list_arrivals(struct batch *b, const struct group *g)
+{
+    size_t n = g->end - g->first, most = b->n < XE_REBUILD_ARRIVALS ? b->n : XE_REBUILD_ARRIVALS;
+    if (!b->arrivals && !(b->arrivals = xe_cb.alloc(most * sizeof *b->arrivals)))
+        return 0;
+    n = n < most ? n : most;
+    for (size_t i = 0; i < n; i++) {
+        const struct item *it = &b->items[g->first + i];
+        b->arrivals[i] = (struct xe_arrival){.hash = it->hash, .units = it->p->units};
+    }
+    return n;
+}
+
 /* Rebuilds the segment of group `at` for its items; it becomes one or more groups. */
-static enum xe_status rebuild_group(struct batch *b, size_t at)
+static enum xe_status rebuild_group(struct batch *b, size_t at, bool split)
 {
     struct group g = b->groups[at];
     struct xe_segment *out[XE_REBUILD_PARTS];
     uint32_t n_out;
-    if (!need_groups(b, XE_REBUILD_PARTS))
+    size_t n = need_groups(b, XE_REBUILD_PARTS) ? list_arrivals(b, &g) : 0;
+    if (n == 0)
         return XE_NOMEM;
-    struct xe_arrival *arrivals = xe_cb.alloc((g.end - g.first) * sizeof *arrivals);
-    if (!arrivals)
-        return XE_NOMEM;
-    for (size_t i = g.first; i < g.end; i++)
-        arrivals[i - g.first] =
-            (struct xe_arrival){.hash = b->items[i].hash, .units = b->items[i].p->units};
-    enum xe_status status =
-        xe_rebuild(b->t, b->slot, g.s, arrivals, g.end - g.first, false, out, &n_out);
-    xe_cb.free(arrivals);
+    enum xe_status status = xe_rebuild(b->t, b->slot, g.s, b->arrivals, n, split, out, &n_out);
     if (status != XE_OK)
         return status;
     memmove(&b->groups[at + n_out], &b->groups[at + 1],
@@ -242,10 +287,18 @@ static enum xe_status rebuild_group(struct batch *b, size_t at)
     return XE_OK;
 }
 
+/* Makes room for a group, and again while others hold a lock of the directory's. */
+static enum xe_status make_room(struct batch *b, size_t at, bool split)
+{
+    enum xe_status status;
+    while ((status = rebuild_group(b, at, split)) == XE_RETRY && b->patient)
+        sched_yield();
+    return status;
+}
+
 /* Writes all records, unpublished. */
 static enum xe_status write_all(struct batch *b)
 {
-    enum { TRIES = 8 };
     size_t at = 0;
     enum xe_status status = XE_OK;
     uint32_t tries = 0;
@@ -254,8 +307,9 @@ static enum xe_status write_all(struct batch *b)
         if (status == XE_OK) {
             at++;
             tries = 0;
-        } else if (status == XE_LIMIT && tries++ < TRIES) {
-            status = rebuild_group(b, at);
+        } else if (status == XE_LIMIT && tries++ < ROOM_TRIES) {
+            /* A rebuild that did not help would not help again: more segments may. */
+            status = make_room(b, at, tries > 1);
         }
     }
     while (status != XE_OK && at--)
@@ -294,37 +348,64 @@ static enum xe_status put_items(struct batch *b, enum xe_put mode)
         status = write_all(b);
     if (status == XE_OK)
         publish_all(b);
-    unlock_all(b);
+    unlock_all(b, status == XE_OK);
     return status;
+}
+
+static bool list_lock(struct batch *b)
+{
+    bool locked;
+    while (!(locked = xe_lock_take(&b->t->list_lock, NULL)) && b->patient)
+        sched_yield();
+    return locked;
+}
+
+static bool batch_alloc(struct batch *b)
+{
+    bool is_short = b->n <= SHORT_LIST;
+    b->items = is_short ? b->short_items : xe_cb.alloc(b->n * sizeof *b->items);
+    b->groups = is_short ? b->short_groups : xe_cb.alloc(b->n * sizeof *b->groups);
+    b->cap_groups = is_short ? SHORT_LIST : b->n;
+    return b->items && b->groups;
+}
+
+static void batch_free(struct batch *b)
+{
+    if (b->items && b->items != b->short_items)
+        xe_cb.free(b->items);
+    if (b->groups && b->groups != b->short_groups)
+        xe_cb.free(b->groups);
+    if (b->arrivals)
+        xe_cb.free(b->arrivals);
 }
 
 enum xe_status xe_table_put_many(struct xe_table *t, struct xe_epoch_slot *slot,
                                  struct xe_prepared *p, size_t n, enum xe_put mode, bool patient)
 {
-    struct batch b = {.t = t, .slot = slot, .patient = patient, .n = n, .cap_groups = n};
+    struct batch b;
+    b.t = t;
+    b.slot = slot;
+    b.patient = patient;
+    b.n = n;
+    b.n_groups = 0;
+    b.arrivals = NULL;
     enum xe_status status = xe_table_write_begin(t, slot);
-    if (status != XE_OK)
+    if (status != XE_OK || n == 0)
         return status;
-    b.items = xe_cb.alloc(n * sizeof *b.items);
-    b.groups = xe_cb.alloc(n * sizeof *b.groups);
-    if (b.items && b.groups) {
+    status = XE_NOMEM;
+    if (batch_alloc(&b)) {
         for (size_t i = 0; i < n; i++)
             b.items[i] = (struct item){.hash = p[i].key.hash, .p = &p[i]};
         sort_items(&b);
-        drop_overwritten(&b);
-        status = XE_RETRY;
-        while (!xe_lock_take(&t->list_lock, NULL))
-            if (!patient)
-                goto out;
-        status = put_items(&b, mode);
-        xe_lock_release(&t->list_lock);
-    } else {
-        status = XE_NOMEM;
+        status = XE_LIMIT;
+        if (drop_overwritten(&b)) {
+            status = XE_RETRY;
+            if (list_lock(&b)) {
+                status = put_items(&b, mode);
+                xe_lock_release(&t->list_lock);
+            }
+        }
     }
-out:
-    if (b.items)
-        xe_cb.free(b.items);
-    if (b.groups)
-        xe_cb.free(b.groups);
+    batch_free(&b);
     return status;
 }

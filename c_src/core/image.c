@@ -66,7 +66,7 @@ enum xe_status xe_image_new(const struct xe_image_plan *plan,
 {
     size_t want = xe_image_plan_bytes(plan);
     size_t bytes;
-    if (want > XE_IMAGE_BYTES_MAX)
+    if (want > XE_IMAGE_BYTES_MAX || plan->count > XE_IMAGE_OBJECTS_MAX)
         return XE_LIMIT;
     struct xe_image *img = xe_pages_alloc(want, &bytes);
     if (!img)
@@ -76,6 +76,7 @@ enum xe_status xe_image_new(const struct xe_image_plan *plan,
     img->lo = plan->lo;
     img->mult = spread(plan->lo, plan->hi, nb);
     img->nbuckets = nb;
+    img->room = plan->count;
     atomic_init(&img->refs, 1);
     img->bytes = (uint32_t)bytes;
     img->ring_cap = plan_ring(plan);
@@ -100,7 +101,7 @@ void xe_image_ref(struct xe_image *img)
 void xe_image_unref(struct xe_image *img)
 {
     /* acq_rel: the last one frees after everybody's reads. */
-    if (img == xe_image_empty ||
+    if (xe_image_is_empty(img) ||
         atomic_fetch_sub_explicit(&img->refs, 1, memory_order_acq_rel) != 1)
         return;
     if (img->env)
@@ -115,7 +116,7 @@ static void unref_retired(struct xe_retired *r)
 
 void xe_image_retire_whole(struct xe_epoch_slot *slot, struct xe_image *img)
 {
-    if (img == xe_image_empty)
+    if (xe_image_is_empty(img))
         return;
     img->retired.free = unref_retired;
     img->retired.bytes = img->bytes;
@@ -233,6 +234,16 @@ void xe_image_unalloc(struct xe_image *img, uint32_t off, uint32_t units)
         ring_push(img, ring_pack(off, units, xe_epoch_now() - 2));
 }
 
+void xe_image_unwrite(struct xe_image *img, uint32_t off)
+{
+    const uint8_t *rec = xe_image_record(img, off);
+    uint32_t header = xe_load32(rec);
+    /* Its terms stay in the environment. */
+    if (header & XE_REC_EXT)
+        img->pinned_dead += xe_record_ext(rec, header).pinned;
+    xe_image_unalloc(img, off, xe_record_units(header));
+}
+
 static void count_pinned(struct xe_image *img, const uint8_t *rec, uint32_t header, bool in)
 {
     if (!(header & XE_REC_EXT))
@@ -295,25 +306,31 @@ static uint32_t free_places(const struct xe_bucket *b)
     return n;
 }
 
-bool xe_image_reserve_places(struct xe_image *img, uint64_t hash, uint32_t n)
+/* Chains a bucket to the last one of its chain. */
+static bool link_bucket(struct xe_image *img, struct xe_bucket *last)
 {
     enum { UNITS = XE_BUCKET_BYTES / XE_UNIT };
+    if (img->bottom < img->top + UNITS)
+        return false;
+    img->bottom -= UNITS;
+    struct xe_bucket *more = (struct xe_bucket *)xe_image_record(img, img->bottom);
+    memset(more, 0, sizeof *more);
+    /* Release: pairs with the load of `link` in xe_find(). */
+    __atomic_store_n(&last->link, (uint16_t)(img->bottom / UNITS), __ATOMIC_RELEASE);
+    return true;
+}
+
+bool xe_image_reserve_places(struct xe_image *img, uint64_t hash, uint32_t n)
+{
     struct xe_bucket *b = xe_image_home(img, hash);
-    XE_ASSERT(img != xe_image_empty);
+    XE_ASSERT(!xe_image_is_empty(img));
     for (;;) {
         uint32_t have = n == 1 ? free_place(b) < XE_BUCKET_PLACES : free_places(b);
         if (have >= n)
             return true;
         n -= have;
-        if (!b->link) {
-            if (img->bottom < img->top + UNITS)
-                return false;
-            img->bottom -= UNITS;
-            struct xe_bucket *more = (struct xe_bucket *)xe_image_record(img, img->bottom);
-            memset(more, 0, sizeof *more);
-            /* Release: pairs with the load of `link` in xe_find(). */
-            __atomic_store_n(&b->link, (uint16_t)(img->bottom / UNITS), __ATOMIC_RELEASE);
-        }
+        if (!b->link && !link_bucket(img, b))
+            return false;
         b = xe_image_linked(img, b->link);
     }
 }
@@ -364,22 +381,55 @@ static void move_handles(uint8_t *rec, uint32_t header, void *env)
     }
 }
 
-bool xe_image_copy_in(struct xe_image *img, uint64_t hash,
-                      const uint8_t *rec)
+/* The bucket of `home`'s chain that has a place left; NULL: no room for one more. In a new
+ * image places are taken in order, so the hint is their number. */
+static struct xe_bucket *bucket_with_place(struct xe_image *img, struct xe_bucket *home)
 {
-    uint32_t header = xe_load32(rec);
-    uint32_t units = xe_record_units(header);
-    uint32_t off = img->top;
-    if (units > img->bottom - img->top)
-        return false;
-    img->top += units;
-    uint8_t *to = xe_image_record(img, off);
-    memcpy(to, rec, (size_t)units * XE_UNIT);
-    if (XE_UNLIKELY(header & XE_REC_EXT))
-        move_handles(to, header, img->env);
-    img->live += units;
-    count_pinned(img, to, header, true);
-    xe_image_add(img, hash, off);
+    struct xe_bucket *b = home;
+    while (b->hint == XE_BUCKET_PLACES) {
+        if (!b->link && !link_bucket(img, b))
+            return NULL;
+        b = xe_image_linked(img, b->link);
+    }
+    return b;
+}
+
+/* Copies a record; up to XE_READ_SLACK bytes behind it are read, and written if there is
+ * room for them. */
+static void copy_record(uint8_t *to, const uint8_t *rec, size_t bytes, size_t room)
+{
+    if (XE_UNLIKELY(room < bytes + 16)) {
+        memcpy(to, rec, bytes);
+        return;
+    }
+    /* A call of memcpy() would cost more than the copy of a small record. */
+    for (size_t i = 0; i < bytes; i += 16)
+        memcpy(to + i, rec + i, 16);
+}
+
+bool xe_image_fill(struct xe_image *img, const struct xe_image_entry *entries, uint32_t n)
+{
+    uint32_t top = img->top;
+    for (uint32_t i = 0; i < n; i++) {
+        const uint8_t *rec = entries[i].rec;
+        uint64_t hash = entries[i].hash;
+        uint32_t header = xe_load32(rec), units = xe_record_units(header);
+        img->top = top;
+        struct xe_bucket *b = bucket_with_place(img, xe_image_home(img, hash));
+        if (!b || units > img->bottom - top)
+            return false;
+        uint8_t *to = xe_image_record(img, top);
+        copy_record(to, rec, (size_t)units * XE_UNIT, (size_t)(img->bottom - top) * XE_UNIT);
+        if (XE_UNLIKELY(header & XE_REC_EXT))
+            move_handles(to, header, img->env);
+        count_pinned(img, to, header, true);
+        b->fp[b->hint] = fingerprint(hash);
+        b->off[b->hint++] = (uint16_t)top;
+        img->live += units;
+        top += units;
+    }
+    img->top = top;
+    atomic_store_explicit(&img->count, n, memory_order_relaxed);
     return true;
 }
 

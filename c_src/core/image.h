@@ -52,6 +52,7 @@ enum {
     XE_BUCKET_BYTES = 64,
     XE_BUCKET_PLACES = 20,
     XE_BUCKET_LOAD = 16, /* objects a bucket is meant for when the image is full */
+    XE_IMAGE_OBJECTS_MAX = 2048, /* more than a segment's limit only if equal hashes forbid to split */
     XE_UNIT = XE_RECORD_ALIGN,
 };
 
@@ -80,9 +81,11 @@ struct xe_image {
     uint32_t ring_at;                             /* bytes */
     uint32_t ring_cap, ring_head, ring_len;       /* entries */
     _Atomic uint32_t count;                       /* objects; read by size sums, relaxed */
+    uint32_t room;                                /* objects that the index is made for */
     uint32_t live;                                /* units of records in use */
+    uint32_t sparse;                              /* units: with no more live it is too large */
     uint32_t pinned_live, pinned_dead;            /* of handles, in units of 256 bytes */
-    uint32_t bytes;                               /* size of this allocation */
+    uint32_t bytes;                               /* size of this allocation; 0: of nobody */
     void *env;                                    /* of the EXT terms; NULL: none yet */
 };
 
@@ -91,6 +94,12 @@ _Static_assert(sizeof(struct xe_image) == 128, "buckets start on a cache line");
 
 /* The image of an empty segment: no room, shared by all, never written. */
 extern struct xe_image *const xe_image_empty;
+
+/* Whether it is that one, or that of another copy of this library. */
+static inline bool xe_image_is_empty(const struct xe_image *img)
+{
+    return img->bytes == 0;
+}
 
 static inline struct xe_bucket *xe_image_buckets(const struct xe_image *img)
 {
@@ -116,13 +125,14 @@ static inline struct xe_bucket *xe_image_home(const struct xe_image *img, uint64
 /* Sizes of an image that is to be built. */
 struct xe_image_plan {
     uint64_t lo, hi;    /* hashes it is for, both included */
-    uint32_t count;     /* objects it is meant to hold when full */
-    uint32_t spare;     /* slots that may be retired at once: ring entries */
+    uint32_t count;     /* objects it holds when full */
     uint32_t units;     /* of records, when full */
+    uint32_t spare;     /* slots that may be retired at once: ring entries */
     bool ext;           /* it needs an environment */
 };
 
-/* A new, empty image. XE_LIMIT: the plan needs more than XE_IMAGE_BYTES_MAX. */
+/* A new, empty image. XE_LIMIT: the plan needs more than XE_IMAGE_BYTES_MAX, or is for
+ * more than XE_IMAGE_OBJECTS_MAX. */
 enum xe_status xe_image_new(const struct xe_image_plan *plan,
                             struct xe_image **out);
 /* The bytes that an image for this plan takes. */
@@ -146,10 +156,18 @@ bool xe_image_has_retired(const struct xe_image *img);
 uint32_t xe_image_alloc(struct xe_image *img, uint32_t units);
 /* The slot was never published: it is free at once. */
 void xe_image_unalloc(struct xe_image *img, uint32_t off, uint32_t units);
+/* The same for a slot with a record in it. */
+void xe_image_unwrite(struct xe_image *img, uint32_t off);
 /* The record at `off` is unreachable for new readers from now on. */
 void xe_image_retire(struct xe_image *img, uint32_t off);
 /* Whether dead EXT terms are worth a rebuild. */
 bool xe_image_is_littered(const struct xe_image *img);
+
+/* Whether so much was removed that a smaller image would do. */
+static inline bool xe_image_is_sparse(const struct xe_image *img)
+{
+    return img->live <= img->sparse;
+}
 
 /* Where a key's entry is: a place in a bucket. */
 struct xe_place {
@@ -159,6 +177,13 @@ struct xe_place {
 };
 
 /* Finding a key: xe_find() in find.h. */
+
+/* Whether `n` more objects are as many as the image is made for. */
+static inline bool xe_image_has_room(const struct xe_image *img, uint32_t n)
+{
+    /* Relaxed: the caller is the only writer (I3). */
+    return atomic_load_explicit(&img->count, memory_order_relaxed) + n <= img->room;
+}
 
 /* Links buckets until `n` places are free in the chain of `hash`. False: no room. */
 bool xe_image_reserve_places(struct xe_image *img, uint64_t hash, uint32_t n);
@@ -171,10 +196,15 @@ void xe_image_remove(struct xe_image *img, struct xe_place *place);
 /* Accounts for a record that was published or retired by the caller. */
 void xe_image_count_in(struct xe_image *img, const uint8_t *rec);
 
-/* Copies the record `rec` of another image into this one, which is being built, in a
- * place that was reserved. False: no room. */
-bool xe_image_copy_in(struct xe_image *img, uint64_t hash,
-                      const uint8_t *rec);
+/* A record of another image, to be copied. */
+struct xe_image_entry {
+    uint64_t hash;
+    const uint8_t *rec;
+};
+
+/* Copies records into a new image, which nobody else can reach yet. False: there is no room
+ * for all of them; then the image is good for nothing. */
+bool xe_image_fill(struct xe_image *img, const struct xe_image_entry *entries, uint32_t n);
 
 /* All records, bucket by bucket. Start with a zeroed cursor; 0 at the end. */
 struct xe_image_cursor {

@@ -9,24 +9,20 @@
 #include "table_internal.h"
 
 enum {
-    ENTRIES_MAX = 2 * XE_SEGMENT_OBJECTS_MAX + 64,
     SPLIT_BYTES = 49152, /* an image wanted larger than this is split */
     PART_UNITS = SPLIT_BYTES / 4 * 3 / XE_UNIT, /* of records, in each part of a split */
     INDEX_UNITS = 1,                            /* about what an object costs in the index */
+    INDEX_BYTES = 6,                            /* the same, rounded up */
+    FIXED_BYTES = 512,   /* and what an image costs whatever is in it */
     SMALL_COUNT = 64,    /* below, images are doubled */
     SPARSE_BYTES = 1024, /* images of this size are not worth shrinking */
+    MERGES = 4,          /* with neighbours, after one delete */
 };
 
-/* A record to be copied. */
-struct entry {
-    uint64_t hash;
-    const uint8_t *rec;
-};
-
+/* What is to be copied. */
 struct source {
-    struct entry at[ENTRIES_MAX];
+    struct xe_image_entry at[XE_IMAGE_OBJECTS_MAX];
     uint32_t n;
-    uint32_t pinned; /* handles among them */
 };
 
 /* --- Gathering ---------------------------------------------------------- */
@@ -36,17 +32,17 @@ static void gather(struct source *src, const struct xe_image *img, uint64_t seed
     struct xe_image_cursor cursor = {0};
     for (uint32_t off; (off = xe_image_next(img, &cursor));) {
         const uint8_t *rec = xe_image_record(img, off);
-        XE_ASSERT(src->n < ENTRIES_MAX);
-        src->at[src->n++] = (struct entry){.hash = xe_record_hash(rec, seed), .rec = rec};
+        XE_ASSERT(src->n < XE_IMAGE_OBJECTS_MAX);
+        src->at[src->n++] =
+            (struct xe_image_entry){.hash = xe_record_hash(rec, seed), .rec = rec};
     }
-    src->pinned += img->pinned_live;
 }
 
 /* Insertion sort: buckets come in hash order, so only the order within a bucket is open. */
 static void sort(struct source *src)
 {
     for (uint32_t i = 1; i < src->n; i++) {
-        struct entry e = src->at[i];
+        struct xe_image_entry e = src->at[i];
         uint32_t j = i;
         for (; j && src->at[j - 1].hash > e.hash; j--)
             src->at[j] = src->at[j - 1];
@@ -64,45 +60,86 @@ struct part {
     size_t arrived, arrived_end;
 };
 
+static uint32_t header_of(const struct source *src, uint32_t i)
+{
+    return xe_load32(src->at[i].rec);
+}
+
 static uint32_t units_between(const struct source *src, uint32_t first, uint32_t end)
 {
     uint32_t units = 0;
     for (uint32_t i = first; i < end; i++)
-        units += xe_record_units(xe_load32(src->at[i].rec));
+        units += xe_record_units(header_of(src, i));
     return units;
 }
 
-/*
- * Sizes for the part's image. Large enough for a quarter more than it holds (twice, when
- * small), but for no more objects than the segment may have: so an image that is full
- * is either split, or followed by one a quarter larger. XE_LIMIT: must be split.
- */
-static enum xe_status plan_part(const struct part *part, const struct source *src,
-                                const struct xe_arrival *arrivals, uint32_t limit, bool grow,
-                                struct xe_image_plan *plan)
+static bool any_ext(const struct source *src, uint32_t first, uint32_t end)
 {
-    uint32_t count = part->end - part->first + (uint32_t)(part->arrived_end - part->arrived);
-    uint32_t units = units_between(src, part->first, part->end);
+    uint32_t flags = 0;
+    for (uint32_t i = first; i < end; i++)
+        flags |= header_of(src, i);
+    return flags & XE_REC_EXT;
+}
+
+/* At how many objects of this size a segment splits: at its limit, or when its image is too
+ * large, by the same share of the largest. */
+static uint32_t split_count(const struct xe_table *t, uint32_t limit, uint32_t count,
+                            uint32_t units)
+{
+    uint64_t bytes = (uint64_t)SPLIT_BYTES * limit / t->max_objects - FIXED_BYTES;
+    uint64_t each = (uint64_t)units * XE_UNIT + (uint64_t)count * INDEX_BYTES;
+    uint64_t fit = each ? bytes * count / each : limit;
+    return fit < limit ? (uint32_t)fit : limit;
+}
+
+/*
+ * For how many objects an image is made that holds `count` of at most `most`. The steps between
+ * two splits are few and about the same: what is copied per insert and what lies empty
+ * are balanced. More than `most` only where equal hashes forbid to split.
+ */
+static uint32_t room_for(uint32_t count, uint32_t most, bool grow)
+{
+    uint32_t room = count < SMALL_COUNT && grow ? count * 2 : count + count * 2 / 5;
+    if (count + count / 16 >= most)
+        return count + count / 16 + 1;
+    return (room + room / 16 >= most ? most : room) + 1;
+}
+
+/*
+ * Sizes for the part's image. XE_LIMIT: it cannot be made. *crowded: it holds so many
+ * that it is better split than made larger.
+ */
+static enum xe_status plan_part(const struct xe_table *t, const struct part *part,
+                                const struct source *src, const struct xe_arrival *arrivals,
+                                uint32_t limit, bool grow, struct xe_image_plan *plan,
+                                bool *crowded)
+{
+    size_t objects = part->end - part->first + (part->arrived_end - part->arrived);
+    uint64_t units = units_between(src, part->first, part->end);
+    *crowded = objects > limit;
+    if (objects > XE_IMAGE_OBJECTS_MAX)
+        return XE_LIMIT;
     for (size_t i = part->arrived; i < part->arrived_end; i++)
         units += arrivals[i].units;
-    uint32_t room = count < SMALL_COUNT && grow ? count * 2 : count + count / 4;
-    if (room > limit)
-        room = count < limit ? limit : count + count / 16;
-    room += 1;
+    if (units > XE_IMAGE_BYTES_MAX / XE_UNIT)
+        return XE_LIMIT;
+    uint32_t count = (uint32_t)objects;
+    uint32_t most = split_count(t, limit, count, (uint32_t)units);
+    uint32_t room = room_for(count, most, grow);
+    *crowded = count + count / 16 >= most;
     *plan = (struct xe_image_plan){
         .lo = part->lo,
         .hi = part->hi,
-        .count = room,
-        .spare = room - count + room / 8,
-        /* The eighth keeps overwriting going when nothing else is free. */
-        .units = (uint32_t)((uint64_t)units * room / (count ? count : 1)) + units / 8,
-        .ext = src->pinned != 0,
+        .count = room < XE_IMAGE_OBJECTS_MAX ? room : XE_IMAGE_OBJECTS_MAX,
+        .units = (uint32_t)(units * room / (count ? count : 1)),
+        .spare = room / 8,
+        .ext = any_ext(src, part->first, part->end),
     };
-    if (xe_image_plan_bytes(plan) <= XE_IMAGE_BYTES_MAX)
-        return XE_OK;
-    plan->units = units + units / 8;
-    plan->count = count;
-    plan->spare = count / 8;
+    /* Overwriting needs room too. */
+    if (plan->units < units + units / 8)
+        plan->units = (uint32_t)(units + units / 8);
+    if (xe_image_plan_bytes(plan) > XE_IMAGE_BYTES_MAX)
+        plan->units = (uint32_t)units;
     return xe_image_plan_bytes(plan) <= XE_IMAGE_BYTES_MAX ? XE_OK : XE_LIMIT;
 }
 
@@ -115,16 +152,15 @@ static enum xe_status build(const struct part *part, const struct source *src,
         enum xe_status status = xe_image_new(plan, out);
         if (status != XE_OK)
             return status;
-        uint32_t i = part->first;
-        while (i < part->end &&
-               xe_image_reserve_places(*out, src->at[i].hash, 1) &&
-               xe_image_copy_in(*out, src->at[i].hash, src->at[i].rec))
-            i++;
-        if (i == part->end)
-            return XE_OK;
+        if (xe_image_fill(*out, src->at + part->first, part->end - part->first))
+            break;
         xe_image_unref(*out);
         plan->units += plan->units / 8 + 64;
     }
+    /* Half of its objects gone, a smaller image will do. */
+    if ((*out)->bytes > SPARSE_BYTES)
+        (*out)->sparse = (*out)->live / 2;
+    return XE_OK;
 }
 
 /* --- Publishing --------------------------------------------------------- */
@@ -150,6 +186,21 @@ static enum xe_status replace_image(struct xe_table *t, struct xe_epoch_slot *sl
     return status;
 }
 
+/* The image of a part of a split or merge. */
+static enum xe_status build_part(const struct xe_table *t, const struct part *part,
+                                 const struct source *src, const struct xe_arrival *arrivals,
+                                 uint32_t limit, struct xe_image **out)
+{
+    struct xe_image_plan plan;
+    bool crowded;
+    *out = xe_image_empty;
+    if (part->first == part->end && part->arrived == part->arrived_end)
+        return XE_OK;
+    enum xe_status status =
+        plan_part(t, part, src, arrivals, limit, false, &plan, &crowded);
+    return status == XE_OK ? build(part, src, &plan, out) : status;
+}
+
 /* Makes one segment of each part, and puts them in the place of `from`. */
 static enum xe_status replace_segments(struct xe_table *t, struct xe_epoch_slot *slot,
                                        struct xe_segment *const *from, uint32_t n_from,
@@ -164,19 +215,15 @@ static enum xe_status replace_segments(struct xe_table *t, struct xe_epoch_slot 
     for (uint32_t i = 0; i < n_from; i++)
         old[i] = xe_segment_image(from[i]);
     for (; made < n_parts && status == XE_OK; made++) {
-        struct xe_image_plan plan;
         struct xe_image *img;
         out[made] = xe_segment_new(t, parts[made].lo, parts[made].hi, xe_image_empty, true);
         if (!out[made]) {
             status = XE_NOMEM;
             break;
         }
-        status = plan_part(&parts[made], src, arrivals, out[made]->limit, false, &plan);
+        status = build_part(t, &parts[made], src, arrivals, out[made]->limit, &img);
         if (status == XE_OK)
-            status = build(&parts[made], src, &plan, &img);
-        if (status == XE_OK) {
             atomic_store_explicit(&out[made]->image, img, memory_order_relaxed);
-        }
     }
     if (status == XE_OK)
         status = xe_directory_replace(t, slot, from, n_from, out, n_parts);
@@ -230,7 +277,7 @@ static uint32_t walk_step(struct walk *w)
 static size_t fit_arrivals(const struct xe_table *t, const struct source *src,
                            const struct xe_arrival *arrivals, size_t n, uint64_t *units)
 {
-    size_t most = (size_t)XE_REBUILD_PARTS / 2 * t->max_objects / 2;
+    size_t most = (size_t)XE_REBUILD_PARTS / 4 * t->max_objects;
     size_t i = 0;
     *units = units_between(src, 0, src->n);
     while (i < n && i < most && *units < (uint64_t)PART_UNITS * XE_REBUILD_PARTS / 2)
@@ -339,13 +386,6 @@ static uint32_t cut(const struct source *src, const struct xe_arrival *arrivals,
 
 /* --- The rebuild -------------------------------------------------------- */
 
-static bool wants_split(const struct part *whole, const struct xe_segment *s,
-                        const struct xe_image_plan *plan)
-{
-    size_t count = whole->end - whole->first + (whole->arrived_end - whole->arrived);
-    return count > s->limit || xe_image_plan_bytes(plan) > SPLIT_BYTES;
-}
-
 enum xe_status xe_rebuild(struct xe_table *t, struct xe_epoch_slot *slot, struct xe_segment *s,
                           const struct xe_arrival *arrivals, size_t n, bool split,
                           struct xe_segment **out, uint32_t *n_out)
@@ -354,15 +394,20 @@ enum xe_status xe_rebuild(struct xe_table *t, struct xe_epoch_slot *slot, struct
     struct part parts[XE_REBUILD_PARTS];
     struct xe_image_plan plan;
     uint64_t units;
-    src.n = src.pinned = 0;
+    bool crowded;
+    src.n = 0;
     gather(&src, xe_segment_image(s), t->seed);
     n = fit_arrivals(t, &src, arrivals, n, &units);
     struct part whole = {.lo = s->lo, .hi = s->hi, .end = src.n, .arrived_end = n};
-    enum xe_status status = plan_part(&whole, &src, arrivals, s->limit, true, &plan);
+    enum xe_status status =
+        plan_part(t, &whole, &src, arrivals, s->limit, n != 0, &plan, &crowded);
     out[0] = s;
     *n_out = 1;
-    if (status == XE_OK && !split && !wants_split(&whole, s, &plan))
-        return replace_image(t, slot, s, &src, &whole, &plan);
+    if (status == XE_OK && !split && !crowded) {
+        status = replace_image(t, slot, s, &src, &whole, &plan);
+        if (status != XE_LIMIT)
+            return status;
+    }
     sort(&src);
     uint32_t n_parts = cut(&src, arrivals, n, s->lo, s->hi, units + (src.n + n) * INDEX_UNITS,
                            parts_for(t, src.n + n, units), parts);
@@ -372,70 +417,105 @@ enum xe_status xe_rebuild(struct xe_table *t, struct xe_epoch_slot *slot, struct
     return replace_segments(t, slot, &s, 1, parts, n_parts, &src, arrivals, out);
 }
 
+/* --- Giving memory back --------------------------------------------------- */
+
 static uint32_t count_of(const struct xe_image *img)
 {
     return atomic_load_explicit(&img->count, memory_order_relaxed);
 }
 
-bool xe_rebuild_is_sparse(const struct xe_segment *s)
+/* Whether it may be merged: not while it is being fought for. */
+static bool is_cool(const struct xe_segment *s)
 {
-    const struct xe_image *img = xe_segment_image(s);
-    if (img->bytes <= SPARSE_BYTES)
-        return count_of(img) == 0 && img->bytes != 0;
-    /* Records are two thirds of a full image of small objects: here it is half empty. */
-    return (uint64_t)img->live * XE_UNIT * 3 < img->bytes;
+    return atomic_load_explicit(&s->heat, memory_order_relaxed) <= 0;
 }
 
-/* The right neighbour, locked, if it is free: nobody waits here with a lock in hand. */
-static struct xe_segment *try_right(struct xe_table *t, const struct xe_segment *s)
+/* A neighbour, by one of its hashes, locked if it is free: nobody waits here with a lock in
+ * hand. */
+static struct xe_segment *try_neighbour(struct xe_table *t, uint64_t hash)
 {
-    if (s->hi == UINT64_MAX)
+    struct xe_segment *s = xe_directory_find(t, hash);
+    if (!is_cool(s) || !xe_lock_try(&s->lock))
         return NULL;
-    struct xe_segment *right = xe_directory_find(t, s->hi + 1);
-    /* Acquire: pairs with xe_lock_release(). */
-    if (atomic_exchange_explicit(&right->lock, 1, memory_order_acquire) != 0)
-        return NULL;
-    if (right->state == SEGMENT_LIVE && right->lo == s->hi + 1)
-        return right;
-    xe_lock_release(&right->lock);
+    if (s->state == SEGMENT_LIVE)
+        return s;
+    xe_lock_release(&s->lock);
     return NULL;
 }
 
-/* Merges with the right neighbour if both together are small. */
-static bool merge(struct xe_table *t, struct xe_epoch_slot *slot, struct xe_segment *s)
+/* Makes one of two locked neighbours if both together are small. NULL: they stay as they
+ * are, and locked. */
+static struct xe_segment *merge(struct xe_table *t, struct xe_epoch_slot *slot,
+                                struct xe_segment *left, struct xe_segment *right)
 {
     struct source src;
-    struct xe_segment *to[1], *from[2] = {s, try_right(t, s)};
-    if (!from[1])
-        return false;
-    struct xe_image *a = xe_segment_image(s), *b = xe_segment_image(from[1]);
-    uint32_t count = count_of(a) + count_of(b);
-    if (count <= s->limit / 2 && (uint64_t)a->live + b->live <= PART_UNITS / 2) {
-        src.n = src.pinned = 0;
-        gather(&src, a, t->seed);
-        gather(&src, b, t->seed);
-        struct part part = {.lo = s->lo, .hi = from[1]->hi, .end = src.n};
-        if (replace_segments(t, slot, from, 2, &part, 1, &src, NULL, to) == XE_OK) {
-            xe_lock_release(&to[0]->lock);
-            return true;
-        }
+    struct xe_segment *to[1], *from[2] = {left, right};
+    struct xe_image *a = xe_segment_image(left), *b = xe_segment_image(right);
+    XE_ASSERT(right->lo == left->hi + 1);
+    if (count_of(a) + count_of(b) > left->limit / 2 ||
+        (uint64_t)a->live + b->live > PART_UNITS / 2)
+        return NULL;
+    src.n = 0;
+    gather(&src, a, t->seed);
+    gather(&src, b, t->seed);
+    struct part part = {.lo = left->lo, .hi = right->hi, .end = src.n};
+    return replace_segments(t, slot, from, 2, &part, 1, &src, NULL, to) == XE_OK ? to[0] : NULL;
+}
+
+/* What has become of `s`: a larger segment, also locked, or itself. */
+static struct xe_segment *merge_right(struct xe_table *t, struct xe_epoch_slot *slot,
+                                      struct xe_segment *s)
+{
+    struct xe_segment *right = s->hi == UINT64_MAX ? NULL : try_neighbour(t, s->hi + 1);
+    struct xe_segment *merged = right ? merge(t, slot, s, right) : NULL;
+    if (right && !merged)
+        xe_lock_release(&right->lock);
+    return merged ? merged : s;
+}
+
+static struct xe_segment *merge_left(struct xe_table *t, struct xe_epoch_slot *slot,
+                                     struct xe_segment *s)
+{
+    struct xe_segment *left = s->lo == 0 ? NULL : try_neighbour(t, s->lo - 1);
+    struct xe_segment *merged = left ? merge(t, slot, left, s) : NULL;
+    if (left && !merged)
+        xe_lock_release(&left->lock);
+    return merged ? merged : s;
+}
+
+/* Gives the locked segment a smaller image. Nothing is split by that. */
+static void shrink_image(struct xe_table *t, struct xe_epoch_slot *slot, struct xe_segment *s)
+{
+    struct xe_image *img = xe_segment_image(s);
+    struct source src;
+    struct xe_image_plan plan;
+    bool crowded;
+    if (count_of(img) == 0) {
+        publish_image(t, slot, s, xe_image_empty);
+        return;
     }
-    xe_lock_release(&from[1]->lock);
-    return false;
+    src.n = 0;
+    gather(&src, img, t->seed);
+    struct part whole = {.lo = s->lo, .hi = s->hi, .end = src.n};
+    if (plan_part(t, &whole, &src, NULL, s->limit, false, &plan, &crowded) != XE_OK ||
+        replace_image(t, slot, s, &src, &whole, &plan) != XE_OK)
+        /* Without memory it stays as it is for a while: deleting needs none (G7). */
+        img->sparse /= 2;
 }
 
 void xe_rebuild_shrink(struct xe_table *t, struct xe_epoch_slot *slot, struct xe_segment *s)
 {
-    struct xe_segment *out[XE_REBUILD_PARTS];
-    uint32_t n_out;
-    if (count_of(xe_segment_image(s)) <= s->limit / 4 && merge(t, slot, s))
-        return;
-    /* Without memory it stays as it is: deleting needs none (G7). */
-    if (xe_rebuild_is_sparse(s) && xe_segment_image(s)->bytes > SPARSE_BYTES &&
-        xe_rebuild(t, slot, s, NULL, 0, false, out, &n_out) == XE_OK && n_out > 1) {
-        for (uint32_t i = 0; i < n_out; i++)
-            xe_lock_release(&out[i]->lock);
-        return;
+    for (uint32_t i = 0; i < MERGES; i++) {
+        struct xe_segment *before = s;
+        if (count_of(xe_segment_image(s)) > s->limit / 4 || !is_cool(s))
+            break;
+        s = merge_right(t, slot, s);
+        s = merge_left(t, slot, s);
+        if (s == before)
+            break;
     }
+    struct xe_image *img = xe_segment_image(s);
+    if ((xe_image_is_sparse(img) && img->bytes > SPARSE_BYTES) || xe_image_is_littered(img))
+        shrink_image(t, slot, s);
     xe_lock_release(&s->lock);
 }

@@ -115,7 +115,8 @@ enum { XE_KEY_SHORT = 16 };
 
 /*
  * A key as the core looks for it. xe_key_init() fills it from key bytes (of
- * which XE_READ_SLACK more are readable) and their handles.
+ * which XE_READ_SLACK more are readable) and their handles. It may point into
+ * itself: neither it nor what contains it is to be copied.
  */
 struct xe_key {
     uint64_t hash;

@@ -16,7 +16,7 @@
 enum {
     SPINS_PER_LOOK = 64,   /* pauses between two looks at the clock while waiting */
     BATCH_TRIES = 8,       /* looks at a table that is being written as a list */
-    ROOM_TRIES = 8,        /* rebuilds for one record */
+    ROOM_TRIES = 4,        /* rebuilds for one record */
     CLOCK_STEPS = 3,       /* until a slot stamped now is ripe (epoch.h) */
     GATE_WAIT_NS = XE_LOCK_WAIT_NS,
     RECLAIM_WAIT_NS = 10000000,
@@ -40,20 +40,12 @@ static uint64_t now_ns(void)
     return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
-static bool try_lock(_Atomic uint32_t *lock)
-{
-    /* Relaxed look first, not to take the line away from its owner. Acquire: pairs
-     * with xe_lock_release(). */
-    return atomic_load_explicit(lock, memory_order_relaxed) == 0 &&
-           atomic_exchange_explicit(lock, 1, memory_order_acquire) == 0;
-}
-
 static bool wait_lock(_Atomic uint32_t *lock)
 {
     uint64_t start = 0;
     for (;;) {
         for (int i = 0; i < SPINS_PER_LOOK; i++) {
-            if (try_lock(lock))
+            if (xe_lock_try(lock))
                 return true;
             xe_cpu_relax();
         }
@@ -67,7 +59,7 @@ static bool wait_lock(_Atomic uint32_t *lock)
 
 bool xe_lock_take(_Atomic uint32_t *lock, _Atomic int32_t *heat)
 {
-    if (XE_LIKELY(try_lock(lock))) {
+    if (XE_LIKELY(xe_lock_try(lock))) {
         if (heat) {
             /* Relaxed, here and below: a statistic. */
             int32_t h = atomic_load_explicit(heat, memory_order_relaxed);
@@ -94,10 +86,21 @@ struct xe_segment *xe_segment_acquire(struct xe_table *t, uint64_t hash)
 
 /* --- Tables ------------------------------------------------------------- */
 
+enum { TABLE_BYTES = sizeof(struct xe_table) + XE_CACHE_LINE };
+
+/* What a segment holds at most: what the caller asked for, within bounds. */
+static uint32_t configured_objects(uint32_t wanted)
+{
+    if (wanted == 0)
+        return XE_SEGMENT_OBJECTS;
+    if (wanted < XE_SEGMENT_OBJECTS_MIN)
+        return XE_SEGMENT_OBJECTS_MIN;
+    return wanted < XE_SEGMENT_OBJECTS_MAX ? wanted : XE_SEGMENT_OBJECTS_MAX;
+}
+
 struct xe_table *xe_table_new(const struct xe_table_config *config)
 {
-    size_t bytes = sizeof(struct xe_table) + XE_CACHE_LINE;
-    void *p = xe_cb.alloc(bytes);
+    void *p = xe_cb.alloc(TABLE_BYTES);
     if (!p)
         return NULL;
     struct xe_table *t =
@@ -105,13 +108,14 @@ struct xe_table *xe_table_new(const struct xe_table_config *config)
     memset(t, 0, sizeof *t);
     t->allocation = p;
     t->seed = config->seed;
-    t->max_objects = config->max_objects ? config->max_objects : XE_SEGMENT_OBJECTS;
+    t->max_objects = configured_objects(config->max_objects);
     t->hot = config->hot;
     t->sequence = config->sequence;
     t->sequence_arg = config->sequence_arg;
-    xe_table_account(t, (int64_t)bytes);
+    xe_table_account(t, TABLE_BYTES);
     struct xe_directory *d = xe_directory_new(t);
     if (!d) {
+        xe_table_account(t, -TABLE_BYTES);
         xe_cb.free(p);
         return NULL;
     }
@@ -202,8 +206,7 @@ enum xe_status xe_table_clear(struct xe_table *t)
         struct xe_directory *fresh = xe_directory_new(t);
         status = fresh ? XE_OK : XE_NOMEM;
         if (fresh) {
-            int64_t base = (int64_t)(sizeof *t + XE_CACHE_LINE);
-            xe_table_account(t, base - before);
+            xe_table_account(t, TABLE_BYTES - before);
             c->directory = atomic_load_explicit(&t->directory, memory_order_relaxed);
             /* Release: pairs with xe_directory_find(). */
             atomic_store_explicit(&t->directory, fresh, memory_order_release);
@@ -356,8 +359,12 @@ static struct xe_segment *keep_one(struct xe_segment *const *locked, uint32_t n,
  * segment's lock, and no pointers but such as the lock protects. */
 static void run_clock(struct xe_epoch_slot *slot)
 {
-    for (int i = 0; i < CLOCK_STEPS && xe_epoch_try_advance(); i++)
+    /* Our own section holds the clock back first of all. */
+    for (int i = 0; i < CLOCK_STEPS; i++) {
         xe_epoch_refresh(slot);
+        if (!xe_epoch_try_advance())
+            break;
+    }
 }
 
 /* Room in the locked segment *s for a record, and for its place if the key is new. On
@@ -368,7 +375,7 @@ static enum xe_status make_room(struct xe_table *t, struct xe_epoch_slot *slot,
 {
     for (int tries = 0; tries < ROOM_TRIES; tries++) {
         struct xe_image *img = xe_segment_image(*s);
-        if (!is_new || (img != xe_image_empty && xe_image_reserve_places(img, hash, 1))) {
+        if (!is_new || (xe_image_has_room(img, 1) && xe_image_reserve_places(img, hash, 1))) {
             if (XE_LIKELY((*off = xe_image_alloc(img, units)) != 0))
                 return XE_OK;
             if (xe_image_has_retired(img)) {
@@ -380,7 +387,8 @@ static enum xe_status make_room(struct xe_table *t, struct xe_epoch_slot *slot,
         struct xe_arrival arrival = {.hash = hash, .units = units};
         struct xe_segment *out[XE_REBUILD_PARTS];
         uint32_t n_out;
-        enum xe_status status = xe_rebuild(t, slot, *s, &arrival, 1, false, out, &n_out);
+        /* A rebuild that did not help would not help again: more segments may. */
+        enum xe_status status = xe_rebuild(t, slot, *s, &arrival, 1, tries > 0, out, &n_out);
         if (status != XE_OK)
             return status;
         *s = keep_one(out, n_out, hash);
@@ -443,33 +451,39 @@ static bool is_quiet(const struct xe_segment *s)
                s->limit / 4;
 }
 
-/* The seldom part of finishing a write: what the segment has become calls for. */
-static void tidy(struct xe_table *t, struct xe_epoch_slot *slot, struct xe_segment *s)
+/* Splits a segment that is fought for. Releases the lock. */
+static void split_contended(struct xe_table *t, struct xe_epoch_slot *slot, struct xe_segment *s)
 {
-    struct xe_segment *out[XE_REBUILD_PARTS] = {s};
-    uint32_t n_out = 1;
-    bool contended = is_contended(s);
-    atomic_store_explicit(&s->heat, 0, memory_order_relaxed);
-    if (contended || xe_image_is_littered(xe_segment_image(s))) {
-        /* It is as good without, when there is no memory for it. */
-        if (xe_rebuild(t, slot, s, NULL, 0, contended, out, &n_out) != XE_OK) {
-            out[0] = s;
-            n_out = 1;
-        }
-        for (uint32_t i = 0; i < n_out; i++)
-            xe_lock_release(&out[i]->lock);
-        return;
+    struct xe_segment *out[XE_REBUILD_PARTS];
+    uint32_t n_out;
+    /* It is as good without, when there is no memory for it. */
+    if (xe_rebuild(t, slot, s, NULL, 0, true, out, &n_out) != XE_OK) {
+        out[0] = s;
+        n_out = 1;
     }
-    xe_rebuild_shrink(t, slot, s);
+    for (uint32_t i = 0; i < n_out; i++) {
+        /* Not to be merged at once. */
+        atomic_store_explicit(&out[i]->heat, HEAT_UP, memory_order_relaxed);
+        xe_lock_release(&out[i]->lock);
+    }
 }
 
 /* Ends a write on the locked segment. */
-void xe_table_finish(struct xe_table *t, struct xe_epoch_slot *slot, struct xe_segment *s)
+void xe_table_finish(struct xe_table *t, struct xe_epoch_slot *slot, struct xe_segment *s,
+                     bool less)
 {
-    if (XE_UNLIKELY(is_contended(s) || is_quiet(s) || xe_image_is_littered(xe_segment_image(s))))
-        tidy(t, slot, s);
-    else
+    struct xe_image *img = xe_segment_image(s);
+    bool contended = is_contended(s), quiet = is_quiet(s);
+    if (XE_UNLIKELY(contended)) {
+        split_contended(t, slot, s);
+    } else if (XE_UNLIKELY(quiet || (less && xe_image_is_sparse(img)) ||
+                           xe_image_is_littered(img))) {
+        if (quiet)
+            atomic_store_explicit(&s->heat, 0, memory_order_relaxed);
+        xe_rebuild_shrink(t, slot, s);
+    } else {
         xe_lock_release(&s->lock);
+    }
 }
 
 /* Stores a prepared object in the locked segment, in the place of `place` if there
@@ -488,7 +502,7 @@ static enum xe_status store(struct xe_table *t, struct xe_epoch_slot *slot, stru
     }
     if (XE_LIKELY(status == XE_OK))
         xe_table_publish(t, slot, img, p, off, place);
-    xe_table_finish(t, slot, s);
+    xe_table_finish(t, slot, s, place && status == XE_OK);
     return status;
 }
 
@@ -513,7 +527,7 @@ enum xe_status xe_table_put(struct xe_table *t, struct xe_epoch_slot *slot, stru
         return status;
     bool found = xe_find(xe_segment_image(s), &p->key, &place);
     if (found && mode == XE_PUT_NEW) {
-        xe_table_finish(t, slot, s);
+        xe_table_finish(t, slot, s, false);
         return XE_EXISTS;
     }
     return store(t, slot, s, p, found ? &place : NULL);
@@ -537,7 +551,7 @@ enum xe_status xe_table_replace(struct xe_table *t, struct xe_epoch_slot *slot,
     struct xe_image *img = xe_segment_image(s);
     if (xe_find(img, &p->key, &place) && is_version(img, place.off, seen))
         return store(t, slot, s, p, &place);
-    xe_table_finish(t, slot, s);
+    xe_table_finish(t, slot, s, false);
     return XE_ABSENT;
 }
 
@@ -552,7 +566,7 @@ enum xe_status xe_table_remove(struct xe_table *t, struct xe_epoch_slot *slot,
         return status;
     struct xe_image *img = xe_segment_image(s);
     if (!xe_find(img, key, &place) || (seen && !is_version(img, place.off, seen))) {
-        xe_table_finish(t, slot, s);
+        xe_table_finish(t, slot, s, false);
         return XE_ABSENT;
     }
     if (out)
@@ -562,10 +576,7 @@ enum xe_status xe_table_remove(struct xe_table *t, struct xe_epoch_slot *slot,
     uint32_t old = place.off;
     xe_image_remove(img, &place);
     drop_record(t, slot, img, old);
-    if (XE_UNLIKELY(xe_rebuild_is_sparse(s)))
-        xe_rebuild_shrink(t, slot, s);
-    else
-        xe_table_finish(t, slot, s);
+    xe_table_finish(t, slot, s, true);
     return XE_OK;
 }
 
@@ -581,7 +592,7 @@ enum xe_status xe_table_update(struct xe_table *t, struct xe_epoch_slot *slot,
     if (XE_UNLIKELY(status != XE_OK))
         return status;
     if (!xe_find(xe_segment_image(s), key, &place)) {
-        xe_table_finish(t, slot, s);
+        xe_table_finish(t, slot, s, false);
         return XE_ABSENT;
     }
     xe_record_view(xe_image_record(xe_segment_image(s), place.off), &view);
@@ -596,7 +607,7 @@ enum xe_status xe_table_update(struct xe_table *t, struct xe_epoch_slot *slot,
         xe_record_prepare_inline(&object, &p);
         return store(t, slot, s, &p, &place);
     }
-    xe_table_finish(t, slot, s);
+    xe_table_finish(t, slot, s, false);
     return status;
 }
 

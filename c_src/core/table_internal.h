@@ -121,6 +121,14 @@ enum xe_status xe_directory_replace(struct xe_table *t, struct xe_epoch_slot *sl
 
 /* --- locks (table.c) ---------------------------------------------------- */
 
+static inline bool xe_lock_try(_Atomic uint32_t *lock)
+{
+    /* Relaxed look first, not to take the line away from its owner. Acquire: pairs
+     * with xe_lock_release(). */
+    return atomic_load_explicit(lock, memory_order_relaxed) == 0 &&
+           atomic_exchange_explicit(lock, 1, memory_order_acquire) == 0;
+}
+
 /* Takes a lock word within XE_LOCK_WAIT_NS. */
 bool xe_lock_take(_Atomic uint32_t *lock, _Atomic int32_t *heat);
 static inline void xe_lock_release(_Atomic uint32_t *lock)
@@ -156,8 +164,10 @@ enum xe_status xe_table_write_begin(struct xe_table *t, struct xe_epoch_slot *sl
 void xe_table_publish(struct xe_table *t, struct xe_epoch_slot *slot, struct xe_image *img,
                       const struct xe_prepared *p, uint32_t off, struct xe_place *place);
 /* Ends a write on a locked segment: releases the lock, and before that splits, merges or
- * compacts the segment if what it has become calls for it. */
-void xe_table_finish(struct xe_table *t, struct xe_epoch_slot *slot, struct xe_segment *s);
+ * compacts the segment if what it has become calls for it. `less`: something was removed or
+ * replaced. */
+void xe_table_finish(struct xe_table *t, struct xe_epoch_slot *slot, struct xe_segment *s,
+                     bool less);
 
 /* --- rebuild.c ---------------------------------------------------------- */
 
@@ -167,7 +177,11 @@ struct xe_arrival {
     uint32_t units;
 };
 
-enum { XE_REBUILD_PARTS = 64 }; /* segments that one rebuild makes at most */
+enum {
+    XE_REBUILD_PARTS = 64, /* segments that one rebuild makes at most */
+    /* What one rebuild makes room for at most: a quarter of that, if all were full. */
+    XE_REBUILD_ARRIVALS = XE_REBUILD_PARTS / 4 * XE_SEGMENT_OBJECTS_MAX,
+};
 
 /*
  * Makes room for `n` arrivals (first come those that fit XE_REBUILD_PARTS segments) in the
@@ -179,9 +193,7 @@ enum xe_status xe_rebuild(struct xe_table *t, struct xe_epoch_slot *slot, struct
                           const struct xe_arrival *arrivals, size_t n, bool split,
                           struct xe_segment **out, uint32_t *n_out);
 
-/* After a delete: gives memory back when the image has become too large, and merges with the
- * right neighbour when both are small. Releases the lock of `s`. Needs no success. */
+/* Gives memory back when the image has become too large or holds dead terms, and merges
+ * with neighbours when they are small too. Releases the lock of `s`. Needs no success. */
 void xe_rebuild_shrink(struct xe_table *t, struct xe_epoch_slot *slot, struct xe_segment *s);
-/* Whether xe_rebuild_shrink() is worth its while. */
-bool xe_rebuild_is_sparse(const struct xe_segment *s);
 #endif

@@ -102,7 +102,7 @@ bool xe_image_is_valid(const struct xe_image *img, uint64_t seed)
     }
     CHECK(count == atomic_load(&img->count), "%u objects, %u counted", count, img->count);
     CHECK(live == img->live, "%u units live, %u counted", live, img->live);
-    return img == xe_image_empty || ring_is_valid(img, &cover);
+    return xe_image_is_empty(img) || ring_is_valid(img, &cover);
 }
 
 static bool segment_is_valid(const struct xe_table *t, const struct xe_segment *s, uint64_t lo)
@@ -111,7 +111,7 @@ static bool segment_is_valid(const struct xe_table *t, const struct xe_segment *
     CHECK(s->lo == lo && s->hi >= lo, "segment %" PRIx64 "..%" PRIx64, s->lo, s->hi);
     CHECK(atomic_load(&s->lock) == 0 && s->state == SEGMENT_LIVE, "locked or moved");
     CHECK(xe_directory_find(t, s->hi) == s, "its last hash leads elsewhere");
-    if (img != xe_image_empty)
+    if (!xe_image_is_empty(img))
         CHECK(img->lo == s->lo, "image for %" PRIx64, img->lo);
     struct xe_image_cursor cursor = {0};
     for (uint32_t off; (off = xe_image_next(img, &cursor));)

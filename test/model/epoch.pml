@@ -9,10 +9,9 @@
  * processes reach their barriers at different instants of the call.
  *
  * READERS readers enter, load the pointer, use what they found, leave, for ever.
- * A writer links new objects in the place of old ones, stamps the old ones
- * outside of any section (the hardest place), and frees what is ripe; two
- * processes, the writer between its steps and one that does nothing else,
- * advance the clock.
+ * A writer links new objects in the place of old ones and stamps the old ones,
+ * outside of any section (the hardest place). Two processes, the writer between
+ * its steps and one that does nothing else, advance the clock.
  *
  *   E3  no reader uses a freed object: assert in reader().
  *   E4  (-DGATE) a closed gate whose writers were quiesced has none inside.
@@ -58,7 +57,6 @@ byte clock = 1;         /* changed by locked instructions only */
 byte slot[READERS];     /* 0: no section */
 byte pointer = 0;       /* the object that is linked */
 byte stamp[OBJECTS];    /* 0: not retired; under the limbo's lock */
-bool freed[OBJECTS];
 bool writing, closed;   /* of the gate */
 
 chan buffer[STORING] = [2] of { mtype, byte };
@@ -157,23 +155,8 @@ inline try_advance(self)
     now = 0
 }
 
-/* A sweep over the limbo. Freeing shows at once: the hardest case. */
-inline free_ripe()
-{
-    d_step {
-        i = 0;
-        do
-        :: i < OBJECTS - 1 ->
-            if
-            :: stamp[i] != 0 && RIPE(stamp[i]) -> freed[i] = true
-            :: else
-            fi;
-            i++
-        :: else -> break
-        od;
-        i = 0
-    }
-}
+/* Freed as early as may be, the moment it is ripe: the hardest case. */
+#define FREED(x) (stamp[x] != 0 && RIPE(stamp[x]))
 
 proctype reader(byte self)
 {
@@ -184,7 +167,7 @@ proctype reader(byte self)
         store_first(self, SLOT, entered);
         atomic { found = pointer; entered = 0 };
         atomic {
-            assert(!freed[found]);     /* used up to the last instant */
+            assert(!FREED(found));     /* used up to the last instant */
             store(self, SLOT, 0);      /* xe_epoch_leave() */
             found = 0
         }
@@ -193,7 +176,7 @@ proctype reader(byte self)
 
 proctype writer()
 {
-    byte now, i, drained, k = 1;
+    byte now, drained, k = 1;
     do
     :: k < OBJECTS ->
         store_first(WRITER, POINTER, k); /* unlinks k - 1 */
@@ -202,7 +185,6 @@ proctype writer()
             k++
         }
     :: try_advance(WRITER)
-    :: free_ripe()
     od
 }
 
