@@ -142,35 +142,24 @@ static enum outcome change_at(struct counter *c, const struct xe_view *view, str
     return DONE;
 }
 
-/*
- * The common case: one operation, on an object that is flat before and after. Only the bytes
- * of one element change. False: not that case, nothing is done.
- */
-static bool count_flat(struct counter *c, const struct xe_view *view, enum outcome *o)
+/* The common case: one operation, on an object that is flat before and after. Only the bytes
+ * of one element change. False: not that case, or there is something to complain of. */
+static bool count_flat(void *arg, const struct xe_view *view, struct xe_patch *out)
 {
+    struct counter *c = arg;
     const uint8_t *body = view->body;
     unsigned arity = body[0] >> 3 & 15, width = (body[0] & 7) + 1;
-    size_t len = view->klen + 1 + (arity - 1) * width;
     int pos = c->ops[0].pos;
     ErlNifSInt64 old;
-    if (c->n != 1 || !(body[0] & XE_TERM_BODY_FLAT) || view->n_handles ||
-        pos > (int)arity || len > sizeof c->e.small - XE_READ_SLACK)
+    if (!(body[0] & XE_TERM_BODY_FLAT) || pos > (int)arity)
         return false;
-    size_t at = 1 + (size_t)(pos - 1 - (pos > c->keypos)) * width;
-    if (!enif_get_int64(c->env, xe_term_packed(body + at, width), &old))
+    const uint8_t *at = body + 1 + (unsigned)(pos - 1 - (pos > c->keypos)) * width;
+    if (!enif_get_int64(c->env, xe_term_packed(at, width), &old) ||
+        apply(&c->ops[0], old, &c->results[0]) != DONE)
         return false;
-    *o = apply(&c->ops[0], old, &c->results[0]);
     ERL_NIF_TERM new = enif_make_int64(c->env, c->results[0]);
-    if (*o != DONE || !xe_term_is_immediate(new) || xe_term_width(new) > width)
-        return false;
-    /* Key and body lie together; what is copied beyond them is slack on both sides. */
-    for (size_t i = 0; i < len; i += 16)
-        memcpy(c->e.small + i, view->key + i, 16);
-    memcpy(c->e.small + view->klen + at, &new, width);
-    c->e.klen = view->klen;
-    c->e.len = len;
-    c->e.flags = view->flags & XE_REC_LOOSE;
-    return true;
+    *out = (struct xe_patch){.at = at, .width = width, .word = new};
+    return xe_term_is_immediate(new) && xe_term_width(new) <= width;
 }
 
 /* Computes, and encodes the new object into c->e. */
@@ -178,9 +167,6 @@ static enum outcome count(struct counter *c, const struct xe_view *view)
 {
     struct changes changes;
     ERL_NIF_TERM terms[OPS_MAX];
-    enum outcome flat;
-    if (XE_LIKELY(count_flat(c, view, &flat)))
-        return flat;
     int arity = xe_term_arity(view);
     changes.n = 0;
     for (int i = 0; i < c->n; i++)
@@ -358,8 +344,11 @@ static enum xe_result answer_slow(struct counter *c, struct xe_use *use, const s
 static enum xe_result count_once(struct counter *c, struct xe_use *use, const struct xe_key *key,
                                  const ERL_NIF_TERM argv[], bool has_default, uint64_t budget)
 {
-    enum xe_status status =
-        xe_table_update(use->table->core, use->slot, key, count_locked, c);
+    enum xe_status status = XE_LIMIT;
+    if (XE_LIKELY(c->n == 1))
+        status = xe_table_patch(use->table->core, use->slot, key, count_flat, c);
+    if (status == XE_LIMIT)
+        status = xe_table_update(use->table->core, use->slot, key, count_locked, c);
     if (status == XE_LIMIT)
         status = count_unlocked(c, use, key);
     if (status == XE_ABSENT && has_default)

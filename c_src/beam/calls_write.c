@@ -28,31 +28,94 @@ static bool keypos_of(ErlNifEnv *env, ERL_NIF_TERM table, enum xe_need need, int
 
 /* --- One object --------------------------------------------------------- */
 
+/* A record that is made in one go: of an object whose elements are all immediates. */
+struct flat {
+    struct xe_key key;
+    size_t len;
+    uint8_t rec[4 + 9 + 1 + 8 * XE_TERM_FLAT_ARITY_MAX + XE_READ_SLACK];
+};
+
+/* False: the object is not of that kind. */
+static inline bool make_flat(struct flat *f, const struct xe_owned *t,
+                             const ERL_NIF_TERM *elements, int arity)
+{
+    uint64_t all = 3, any = 0;
+    int keypos = t->keypos;
+    if (arity > XE_TERM_FLAT_ARITY_MAX)
+        return false;
+    for (int i = 0; i < arity; i++) {
+        all &= elements[i];
+        any |= i == keypos - 1 ? 0 : elements[i];
+    }
+    if (all != 3)
+        return false;
+    xe_call_key(&f->key, t, elements[keypos - 1], NULL);
+    unsigned width = xe_term_width(any);
+    /* Stores of 8 bytes, each over what the one before wrote too much. */
+    memcpy(f->rec + 4, &f->key.words[0], 8);
+    memcpy(f->rec + 12, &f->key.words[1], 8);
+    uint8_t *p = f->rec + 4 + f->key.klen;
+    *p++ = (uint8_t)(XE_TERM_BODY_FLAT | arity << 3 | (width - 1));
+    for (int i = 0; i < arity; i++)
+        if (i != keypos - 1) {
+            memcpy(p, &elements[i], 8);
+            p += width;
+        }
+    f->len = (size_t)(p - f->rec);
+    uint32_t header = (uint32_t)(f->len + XE_RECORD_ALIGN - 1) / XE_RECORD_ALIGN |
+                      (uint32_t)f->key.klen << XE_HDR_KLEN_SHIFT;
+    memcpy(f->rec, &header, 4);
+    return true;
+}
+
+/* Any other object. */
+static enum xe_status put_encoded(struct xe_use *use, struct xe_encoder *e, ERL_NIF_TERM key,
+                                  enum xe_put mode)
+{
+    struct xe_object o;
+    struct xe_prepared p;
+    xe_term_object(e, &o);
+    enum xe_status status = xe_call_prepare(use->table, &o, key, &p);
+    if (XE_LIKELY(status == XE_OK)) {
+        status = xe_table_put(use->table->core, use->slot, &p, mode);
+        if (status != XE_OK)
+            xe_record_unprepare(&p);
+    }
+    return status;
+}
+
 static enum xe_result put_object(ErlNifEnv *env, ERL_NIF_TERM table, ERL_NIF_TERM object,
                                  enum xe_put mode, uint64_t budget, enum xe_status *status)
 {
+    const ERL_NIF_TERM *elements;
     struct xe_encoder e;
-    struct xe_object o;
-    struct xe_prepared p;
+    struct flat flat;
     struct xe_use use;
-    if (!xe_use_begin(env, table, XE_NEED_WRITE, &use))
+    int arity;
+    if (!enif_get_tuple(env, object, &arity, &elements) ||
+        XE_UNLIKELY(!xe_use_begin(env, table, XE_NEED_WRITE, &use)))
         return XE_CALL_BADARG;
-    xe_encoder_init(&e, env, budget);
-    ERL_NIF_TERM key;
-    enum xe_result result = encode_object(&e, env, object, use.table->keypos, &key);
-    if (XE_LIKELY(result == XE_CALL_OK)) {
-        xe_term_object(&e, &o);
-        *status = xe_call_prepare(use.table, &o, key, &p);
-        if (XE_LIKELY(*status == XE_OK)) {
-            *status = xe_table_put(use.table->core, use.slot, &p, mode);
-            if (*status != XE_OK)
-                xe_record_unprepare(&p);
-        }
-        if (XE_UNLIKELY(*status != XE_OK && *status != XE_EXISTS))
-            result = xe_call_of_core(*status);
+    int keypos = use.table->keypos;
+    enum xe_result result = arity >= keypos ? XE_CALL_OK : XE_CALL_BADARG;
+    *status = XE_OK;
+    if (XE_UNLIKELY(result != XE_CALL_OK)) {
+        xe_use_end(&use);
+        return result;
     }
-    xe_use_end(&use);
-    xe_encoder_clear(&e);
+    if (XE_LIKELY(make_flat(&flat, use.table, elements, arity))) {
+        *status = xe_table_put_plain(use.table->core, use.slot, &flat.key, flat.rec, flat.len,
+                                     mode);
+        xe_use_end(&use);
+    } else {
+        xe_encoder_init(&e, env, budget);
+        result = xe_call_of_term(xe_term_encode_object(&e, elements, arity, keypos));
+        if (result == XE_CALL_OK)
+            *status = put_encoded(&use, &e, elements[keypos - 1], mode);
+        xe_use_end(&use);
+        xe_encoder_clear(&e);
+    }
+    if (XE_UNLIKELY(*status != XE_OK && *status != XE_EXISTS))
+        result = xe_call_of_core(*status);
     return result;
 }
 

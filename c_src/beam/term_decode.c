@@ -388,15 +388,8 @@ bool xe_node_skip(struct xe_cursor *c, uint64_t max_nodes, struct xe_extent *x)
             left += (kw ? 0 : n) + (vw ? 0 : n);
             break;
         default:
-            XE_ASSERT(tag >> 3 == XE_NODE_EXT || tag >> 3 == XE_NODE_EXTBIN);
-            if (tag >> 3 == XE_NODE_EXTBIN) {
-                xe_cursor_varint(c);
-                c->p += XE_TERM_DIGEST_BYTES;
-            } else if (c->in_key) {
-                c->p += XE_TERM_HASH_BYTES;
-            }
+            XE_ASSERT(tag >> 3 == XE_NODE_EXT && !c->in_key);
             x->words += XE_COST_EXT;
-            x->handles++;
             c->handles += 8;
         }
         XE_ASSERT(c->p <= c->end);
@@ -516,7 +509,7 @@ static bool find_element(struct xe_cursor *c, const struct xe_body *b, int keypo
  * larger than the budget as a whole. */
 static bool element_is_within(struct xe_cursor c, uint64_t budget, uint64_t skipped)
 {
-    struct xe_extent x = {0, skipped, 0};
+    struct xe_extent x = {0, skipped};
     return xe_node_skip(&c, budget, &x) && x.words <= budget;
 }
 
@@ -538,7 +531,7 @@ enum xe_term_status xe_term_decode_element(ErlNifEnv *env, const struct xe_view 
     }
     struct decoder d;
     struct xe_body b = xe_cursor_body(&d.c, v);
-    struct xe_extent x = {0, 0, 0};
+    struct xe_extent x = {0, 0};
     if (!find_element(&d.c, &b, keypos, pos, budget, &x) ||
         (b.words > budget && !element_is_within(d.c, budget, x.nodes)))
         return XE_TERM_BUDGET;
@@ -549,7 +542,7 @@ enum xe_term_status xe_term_decode_element(ErlNifEnv *env, const struct xe_view 
 ERL_NIF_TERM xe_term_immediate_element(const struct xe_view *v, int keypos, int pos)
 {
     struct xe_cursor c;
-    struct xe_extent x = {0, 0, 0};
+    struct xe_extent x = {0, 0};
     ERL_NIF_TERM t;
     if (pos != keypos && (v->body[0] & XE_TERM_BODY_FLAT)) {
         xe_term_decode_element(NULL, v, keypos, pos, 0, XE_TERM_NO_BUDGET, &t);

@@ -288,8 +288,7 @@ static bool emit_bits(struct xe_encoder *e, ERL_NIF_TERM t)
 
 static bool put_big(struct xe_encoder *e, bool negative, const uint8_t *magnitude, size_t size)
 {
-    while (size > 0 && magnitude[size - 1] == 0)
-        size--;
+    XE_ASSERT(magnitude[size - 1] != 0); /* one form for each integer */
     if (!charge(e, xe_cost_big(size)) || !put_header(e, XE_NODE_BIG, negative, size, size))
         return false;
     put_bytes(e, magnitude, size);
@@ -563,6 +562,7 @@ bool xe_term_encode_nodes(struct xe_encoder *e, const ERL_NIF_TERM *terms, size_
         while (ok && w.n_frames)
             ok = emit(&w, take(&w));
     }
+    XE_ASSERT(!ok || w.n_terms == 0);
     if (w.frames != w.small_frames)
         enif_free(w.frames);
     if (w.terms != w.small_terms)
@@ -647,6 +647,7 @@ static bool encode_nodes_body(struct xe_encoder *e, const ERL_NIF_TERM *elements
 {
     size_t mark = 0;
     uint64_t words = e->words;
+    /* A -0.0 of the exact key sets XE_REC_LOOSE as one in a value does. */
     return xe_term_begin_body(e, arity, e->neg_zero, &mark) && charge(e, xe_cost_tuple(arity)) &&
            (!e->neg_zero || xe_term_encode_nodes(e, elements + keypos - 1, 1)) &&
            xe_term_encode_nodes(e, elements, keypos - 1) &&
@@ -681,11 +682,8 @@ enum xe_term_status xe_term_encode_object(struct xe_encoder *e, const ERL_NIF_TE
 {
     XE_ASSERT(1 <= keypos && keypos <= arity);
     ERL_NIF_TERM key = elements[keypos - 1];
-    if (xe_term_is_immediate(key) ? xe_term_encode_key(e, key) == XE_TERM_OK : encode_key(e, key)) {
-        if (e->neg_zero)
-            e->flags |= XE_REC_LOOSE;
+    if (xe_term_is_immediate(key) ? xe_term_encode_key(e, key) == XE_TERM_OK : encode_key(e, key))
         xe_term_encode_body(e, elements, (size_t)arity, (size_t)keypos);
-    }
     return e->status;
 }
 

@@ -219,11 +219,10 @@ static inline struct xe_body xe_cursor_body(struct xe_cursor *c, const struct xe
 struct xe_extent {
     uint64_t words; /* heap words that decoding it takes */
     uint64_t nodes;
-    uint32_t handles;
 };
 
-/* Moves the cursor past one node, iteratively. False: `x->nodes` reached
- * `max_nodes`, and the cursor stands anywhere. */
+/* Moves the cursor past one node of a body, iteratively. False: `x->nodes`
+ * reached `max_nodes`, and the cursor stands anywhere. */
 bool xe_node_skip(struct xe_cursor *c, uint64_t max_nodes, struct xe_extent *x);
 
 #endif

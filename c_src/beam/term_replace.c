@@ -63,7 +63,7 @@ static bool copy_nodes(struct xe_encoder *e, const struct xe_cursor *from,
 static bool keep(struct xe_encoder *e, struct xe_cursor *c, uint64_t n)
 {
     struct xe_cursor from = *c;
-    struct xe_extent x = {0, 0, 0};
+    struct xe_extent x = {0, 0};
     for (uint64_t i = 0; i < n; i++)
         xe_node_skip(c, UINT64_MAX, &x);
     return n == 0 || copy_nodes(e, &from, c, x.words);
@@ -73,7 +73,7 @@ static bool replace_nodes(struct xe_encoder *e, const struct xe_view *v, uint64_
                           const int *positions, const ERL_NIF_TERM *terms, int n)
 {
     struct xe_cursor c;
-    struct xe_extent replaced = {0, 0, 0};
+    struct xe_extent replaced = {0, 0};
     struct xe_body b = xe_cursor_body(&c, v);
     size_t mark = 0;
     uint64_t words = e->words, next = 1; /* the position of the node at the cursor */
@@ -96,7 +96,7 @@ static bool unpack_body(const struct xe_view *v, int keypos, const int *position
                         ERL_NIF_TERM *elements, int *arity)
 {
     struct xe_cursor c;
-    struct xe_extent replaced = {0, 0, 0};
+    struct xe_extent replaced = {0, 0};
     if (v->body[0] & XE_TERM_BODY_FLAT) {
         *arity = (int)xe_term_unpack_flat(v->body, keypos, xe_term_traits.nil, elements);
         return true;

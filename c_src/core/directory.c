@@ -4,8 +4,9 @@
  * Two levels, both immutable but for the slots of the first: 2^bits slots, found by the
  * first bits of the hash, hold a segment or point to a leaf; a leaf lists, sorted, the
  * segments that meet the slot's range. A split makes the leaves it touches anew (a few
- * entries) and stores their slots; when there are fewer than two slots for each segment the first
- * level is doubled, both halves of a slot sharing its leaf until one of them changes.
+ * entries) and stores their slots; when there are fewer than two slots for each segment the
+ * first level is doubled, both halves of a slot sharing its leaf until one of them changes;
+ * when there are sixteen it is made anew, with a quarter of the slots.
  *
  * Readers may look at an old leaf while its slot changes. Then they find a segment
  * that has just moved: its image is frozen (I4), and what they read in it was true
@@ -33,8 +34,6 @@ static uint64_t slot_hi(const struct xe_directory *d, uint64_t s)
 
 /* --- Segments ----------------------------------------------------------- */
 
-enum { SEGMENT_BYTES = sizeof(struct xe_segment) + XE_CACHE_LINE };
-
 static void *align_line(void *p)
 {
     return (void *)(((uintptr_t)p + XE_CACHE_LINE - 1) & ~(uintptr_t)(XE_CACHE_LINE - 1));
@@ -52,7 +51,7 @@ static uint32_t draw_limit(const struct xe_table *t, uint64_t lo)
 struct xe_segment *xe_segment_new(struct xe_table *t, uint64_t lo, uint64_t hi,
                                   struct xe_image *image, bool locked)
 {
-    void *p = xe_cb.alloc(SEGMENT_BYTES);
+    void *p = xe_cb.alloc(XE_SEGMENT_BYTES);
     if (!p)
         return NULL;
     struct xe_segment *s = align_line(p);
@@ -64,13 +63,13 @@ struct xe_segment *xe_segment_new(struct xe_table *t, uint64_t lo, uint64_t hi,
     atomic_init(&s->image, image);
     atomic_init(&s->lock, locked);
     atomic_init(&s->heat, t->hot ? HEAT_INITIAL : 0);
-    xe_table_account(t, SEGMENT_BYTES);
+    xe_table_account(t, XE_SEGMENT_BYTES);
     return s;
 }
 
 void xe_segment_discard(struct xe_table *t, struct xe_segment *s)
 {
-    xe_table_account(t, -SEGMENT_BYTES);
+    xe_table_account(t, -XE_SEGMENT_BYTES);
     xe_cb.free(s->allocation);
 }
 
@@ -81,34 +80,31 @@ static void free_segment(struct xe_retired *r)
 
 static void retire_segment(struct xe_table *t, struct xe_epoch_slot *slot, struct xe_segment *s)
 {
-    xe_table_account(t, -SEGMENT_BYTES);
+    xe_table_account(t, -XE_SEGMENT_BYTES);
     s->retired.free = free_segment;
-    s->retired.bytes = SEGMENT_BYTES;
+    s->retired.bytes = XE_SEGMENT_BYTES;
     xe_epoch_retire(slot, &s->retired);
 }
 
 /* --- Leaves and the first level ----------------------------------------- */
 
-static size_t leaf_bytes(uint32_t n)
-{
-    return sizeof(struct xe_leaf) + n * sizeof(struct xe_leaf_entry);
-}
-
+/* `at`: NULL if the caller will write the entries. */
 static struct xe_leaf *leaf_new(struct xe_table *t, const struct xe_leaf_entry *at, uint32_t n)
 {
-    struct xe_leaf *leaf = xe_cb.alloc(leaf_bytes(n));
+    struct xe_leaf *leaf = xe_cb.alloc(xe_leaf_bytes(n));
     if (!leaf)
         return NULL;
     leaf->n = n;
     leaf->slots = 0;
-    memcpy(leaf->at, at, n * sizeof *at);
-    xe_table_account(t, (int64_t)leaf_bytes(n));
+    if (at)
+        memcpy(leaf->at, at, n * sizeof *at);
+    xe_table_account(t, (int64_t)xe_leaf_bytes(n));
     return leaf;
 }
 
 static void leaf_discard(struct xe_table *t, struct xe_leaf *leaf)
 {
-    xe_table_account(t, -(int64_t)leaf_bytes(leaf->n));
+    xe_table_account(t, -(int64_t)xe_leaf_bytes(leaf->n));
     xe_cb.free(leaf);
 }
 
@@ -129,15 +125,10 @@ static void slot_release(struct xe_table *t, struct xe_epoch_slot *slot, uintptr
     struct xe_leaf *leaf = slot_leaf(old);
     if (!leaf || --leaf->slots)
         return;
-    xe_table_account(t, -(int64_t)leaf_bytes(leaf->n));
+    xe_table_account(t, -(int64_t)xe_leaf_bytes(leaf->n));
     leaf->retired.free = free_leaf;
-    leaf->retired.bytes = leaf_bytes(leaf->n);
+    leaf->retired.bytes = xe_leaf_bytes(leaf->n);
     xe_epoch_retire(slot, &leaf->retired);
-}
-
-static size_t directory_bytes(uint32_t bits)
-{
-    return sizeof(struct xe_directory) + (sizeof(void *) << bits);
 }
 
 static void free_directory(struct xe_retired *r)
@@ -147,11 +138,11 @@ static void free_directory(struct xe_retired *r)
 
 static struct xe_directory *directory_alloc(struct xe_table *t, uint32_t bits)
 {
-    struct xe_directory *d = xe_cb.alloc(directory_bytes(bits));
+    struct xe_directory *d = xe_cb.alloc(xe_directory_bytes(bits));
     if (!d)
         return NULL;
     d->bits = bits;
-    xe_table_account(t, (int64_t)directory_bytes(bits));
+    xe_table_account(t, (int64_t)xe_directory_bytes(bits));
     return d;
 }
 
@@ -167,7 +158,7 @@ struct xe_directory *xe_directory_new(struct xe_table *t)
     if (s)
         xe_segment_discard(t, s);
     if (d) {
-        xe_table_account(t, -(int64_t)directory_bytes(0));
+        xe_table_account(t, -(int64_t)xe_directory_bytes(0));
         xe_cb.free(d);
     }
     return NULL;
@@ -181,12 +172,27 @@ static void free_segment_now(struct xe_segment *s)
     xe_cb.free(s->allocation);
 }
 
-/* The last hash that entry i of a leaf is for. A leaf that was shared by slots may list
+/* What a slot lists; `one` is room for the entry of a slot that holds a segment. */
+static uint32_t slot_entries(const struct xe_directory *d, uint64_t s, struct xe_leaf_entry *one,
+                             const struct xe_leaf_entry **at)
+{
+    uintptr_t slot = atomic_load_explicit(&d->slot[s], memory_order_relaxed);
+    if (slot_leaf(slot)) {
+        *at = slot_leaf(slot)->at;
+        return slot_leaf(slot)->n;
+    }
+    one->segment = (struct xe_segment *)(slot - SLOT_SEGMENT);
+    one->lo = one->segment->lo;
+    *at = one;
+    return 1;
+}
+
+/* The last hash that entry i of n is for. A leaf that was shared by slots may list
  * segments of other slots, which may have moved and be gone since: nothing outside of
  * the slot may be looked into, and ranges are known by the neighbours' first hashes. */
-static uint64_t entry_hi(const struct xe_leaf *leaf, uint32_t i)
+static uint64_t entry_hi(const struct xe_leaf_entry *at, uint32_t n, uint32_t i)
 {
-    return i + 1 < leaf->n ? leaf->at[i + 1].lo - 1 : UINT64_MAX;
+    return i + 1 < n ? at[i + 1].lo - 1 : UINT64_MAX;
 }
 
 /* Listed in every slot it meets, a segment goes with the last one. */
@@ -200,7 +206,7 @@ static void free_slot(uintptr_t slot, uint64_t lo, uint64_t hi)
         return;
     }
     for (uint32_t i = 0; i < leaf->n && leaf->at[i].lo <= hi; i++)
-        if (entry_hi(leaf, i) >= lo && leaf->at[i].segment->hi <= hi)
+        if (entry_hi(leaf->at, leaf->n, i) >= lo && leaf->at[i].segment->hi <= hi)
             free_segment_now(leaf->at[i].segment);
     if (--leaf->slots == 0)
         xe_cb.free(leaf);
@@ -214,13 +220,41 @@ void xe_directory_free(struct xe_directory *d)
     xe_cb.free(d);
 }
 
-/* Doubles the first level. Without memory for that it stays as it is. */
-static void grow(struct xe_table *t, struct xe_epoch_slot *slot, struct xe_directory *d)
+/* --- The width of the first level ----------------------------------------- */
+
+enum { NARROW_BITS = 2 }; /* by so much it shrinks at a time, and by one it grows */
+
+static bool is_too_narrow(const struct xe_directory *d, uint32_t n_segments)
+{
+    return n_segments > 1u << d->bits >> 1;
+}
+
+/* Far enough from the other, so that no table goes to and fro between the two. */
+static bool is_too_wide(const struct xe_directory *d, uint32_t n_segments)
+{
+    return d->bits >= NARROW_BITS && n_segments <= 1u << d->bits >> (NARROW_BITS + 2);
+}
+
+static void publish_directory(struct xe_table *t, struct xe_epoch_slot *slot,
+                              struct xe_directory *old, struct xe_directory *fresh)
+{
+    atomic_init(&fresh->n_segments,
+                atomic_load_explicit(&old->n_segments, memory_order_relaxed));
+    /* Release: pairs with xe_directory_find(). */
+    atomic_store_explicit(&t->directory, fresh, memory_order_release);
+    xe_table_account(t, -(int64_t)xe_directory_bytes(old->bits));
+    old->retired.free = free_directory;
+    old->retired.bytes = xe_directory_bytes(old->bits);
+    xe_epoch_retire(slot, &old->retired);
+}
+
+/* Doubles the first level. NULL: no memory for that, it stays as it is. */
+static struct xe_directory *widen(struct xe_table *t, struct xe_epoch_slot *slot,
+                                  struct xe_directory *d)
 {
     struct xe_directory *wide = directory_alloc(t, d->bits + 1);
     if (!wide)
-        return;
-    atomic_init(&wide->n_segments, atomic_load_explicit(&d->n_segments, memory_order_relaxed));
+        return NULL;
     for (uint64_t i = 0; i < 1ull << d->bits; i++) {
         uintptr_t old = atomic_load_explicit(&d->slot[i], memory_order_relaxed);
         if (slot_leaf(old))
@@ -228,12 +262,90 @@ static void grow(struct xe_table *t, struct xe_epoch_slot *slot, struct xe_direc
         atomic_init(&wide->slot[2 * i], old);
         atomic_init(&wide->slot[2 * i + 1], old);
     }
-    /* Release: pairs with xe_directory_find(). */
-    atomic_store_explicit(&t->directory, wide, memory_order_release);
-    xe_table_account(t, -(int64_t)directory_bytes(d->bits));
-    d->retired.free = free_directory;
-    d->retired.bytes = directory_bytes(d->bits);
-    xe_epoch_retire(slot, &d->retired);
+    publish_directory(t, slot, d, wide);
+    return wide;
+}
+
+/* The segments that meet the slots [first, first + n), to `at`; NULL: they are only
+ * counted. */
+static uint32_t list_segments(const struct xe_directory *d, uint64_t first, uint64_t n,
+                              struct xe_leaf_entry *at)
+{
+    const struct xe_segment *last = NULL;
+    uint32_t found = 0;
+    for (uint64_t s = first; s < first + n; s++) {
+        struct xe_leaf_entry one;
+        const struct xe_leaf_entry *entries;
+        uint32_t n_entries = slot_entries(d, s, &one, &entries);
+        for (uint32_t i = 0; i < n_entries && entries[i].lo <= slot_hi(d, s); i++) {
+            if (entries[i].segment == last || entry_hi(entries, n_entries, i) < slot_lo(d, s))
+                continue;
+            last = entries[i].segment;
+            if (at)
+                at[found] = entries[i];
+            found++;
+        }
+    }
+    return found;
+}
+
+/* What one slot holds instead of the slots [first, first + n). 0: no memory. */
+static uintptr_t joined_slot(struct xe_table *t, const struct xe_directory *d, uint64_t first,
+                             uint64_t n)
+{
+    uint32_t segments = list_segments(d, first, n, NULL);
+    struct xe_leaf_entry one;
+    if (segments == 1) {
+        list_segments(d, first, n, &one);
+        return (uintptr_t)one.segment | SLOT_SEGMENT;
+    }
+    struct xe_leaf *leaf = leaf_new(t, NULL, segments);
+    if (!leaf)
+        return 0;
+    list_segments(d, first, n, leaf->at);
+    leaf->slots = 1;
+    return (uintptr_t)leaf;
+}
+
+/* Makes the first level smaller. NULL: no memory for that, it stays as it is. */
+static struct xe_directory *narrow(struct xe_table *t, struct xe_epoch_slot *slot,
+                                   struct xe_directory *d)
+{
+    struct xe_directory *fresh = directory_alloc(t, d->bits - NARROW_BITS);
+    uint64_t made = 0, n = 1ull << (d->bits - NARROW_BITS);
+    if (!fresh)
+        return NULL;
+    for (; made < n; made++) {
+        uintptr_t joined = joined_slot(t, d, made << NARROW_BITS, 1 << NARROW_BITS);
+        if (!joined)
+            break;
+        atomic_init(&fresh->slot[made], joined);
+    }
+    if (made < n) {
+        while (made--) {
+            struct xe_leaf *leaf =
+                slot_leaf(atomic_load_explicit(&fresh->slot[made], memory_order_relaxed));
+            if (leaf)
+                leaf_discard(t, leaf);
+        }
+        xe_table_account(t, -(int64_t)xe_directory_bytes(fresh->bits));
+        xe_cb.free(fresh);
+        return NULL;
+    }
+    publish_directory(t, slot, d, fresh);
+    for (uint64_t i = 0; i < 1ull << d->bits; i++)
+        slot_release(t, slot, atomic_load_explicit(&d->slot[i], memory_order_relaxed));
+    return fresh;
+}
+
+static void adapt_width(struct xe_table *t, struct xe_epoch_slot *slot, struct xe_directory *d)
+{
+    /* Relaxed: under the directory's lock. */
+    uint32_t n = atomic_load_explicit(&d->n_segments, memory_order_relaxed);
+    while (d && is_too_narrow(d, n))
+        d = widen(t, slot, d);
+    while (d && is_too_wide(d, n))
+        d = narrow(t, slot, d);
 }
 
 /* --- Replacing segments ------------------------------------------------- */
@@ -250,33 +362,16 @@ struct swap {
     uint64_t first, n_slots;
 };
 
-/* What slot s lists now. */
-static uint32_t old_entries(const struct swap *w, uint64_t s, struct xe_leaf_entry *one,
-                            const struct xe_leaf_entry **at)
-{
-    uintptr_t slot = atomic_load_explicit(&w->d->slot[s], memory_order_relaxed);
-    if (slot_leaf(slot)) {
-        *at = slot_leaf(slot)->at;
-        return slot_leaf(slot)->n;
-    }
-    one->segment = (struct xe_segment *)(slot - SLOT_SEGMENT);
-    one->lo = one->segment->lo;
-    *at = one;
-    return 1;
-}
-
 /* The entries of slot s after the replacement, into w->entries. */
 static uint32_t new_entries(struct swap *w, uint64_t s)
 {
     struct xe_leaf_entry one;
     const struct xe_leaf_entry *old;
-    uint32_t n_old = old_entries(w, s, &one, &old);
+    uint32_t n_old = slot_entries(w->d, s, &one, &old);
     uint64_t lo = slot_lo(w->d, s), hi = slot_hi(w->d, s);
     uint32_t n = 0, i = 0;
-    /* Entry i ends where the next one begins (see entry_hi()); one before the range of the
-     * replacement is never the last. */
     for (; i < n_old && old[i].lo < w->lo; i++)
-        if (i + 1 == n_old || old[i + 1].lo - 1 >= lo)
+        if (entry_hi(old, n_old, i) >= lo)
             w->entries[n++] = old[i];
     while (w->to[w->next_to]->hi < lo)
         w->next_to++;
@@ -329,7 +424,8 @@ static bool swap_begin(struct swap *w, void **scratch)
     for (int side = 0; side < 2; side++) {
         struct xe_leaf_entry one;
         const struct xe_leaf_entry *at;
-        uint32_t n = old_entries(w, side ? w->first + w->n_slots - 1 : w->first, &one, &at);
+        uint64_t s = side ? w->first + w->n_slots - 1 : w->first;
+        uint32_t n = slot_entries(w->d, s, &one, &at);
         most = n > most ? n : most;
     }
     size_t entries = ((size_t)most + w->n_to) * sizeof(struct xe_leaf_entry);
@@ -369,8 +465,7 @@ enum xe_status xe_directory_replace(struct xe_table *t, struct xe_epoch_slot *sl
             uint32_t n = atomic_load_explicit(&w.d->n_segments, memory_order_relaxed) + n_to -
                          n_from;
             atomic_store_explicit(&w.d->n_segments, n, memory_order_relaxed);
-            if (n > 1u << w.d->bits >> 1)
-                grow(t, slot, w.d);
+            adapt_width(t, slot, w.d);
             status = XE_OK;
         } else {
             discard_slots(&w);

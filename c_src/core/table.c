@@ -60,11 +60,8 @@ static bool wait_lock(_Atomic uint32_t *lock)
 bool xe_lock_take(_Atomic uint32_t *lock, _Atomic int32_t *heat)
 {
     if (XE_LIKELY(xe_lock_try(lock))) {
-        if (heat) {
-            /* Relaxed, here and below: a statistic. */
-            int32_t h = atomic_load_explicit(heat, memory_order_relaxed);
-            atomic_store_explicit(heat, h > HEAT_MERGE ? h - 1 : h, memory_order_relaxed);
-        }
+        if (heat)
+            xe_heat_cool(heat);
         return true;
     }
     if (heat)
@@ -86,8 +83,6 @@ struct xe_segment *xe_segment_acquire(struct xe_table *t, uint64_t hash)
 
 /* --- Tables ------------------------------------------------------------- */
 
-enum { TABLE_BYTES = sizeof(struct xe_table) + XE_CACHE_LINE };
-
 /* What a segment holds at most: what the caller asked for, within bounds. */
 static uint32_t configured_objects(uint32_t wanted)
 {
@@ -100,7 +95,7 @@ static uint32_t configured_objects(uint32_t wanted)
 
 struct xe_table *xe_table_new(const struct xe_table_config *config)
 {
-    void *p = xe_cb.alloc(TABLE_BYTES);
+    void *p = xe_cb.alloc(XE_TABLE_BYTES);
     if (!p)
         return NULL;
     struct xe_table *t =
@@ -112,10 +107,10 @@ struct xe_table *xe_table_new(const struct xe_table_config *config)
     t->hot = config->hot;
     t->sequence = config->sequence;
     t->sequence_arg = config->sequence_arg;
-    xe_table_account(t, TABLE_BYTES);
+    xe_table_account(t, XE_TABLE_BYTES);
     struct xe_directory *d = xe_directory_new(t);
     if (!d) {
-        xe_table_account(t, -TABLE_BYTES);
+        xe_table_account(t, -XE_TABLE_BYTES);
         xe_cb.free(p);
         return NULL;
     }
@@ -206,7 +201,7 @@ enum xe_status xe_table_clear(struct xe_table *t)
         struct xe_directory *fresh = xe_directory_new(t);
         status = fresh ? XE_OK : XE_NOMEM;
         if (fresh) {
-            xe_table_account(t, TABLE_BYTES - before);
+            xe_table_account(t, XE_TABLE_BYTES - before);
             c->directory = atomic_load_explicit(&t->directory, memory_order_relaxed);
             /* Release: pairs with xe_directory_find(). */
             atomic_store_explicit(&t->directory, fresh, memory_order_release);
@@ -486,10 +481,9 @@ void xe_table_finish(struct xe_table *t, struct xe_epoch_slot *slot, struct xe_s
     }
 }
 
-/* Stores a prepared object in the locked segment, in the place of `place` if there
- * is one, and releases the lock. */
-static enum xe_status store(struct xe_table *t, struct xe_epoch_slot *slot, struct xe_segment *s,
-                            const struct xe_prepared *p, struct xe_place *place)
+enum xe_status xe_table_store(struct xe_table *t, struct xe_epoch_slot *slot,
+                              struct xe_segment *s, const struct xe_prepared *p,
+                              struct xe_place *place)
 {
     uint32_t off;
     struct xe_image *before = xe_segment_image(s);
@@ -530,7 +524,7 @@ enum xe_status xe_table_put(struct xe_table *t, struct xe_epoch_slot *slot, stru
         xe_table_finish(t, slot, s, false);
         return XE_EXISTS;
     }
-    return store(t, slot, s, p, found ? &place : NULL);
+    return xe_table_store(t, slot, s, p, found ? &place : NULL);
 }
 
 static bool is_version(const struct xe_image *img, uint32_t off, const struct xe_version *seen)
@@ -550,7 +544,7 @@ enum xe_status xe_table_replace(struct xe_table *t, struct xe_epoch_slot *slot,
         return status;
     struct xe_image *img = xe_segment_image(s);
     if (xe_find(img, &p->key, &place) && is_version(img, place.off, seen))
-        return store(t, slot, s, p, &place);
+        return xe_table_store(t, slot, s, p, &place);
     xe_table_finish(t, slot, s, false);
     return XE_ABSENT;
 }
@@ -605,7 +599,7 @@ enum xe_status xe_table_update(struct xe_table *t, struct xe_epoch_slot *slot,
     } else {
         p.key = *key;
         xe_record_prepare_inline(&object, &p);
-        return store(t, slot, s, &p, &place);
+        return xe_table_store(t, slot, s, &p, &place);
     }
     xe_table_finish(t, slot, s, false);
     return status;

@@ -96,6 +96,28 @@ enum xe_put {
 enum xe_status xe_table_put(struct xe_table *t, struct xe_epoch_slot *slot,
                             struct xe_prepared *p, enum xe_put mode);
 
+/*
+ * The same for an object without handles that fits inline, given as the bytes of its record:
+ * header with its size and klen, key, body; `len` bytes, and XE_READ_SLACK more are readable.
+ */
+enum xe_status xe_table_put_plain(struct xe_table *t, struct xe_epoch_slot *slot,
+                                  const struct xe_key *key, const uint8_t *rec, size_t len,
+                                  enum xe_put mode);
+
+/*
+ * Changes up to 8 bytes of a stored object under its segment's lock. `patch` sees it, and says
+ * which bytes of the body become what; false: that cannot be done so. XE_LIMIT: nothing was
+ * changed, the way is xe_table_update(); what `patch` did must not matter then.
+ */
+struct xe_patch {
+    const uint8_t *at; /* into the view's body */
+    uint32_t width;    /* 1 to 8 */
+    uint64_t word;
+};
+typedef bool (*xe_patch_fn)(void *arg, const struct xe_view *view, struct xe_patch *out);
+enum xe_status xe_table_patch(struct xe_table *t, struct xe_epoch_slot *slot,
+                              const struct xe_key *key, xe_patch_fn patch, void *arg);
+
 /* Replaces exactly the version seen. XE_ABSENT: it is not there any more. */
 enum xe_status xe_table_replace(struct xe_table *t, struct xe_epoch_slot *slot,
                                 struct xe_prepared *p, const struct xe_version *seen);

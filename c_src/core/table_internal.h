@@ -67,6 +67,22 @@ struct xe_table {
     void *allocation;
 };
 
+/* What these are counted with: allocations are aligned by hand. */
+enum {
+    XE_TABLE_BYTES = sizeof(struct xe_table) + XE_CACHE_LINE,
+    XE_SEGMENT_BYTES = sizeof(struct xe_segment) + XE_CACHE_LINE,
+};
+
+static inline size_t xe_leaf_bytes(uint32_t n)
+{
+    return sizeof(struct xe_leaf) + n * sizeof(struct xe_leaf_entry);
+}
+
+static inline size_t xe_directory_bytes(uint32_t bits)
+{
+    return sizeof(struct xe_directory) + (sizeof(uintptr_t) << bits);
+}
+
 enum { GATE_OPEN = 0, GATE_CLOSED = 1, GATE_DEAD = 2 };
 
 /* Enough heat to split, and cold enough to merge; a taken lock adds HEAT_UP. */
@@ -91,7 +107,8 @@ static inline struct xe_segment *xe_leaf_find(const struct xe_leaf *leaf, uint64
 /* The segment of a hash. Inside a section. O(1) expected. */
 static inline struct xe_segment *xe_directory_find(const struct xe_table *t, uint64_t hash)
 {
-    /* Acquire, both: pair with the release stores of swap_publish() and grow(). */
+    /* Acquire, both: pair with the release stores of swap_publish() and
+     * publish_directory(). */
     const struct xe_directory *d = atomic_load_explicit(&t->directory, memory_order_acquire);
     uintptr_t slot =
         atomic_load_explicit(&d->slot[hash >> 1 >> (63 - d->bits)], memory_order_acquire);
@@ -129,6 +146,14 @@ static inline bool xe_lock_try(_Atomic uint32_t *lock)
            atomic_exchange_explicit(lock, 1, memory_order_acquire) == 0;
 }
 
+/* The lock of a segment was found free. */
+static inline void xe_heat_cool(_Atomic int32_t *heat)
+{
+    /* Relaxed: a statistic. */
+    int32_t h = atomic_load_explicit(heat, memory_order_relaxed);
+    atomic_store_explicit(heat, h > HEAT_MERGE ? h - 1 : h, memory_order_relaxed);
+}
+
 /* Takes a lock word within XE_LOCK_WAIT_NS. */
 bool xe_lock_take(_Atomic uint32_t *lock, _Atomic int32_t *heat);
 static inline void xe_lock_release(_Atomic uint32_t *lock)
@@ -160,6 +185,11 @@ static inline void xe_table_account(struct xe_table *t, int64_t bytes)
 
 /* Opens a write section, which ends when the caller leaves its epoch section. */
 enum xe_status xe_table_write_begin(struct xe_table *t, struct xe_epoch_slot *slot);
+/* Stores a prepared object in the locked segment, in the place of `place` if that is not NULL,
+ * and releases the lock. */
+enum xe_status xe_table_store(struct xe_table *t, struct xe_epoch_slot *slot,
+                              struct xe_segment *s, const struct xe_prepared *p,
+                              struct xe_place *place);
 /* Publishes the record at `off`, in the place of `place` if that is not NULL. */
 void xe_table_publish(struct xe_table *t, struct xe_epoch_slot *slot, struct xe_image *img,
                       const struct xe_prepared *p, uint32_t off, struct xe_place *place);

@@ -77,10 +77,16 @@ static bool ring_is_valid(const struct xe_image *img, struct cover *cover)
     return true;
 }
 
+static uint32_t pinned_by(const uint8_t *rec)
+{
+    uint32_t header = xe_load32(rec);
+    return header & XE_REC_EXT ? xe_record_ext(rec, header).pinned : 0;
+}
+
 bool xe_image_is_valid(const struct xe_image *img, uint64_t seed)
 {
     static _Thread_local struct cover cover;
-    uint32_t count = 0, live = 0;
+    uint32_t count = 0, live = 0, pinned = 0;
     memset(&cover, 0, sizeof cover);
     for (uint32_t i = 0; i < img->nbuckets; i++) {
         const struct xe_bucket *b = xe_image_buckets(img) + i;
@@ -92,6 +98,7 @@ bool xe_image_is_valid(const struct xe_image *img, uint64_t seed)
                 if (!record_is_valid(img, seed, b->off[j], b, j, &cover))
                     return false;
                 live += xe_record_units(xe_load32(xe_image_record(img, b->off[j])));
+                pinned += pinned_by(xe_image_record(img, b->off[j]));
                 count++;
             }
             if (!b->link)
@@ -101,11 +108,21 @@ bool xe_image_is_valid(const struct xe_image *img, uint64_t seed)
         }
     }
     CHECK(count == atomic_load(&img->count), "%u objects, %u counted", count, img->count);
+    CHECK(count <= img->room || count == 0, "%u objects in an image for %u", count, img->room);
     CHECK(live == img->live, "%u units live, %u counted", live, img->live);
+    CHECK(pinned == img->pinned_live, "%u pinned, %u counted", pinned, img->pinned_live);
+    CHECK(!pinned || img->env, "terms without an environment");
     return xe_image_is_empty(img) || ring_is_valid(img, &cover);
 }
 
-static bool segment_is_valid(const struct xe_table *t, const struct xe_segment *s, uint64_t lo)
+/* Whether the bytes of everything add up. */
+struct sum {
+    int64_t bytes;
+    uint32_t segments;
+};
+
+static bool segment_is_valid(const struct xe_table *t, const struct xe_segment *s, uint64_t lo,
+                             struct sum *sum)
 {
     const struct xe_image *img = xe_segment_image(s);
     CHECK(s->lo == lo && s->hi >= lo, "segment %" PRIx64 "..%" PRIx64, s->lo, s->hi);
@@ -114,23 +131,60 @@ static bool segment_is_valid(const struct xe_table *t, const struct xe_segment *
     if (!xe_image_is_empty(img))
         CHECK(img->lo == s->lo, "image for %" PRIx64, img->lo);
     struct xe_image_cursor cursor = {0};
-    for (uint32_t off; (off = xe_image_next(img, &cursor));)
-        CHECK(xe_record_hash(xe_image_record(img, off), t->seed) <= s->hi, "hash above the range");
+    for (uint32_t off; (off = xe_image_next(img, &cursor));) {
+        const uint8_t *rec = xe_image_record(img, off);
+        uint32_t header = xe_load32(rec);
+        CHECK(xe_record_hash(rec, t->seed) <= s->hi, "hash above the range");
+        if (header & XE_REC_BLOB)
+            sum->bytes += (int64_t)xe_record_blob(rec, header)->bytes;
+    }
+    sum->bytes += XE_SEGMENT_BYTES + img->bytes;
+    sum->segments++;
     return xe_image_is_valid(img, t->seed);
+}
+
+/* The slots up to `end` that point to `leaf`: none is before that of its first hash. */
+static uint32_t slots_of(const struct xe_directory *d, const struct xe_leaf *leaf, uint64_t end)
+{
+    uint32_t n = 0;
+    for (uint64_t i = leaf->at[0].lo >> 1 >> (63 - d->bits); i <= end; i++)
+        n += atomic_load(&d->slot[i]) == (uintptr_t)leaf;
+    return n;
+}
+
+static bool directory_is_valid(const struct xe_directory *d, struct sum *sum)
+{
+    sum->bytes += (int64_t)xe_directory_bytes(d->bits);
+    for (uint64_t i = 0; i < 1ull << d->bits; i++) {
+        uintptr_t slot = atomic_load(&d->slot[i]);
+        if (slot & SLOT_SEGMENT)
+            continue;
+        const struct xe_leaf *leaf = (const struct xe_leaf *)slot;
+        uint32_t slots = slots_of(d, leaf, i);
+        CHECK(slots <= leaf->slots, "a leaf for %u slots is in more", leaf->slots);
+        CHECK(leaf->n > 0 && leaf->at[0].lo <= leaf->at[leaf->n - 1].lo, "a leaf out of order");
+        if (slots == leaf->slots)
+            sum->bytes += (int64_t)xe_leaf_bytes(leaf->n);
+    }
+    return true;
 }
 
 bool xe_table_is_valid(const struct xe_table *t)
 {
+    struct sum sum = {.bytes = XE_TABLE_BYTES};
     uint64_t position = 0;
-    uint32_t n = 0;
     CHECK((atomic_load(&t->batch) & 1) == 0, "a list write is under way");
+    CHECK(atomic_load(&t->directory_lock) == 0 && atomic_load(&t->list_lock) == 0, "locked");
     do {
         const struct xe_segment *s = xe_directory_find(t, position);
-        if (!segment_is_valid(t, s, position))
+        if (!segment_is_valid(t, s, position, &sum))
             return false;
         position = s->hi + 1;
-        n++;
     } while (position);
-    CHECK(n == xe_table_segments(t), "%u segments", n);
+    if (!directory_is_valid(atomic_load(&t->directory), &sum))
+        return false;
+    CHECK(sum.segments == xe_table_segments(t), "%u segments", sum.segments);
+    CHECK(sum.bytes == atomic_load(&t->bytes), "%" PRIi64 " bytes, %" PRIi64 " counted", sum.bytes,
+          atomic_load(&t->bytes));
     return true;
 }

@@ -1,0 +1,119 @@
+/*
+ * plain.c - the common writes without detours.
+ *
+ * Most writes put a plain record (no handles, no blob) in the place of another one, and the
+ * image has room for it. Then a write is: the gate, the segment's lock, find, copy, one
+ * store, retire, unlock. Everything else goes the way of table.c.
+ */
+#include "find.h"
+#include "table_internal.h"
+
+enum { SPECIAL = XE_REC_BLOB | XE_REC_EXT };
+
+/* Copies a record; not a byte more, its neighbours may be alive. */
+static inline void copy_record(uint8_t *to, const uint8_t *from, uint32_t units)
+{
+    for (; units >= 2; units -= 2, to += 8, from += 8)
+        memcpy(to, from, 8);
+    if (units)
+        memcpy(to, from, 4);
+}
+
+/* The gate, and the locked segment of `hash`. */
+static inline enum xe_status lock_segment(struct xe_table *t, struct xe_epoch_slot *slot,
+                                          uint64_t hash, struct xe_segment **s)
+{
+    enum xe_status status = xe_table_write_begin(t, slot);
+    if (XE_UNLIKELY(status != XE_OK))
+        return status;
+    *s = xe_directory_find(t, hash);
+    if (XE_LIKELY(xe_lock_try(&(*s)->lock))) {
+        if (XE_LIKELY((*s)->state == SEGMENT_LIVE)) {
+            xe_heat_cool(&(*s)->heat);
+            return XE_OK;
+        }
+        xe_lock_release(&(*s)->lock);
+    }
+    *s = xe_segment_acquire(t, hash);
+    return *s ? XE_OK : XE_RETRY;
+}
+
+/* Publishes the plain record at `off` in the place of another plain one, and unlocks. */
+static inline void publish(struct xe_table *t, struct xe_epoch_slot *slot, struct xe_segment *s,
+                           struct xe_image *img, struct xe_place *place, uint32_t off,
+                           uint32_t units)
+{
+    uint32_t old = place->off;
+    if (t->sequence)
+        t->sequence(t->sequence_arg);
+    xe_image_replace(place, off);
+    img->live += units;
+    xe_image_retire(img, old);
+    int32_t heat = atomic_load_explicit(&s->heat, memory_order_relaxed);
+    if (XE_LIKELY(heat > HEAT_MERGE && heat <= HEAT_SPLIT))
+        xe_lock_release(&s->lock);
+    else
+        xe_table_finish(t, slot, s, false);
+}
+
+enum xe_status xe_table_put_plain(struct xe_table *t, struct xe_epoch_slot *slot,
+                                  const struct xe_key *key, const uint8_t *rec, size_t len,
+                                  enum xe_put mode)
+{
+    struct xe_segment *s;
+    struct xe_place place;
+    enum xe_status status = lock_segment(t, slot, key->hash, &s);
+    if (XE_UNLIKELY(status != XE_OK))
+        return status;
+    struct xe_image *img = xe_segment_image(s);
+    uint32_t units = xe_record_units(xe_load32(rec));
+    bool found = xe_find(img, key, &place);
+    if (XE_LIKELY(found && mode == XE_PUT) &&
+        XE_LIKELY(!(xe_load32(xe_image_record(img, place.off)) & SPECIAL))) {
+        uint32_t off = xe_image_alloc(img, units);
+        if (XE_LIKELY(off != 0)) {
+            copy_record(xe_image_record(img, off), rec, units);
+            publish(t, slot, s, img, &place, off, units);
+            return XE_OK;
+        }
+    }
+    if (found && mode == XE_PUT_NEW) {
+        xe_table_finish(t, slot, s, false);
+        return XE_EXISTS;
+    }
+    struct xe_object o = {.bytes = rec + XE_HDR_BYTES, .klen = key->klen,
+                          .len = len - XE_HDR_BYTES};
+    struct xe_prepared p = {.key = *key, .object = &o, .units = units};
+    return xe_table_store(t, slot, s, &p, found ? &place : NULL);
+}
+
+enum xe_status xe_table_patch(struct xe_table *t, struct xe_epoch_slot *slot,
+                              const struct xe_key *key, xe_patch_fn patch, void *arg)
+{
+    struct xe_segment *s;
+    struct xe_place place;
+    struct xe_view view;
+    struct xe_patch what;
+    enum xe_status status = lock_segment(t, slot, key->hash, &s);
+    if (XE_UNLIKELY(status != XE_OK))
+        return status;
+    struct xe_image *img = xe_segment_image(s);
+    status = XE_ABSENT;
+    if (XE_LIKELY(xe_find(img, key, &place))) {
+        const uint8_t *rec = xe_image_record(img, place.off);
+        uint32_t units = xe_record_units(xe_load32(rec));
+        status = XE_LIMIT;
+        if (XE_LIKELY(xe_record_view_plain(rec, &view) && patch(arg, &view, &what))) {
+            uint32_t off = xe_image_alloc(img, units);
+            if (XE_LIKELY(off != 0)) {
+                uint8_t *to = xe_image_record(img, off);
+                copy_record(to, rec, units);
+                memcpy(to + (what.at - rec), &what.word, what.width);
+                publish(t, slot, s, img, &place, off, units);
+                return XE_OK;
+            }
+        }
+    }
+    xe_table_finish(t, slot, s, false);
+    return status;
+}
