@@ -36,6 +36,7 @@
     delete_nif/1,
     info_nif/0,
     info_nif/1,
+    size_nif/1,
     stats_nif/1,
     whereis_nif/1,
     insert_nif/2,
@@ -94,7 +95,7 @@
     access(),
     type(),
     KeyPos :: pos_integer(),
-    Size :: non_neg_integer(),
+    Size :: non_neg_integer() | undefined,
     Memory :: non_neg_integer(),
     Heir :: pid() | none,
     ReadConcurrency :: boolean(),
@@ -202,9 +203,13 @@ info() ->
     Table :: table(),
     InfoList :: [{Item :: atom(), Value :: term()}].
 info(Table) ->
-    try info_nif(Table) of
-        undefined -> undefined;
-        Facts -> [{Item, fact(Item, Facts)} || Item <- items()]
+    try {info_nif(Table), size_nif(Table)} of
+        {undefined, _} ->
+            undefined;
+        {_, undefined} ->
+            undefined;
+        {Facts, Size} ->
+            [{Item, fact(Item, setelement(8, Facts, Size))} || Item <- items()]
     catch
         error:badarg -> ?BADARG([Table], type);
         error:xets_retry -> erlang:yield(), info(Table)
@@ -237,6 +242,13 @@ info(Table, xets) ->
     catch
         error:badarg -> ?BADARG([Table, xets], type);
         error:xets_retry -> erlang:yield(), info(Table, xets)
+    end;
+info(Table, size) ->
+    try
+        size_nif(Table)
+    catch
+        error:badarg -> ?BADARG([Table, size], type);
+        error:xets_retry -> erlang:yield(), info(Table, size)
     end;
 info(Table, Item) ->
     try info_nif(Table) of
@@ -829,8 +841,12 @@ delete_nif(_Table) -> ?NIF.
 -spec info_nif() -> #{terms := atom(), tables := integer(), bytes := integer(), _ => _}.
 info_nif() -> ?NIF.
 
+%% All facts but the size, which takes longer the larger the table is.
 -spec info_nif(table()) -> facts() | undefined.
 info_nif(_Table) -> ?NIF.
+
+-spec size_nif(table()) -> non_neg_integer() | undefined.
+size_nif(_Table) -> ?NIF.
 
 -spec stats_nif(table()) -> map() | undefined.
 stats_nif(_Table) -> ?NIF.

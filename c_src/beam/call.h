@@ -143,6 +143,7 @@ static inline enum xe_status xe_call_prepare(const struct xe_owned *t, const str
     X(delete_table, 1)                                                                            \
     X(info_all, 0)                                                                                \
     X(info, 1)                                                                                    \
+    X(size, 1)                                                                                    \
     X(stats, 1)                                                                                   \
     X(whereis, 1)                                                                                 \
     X(delete_all_objects, 1)

@@ -117,16 +117,13 @@ static enum xe_result info(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t b
                            ERL_NIF_TERM *out)
 {
     struct xe_use use;
+    (void)budget;
     if (!may_name(env, argv[0]))
         return XE_CALL_BADARG;
     *out = xe_am.undefined;
     if (!xe_use_begin(env, argv[0], XE_NEED_NOTHING, &use))
         return XE_CALL_OK;
     const struct xe_owned *t = use.table;
-    if (budget != XE_TERM_NO_BUDGET && is_large(&use)) {
-        xe_use_end(&use);
-        return XE_CALL_BUDGET;
-    }
     uint64_t bytes = xe_table_bytes(t->core) + sizeof *t;
     ERL_NIF_TERM facts[] = {
         xe_owner_term(env, t),
@@ -136,7 +133,7 @@ static enum xe_result info(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t b
         make_access(t->is.access),
         t->is.type,
         enif_make_int(env, t->is.keypos),
-        enif_make_uint64(env, xe_table_size(t->core)),
+        xe_am.undefined, /* the size is size/1's */
         enif_make_uint64(env, (bytes + 7) / 8),
         xe_am.none,
         xe_call_bool(t->is.read_concurrency),
@@ -150,6 +147,23 @@ static enum xe_result info(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t b
     return XE_CALL_OK;
 }
 XE_CALL(info, 1)
+
+static enum xe_result size(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t budget,
+                           ERL_NIF_TERM *out)
+{
+    struct xe_use use;
+    if (!may_name(env, argv[0]))
+        return XE_CALL_BADARG;
+    *out = xe_am.undefined;
+    if (!xe_use_begin(env, argv[0], XE_NEED_NOTHING, &use))
+        return XE_CALL_OK;
+    bool large = budget != XE_TERM_NO_BUDGET && is_large(&use);
+    if (!large)
+        *out = enif_make_uint64(env, xe_table_size(use.table->core));
+    xe_use_end(&use);
+    return large ? XE_CALL_BUDGET : XE_CALL_OK;
+}
+XE_CALL(size, 1)
 
 static ERL_NIF_TERM make_map(ErlNifEnv *env, ERL_NIF_TERM *keys, const uint64_t *values, size_t n)
 {

@@ -7,6 +7,8 @@
  * Arithmetic here is that of 64-bit integers. Where it does not suffice update_counter
  * answers {slow, Object}, and xets_counter.erl computes and stores with replace/3.
  */
+#include <limits.h>
+
 #include "call.h"
 
 enum { OPS_MAX = 16 };
@@ -79,7 +81,8 @@ static enum outcome get_ops(struct counter *c, ERL_NIF_TERM term)
     c->list = false;
     c->n = 1;
     if (enif_is_number(c->env, term)) {
-        c->ops[0] = (struct op){.pos = c->keypos + 1};
+        /* No object has an element behind the last position there can be. */
+        c->ops[0] = (struct op){.pos = c->keypos < INT_MAX ? c->keypos + 1 : INT_MAX};
         return get_integer(c->env, term, &c->ops[0].incr);
     }
     if (enif_is_tuple(c->env, term))

@@ -123,6 +123,7 @@ static ErlNifFunc functions[] = {
     {"update_element_nif", 4, update_element_default_nif, 0},
     XE_NIF(new, 2)
     XE_NIF(info, 1)
+    XE_NIF(size, 1)
     XE_NIF(stats, 1)
     XE_NIF(whereis, 1)
     XE_NIF(delete_all_objects, 1)
