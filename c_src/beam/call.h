@@ -29,6 +29,9 @@ enum { XE_CALL_TRIES = 16 };
 /* Objects or keys that one call handles on a normal scheduler. */
 enum { XE_CALL_INLINE_MAX = 2000 };
 
+/* [] */
+extern ERL_NIF_TERM xe_call_nil;
+
 ERL_NIF_TERM xe_call_raise(ErlNifEnv *env, enum xe_result result);
 
 #define XE_CALL(name, arity)                                                                      \
@@ -85,6 +88,16 @@ static inline ERL_NIF_TERM xe_call_bool(bool b)
  * xe_call_key() makes the core's key of them; storing bytes one by one and loading them as
  * words again would cost as much as all the rest of a lookup.
  */
+static inline uint64_t xe_call_word0(ERL_NIF_TERM term, unsigned width)
+{
+    return term << 8 | (unsigned)XE_NODE_IMM << 3 | (width - 1);
+}
+
+static inline uint64_t xe_call_word1(ERL_NIF_TERM term)
+{
+    return term >> 56;
+}
+
 static inline enum xe_result xe_call_encode_key(struct xe_encoder *e, ErlNifEnv *env,
                                                 ERL_NIF_TERM term, uint64_t budget)
 {
@@ -111,8 +124,7 @@ static inline void xe_call_key(struct xe_key *key, const struct xe_owned *t, ERL
 {
     if (XE_LIKELY(xe_term_is_immediate(term))) {
         unsigned width = xe_term_width(term);
-        xe_key_init_words(key, t->seed,
-                          term << 8 | (unsigned)XE_NODE_IMM << 3 | (width - 1), term >> 56,
+        xe_key_init_words(key, t->seed, xe_call_word0(term, width), xe_call_word1(term),
                           (const uint8_t *)key->words, 1 + width);
     } else {
         xe_key_init(key, t->seed, e->bytes, e->klen, e->handles, e->n_key_handles);

@@ -6,94 +6,132 @@
  */
 #include <limits.h>
 
+#include "../core/read.h"
 #include "call.h"
 
-/* One object that a call has found, and how its key is to be made. */
+/* An object that a call has found, and what is needed to decode it. The section is open. */
 struct found {
-    struct xe_view view;
-    ERL_NIF_TERM key; /* the caller's, or 0 */
-    int keypos;
+    const uint8_t *rec;
+    struct xe_use use;
+    struct xe_encoder encoder; /* used unless the key is an immediate */
+    enum xe_status status;     /* XE_OK or XE_ABSENT */
 };
 
-/* Finds the object of argv[1] in table argv[0]. XE_OK: the section is open, or the
- * blob pinned and the section closed. */
-static inline __attribute__((always_inline)) enum xe_result find(ErlNifEnv *env, const ERL_NIF_TERM argv[], struct xe_encoder *e,
-                           struct found *out, enum xe_status *status, struct xe_use *use, uint64_t budget)
+/* Ends the section and the encoder. */
+static inline void found_end(struct found *f, ERL_NIF_TERM key)
 {
-    struct xe_key key;
-    const uint8_t *rec;
-    enum xe_result encoded = xe_call_encode_key(e, env, argv[1], budget);
-    if (XE_UNLIKELY(encoded != XE_CALL_OK))
-        return encoded;
-    if (XE_UNLIKELY(!xe_use_begin(env, argv[0], XE_NEED_READ, use))) {
-        xe_call_key_end(e, argv[1]);
-        return XE_CALL_BADARG;
-    }
-    xe_call_key(&key, use->table, argv[1], e);
-    out->keypos = use->table->keypos;
-    out->key = xe_call_reusable_key(argv[1], e);
-    *status = xe_table_find_record(use->table->core, &key, &rec);
-    if (XE_LIKELY(*status == XE_OK)) {
-        if (XE_LIKELY(xe_record_view_plain(rec, &out->view)))
-            return XE_CALL_OK;
-        xe_record_view(rec, &out->view);
-        if (!out->view.blob)
-            return XE_CALL_OK;
-        xe_blob_pin(out->view.blob);
-    }
-    xe_use_end(use);
-    if (*status == XE_OK || *status == XE_ABSENT)
-        return XE_CALL_OK;
-    xe_call_key_end(e, argv[1]);
-    return xe_call_of_core(*status);
+    xe_use_end(&f->use);
+    xe_call_key_end(&f->encoder, key);
 }
 
-static void found_end(struct found *f, struct xe_use *use)
+/* Finds the object of argv[1] in table argv[0]. */
+static inline __attribute__((always_inline)) enum xe_result
+find(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t budget, struct found *f)
 {
-    if (XE_UNLIKELY(f->view.blob != NULL))
-        xe_blob_unpin(f->view.blob);
-    else
-        xe_use_end(use);
+    enum xe_result result = xe_call_encode_key(&f->encoder, env, argv[1], budget);
+    if (XE_UNLIKELY(result != XE_CALL_OK))
+        return result;
+    if (XE_UNLIKELY(!xe_use_begin(env, argv[0], XE_NEED_READ, &f->use))) {
+        xe_call_key_end(&f->encoder, argv[1]);
+        return XE_CALL_BADARG;
+    }
+    if (XE_LIKELY(xe_term_is_immediate(argv[1]))) {
+        struct xe_short_key key;
+        unsigned width = xe_term_width(argv[1]);
+        xe_short_key_init(&key, f->use.table->seed, xe_call_word0(argv[1], width),
+                          xe_call_word1(argv[1]), 1 + width);
+        f->status = xe_read_short(f->use.table->core, &key, &f->rec);
+    } else {
+        struct xe_key key;
+        xe_call_key(&key, f->use.table, argv[1], &f->encoder);
+        f->status = xe_table_find_record(f->use.table->core, &key, &f->rec);
+    }
+    if (XE_LIKELY(f->status == XE_OK || f->status == XE_ABSENT))
+        return XE_CALL_OK;
+    found_end(f, argv[1]);
+    return xe_call_of_core(f->status);
+}
+
+/* What is done with a view: its result is the call's. */
+typedef enum xe_result (*view_fn)(ErlNifEnv *env, const struct xe_view *view, int keypos,
+                                  ERL_NIF_TERM key, const void *arg, uint64_t budget,
+                                  ERL_NIF_TERM *out);
+
+/* Applies `fn` to any object found, a blob pinned and outside of the section. Ends `f`. */
+static __attribute__((noinline)) enum xe_result
+with_view(ErlNifEnv *env, struct found *f, ERL_NIF_TERM key, view_fn fn, const void *arg,
+          uint64_t budget, ERL_NIF_TERM *out)
+{
+    struct xe_view view;
+    int keypos = f->use.table->keypos;
+    ERL_NIF_TERM reusable = xe_call_reusable_key(key, &f->encoder);
+    enum xe_result result;
+    xe_record_view(f->rec, &view);
+    if (view.blob) {
+        xe_blob_pin(view.blob);
+        found_end(f, key);
+        result = fn(env, &view, keypos, reusable, arg, budget, out);
+        xe_blob_unpin(view.blob);
+    } else {
+        result = fn(env, &view, keypos, reusable, arg, budget, out);
+        found_end(f, key);
+    }
+    return result;
+}
+
+/* The body of a record that is flat and has neither handles nor a blob; else NULL. */
+static inline const uint8_t *flat_body(const uint8_t *rec)
+{
+    uint32_t header = xe_load32(rec);
+    const uint8_t *body = rec + XE_HDR_BYTES + xe_record_klen(header);
+    return header & (XE_REC_BLOB | XE_REC_EXT) || !(body[0] & XE_TERM_BODY_FLAT) ? NULL : body;
+}
+
+static enum xe_result decode_listed(ErlNifEnv *env, const struct xe_view *view, int keypos,
+                                    ERL_NIF_TERM key, const void *arg, uint64_t budget,
+                                    ERL_NIF_TERM *out)
+{
+    ERL_NIF_TERM object;
+    (void)arg;
+    enum xe_result result =
+        xe_call_of_term(xe_term_decode_object(env, view, keypos, key, budget, &object));
+    if (XE_LIKELY(result == XE_CALL_OK))
+        *out = enif_make_list_from_array(env, &object, 1);
+    return result;
 }
 
 static enum xe_result lookup(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t budget,
                              ERL_NIF_TERM *out)
 {
-    struct xe_encoder e;
     struct found f;
-    struct xe_use use;
-    enum xe_status status;
-    ERL_NIF_TERM object;
-    enum xe_result result = find(env, argv, &e, &f, &status, &use, budget);
-    if (XE_LIKELY(result == XE_CALL_OK)) {
-        if (status == XE_ABSENT) {
-            *out = enif_make_list_from_array(env, NULL, 0);
-        } else {
-            result = xe_call_of_term(
-                xe_term_decode_object(env, &f.view, f.keypos, f.key, budget, &object));
-            found_end(&f, &use);
-            if (XE_LIKELY(result == XE_CALL_OK))
-                *out = enif_make_list_from_array(env, &object, 1);
-        }
-        xe_call_key_end(&e, argv[1]);
+    const uint8_t *body;
+    enum xe_result result = find(env, argv, budget, &f);
+    if (XE_UNLIKELY(result != XE_CALL_OK))
+        return result;
+    if (f.status == XE_ABSENT) {
+        found_end(&f, argv[1]);
+        *out = xe_call_nil;
+        return XE_CALL_OK;
     }
-    return result;
+    if (!(body = flat_body(f.rec)) || !xe_call_reusable_key(argv[1], &f.encoder))
+        return with_view(env, &f, argv[1], decode_listed, NULL, budget, out);
+    ERL_NIF_TERM elements[XE_TERM_FLAT_ARITY_MAX];
+    unsigned arity = xe_term_unpack_flat(body, f.use.table->keypos, argv[1], elements);
+    found_end(&f, argv[1]);
+    ERL_NIF_TERM object = enif_make_tuple_from_array(env, elements, arity);
+    *out = enif_make_list_cell(env, object, xe_call_nil);
+    return XE_CALL_OK;
 }
 XE_CALL(lookup, 2)
 
 static enum xe_result member(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t budget,
                              ERL_NIF_TERM *out)
 {
-    struct xe_encoder e;
     struct found f;
-    struct xe_use use;
-    enum xe_status status;
-    enum xe_result result = find(env, argv, &e, &f, &status, &use, budget);
+    enum xe_result result = find(env, argv, budget, &f);
     if (XE_LIKELY(result == XE_CALL_OK)) {
-        if (status == XE_OK)
-            found_end(&f, &use);
-        *out = xe_call_bool(status == XE_OK);
-        xe_call_key_end(&e, argv[1]);
+        found_end(&f, argv[1]);
+        *out = xe_call_bool(f.status == XE_OK);
     }
     return result;
 }
@@ -109,33 +147,40 @@ static bool get_position(ErlNifEnv *env, ERL_NIF_TERM term, int *pos)
     return true;
 }
 
+static enum xe_result decode_one(ErlNifEnv *env, const struct xe_view *view, int keypos,
+                                 ERL_NIF_TERM key, const void *arg, uint64_t budget,
+                                 ERL_NIF_TERM *out)
+{
+    int pos = *(const int *)arg;
+    if (pos > xe_term_arity(view))
+        return XE_CALL_BADARG;
+    return xe_call_of_term(xe_term_decode_element(env, view, keypos, pos, key, budget, out));
+}
+
 /* `missing`: what an absent key gives; 0: badarg. */
 static enum xe_result element(ErlNifEnv *env, const ERL_NIF_TERM argv[], ERL_NIF_TERM missing,
                               uint64_t budget, ERL_NIF_TERM *out)
 {
-    struct xe_encoder e;
     struct found f;
-    struct xe_use use;
-    enum xe_status status;
+    const uint8_t *body;
     int pos;
     if (!get_position(env, argv[2], &pos))
         return XE_CALL_BADARG;
-    enum xe_result result = find(env, argv, &e, &f, &status, &use, budget);
-    if (XE_LIKELY(result == XE_CALL_OK)) {
-        if (XE_UNLIKELY(status == XE_ABSENT)) {
-            *out = missing;
-            result = missing ? XE_CALL_OK : XE_CALL_BADARG;
-        } else {
-            if (XE_LIKELY(pos <= xe_term_arity(&f.view)))
-                result = xe_call_of_term(
-                    xe_term_decode_element(env, &f.view, f.keypos, pos, f.key, budget, out));
-            else
-                result = XE_CALL_BADARG;
-            found_end(&f, &use);
-        }
-        xe_call_key_end(&e, argv[1]);
+    enum xe_result result = find(env, argv, budget, &f);
+    if (XE_UNLIKELY(result != XE_CALL_OK))
+        return result;
+    if (XE_UNLIKELY(f.status == XE_ABSENT)) {
+        found_end(&f, argv[1]);
+        *out = missing;
+        return missing ? XE_CALL_OK : XE_CALL_BADARG;
     }
-    return result;
+    int keypos = f.use.table->keypos;
+    if (!(body = flat_body(f.rec)) || pos == keypos || pos > (body[0] >> 3 & 15))
+        return with_view(env, &f, argv[1], decode_one, &pos, budget, out);
+    unsigned width = (body[0] & 7) + 1;
+    *out = xe_term_packed(body + 1 + (unsigned)(pos - 1 - (pos > keypos)) * width, width);
+    found_end(&f, argv[1]);
+    return XE_CALL_OK;
 }
 
 static enum xe_result lookup_element(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t budget,
@@ -152,51 +197,51 @@ static enum xe_result lookup_element_default(ErlNifEnv *env, const ERL_NIF_TERM 
 }
 XE_CALL(lookup_element_default, 4)
 
-/* The elements at `positions` of the object found. */
-static enum xe_result elements(ErlNifEnv *env, const struct found *f, const int *positions,
-                               ERL_NIF_TERM *terms, int n, uint64_t budget)
+enum { POSITIONS_MAX = 255 };
+
+/* The positions that lookup_elements was asked for. */
+struct positions {
+    int n;
+    int at[POSITIONS_MAX];
+};
+
+static enum xe_result decode_some(ErlNifEnv *env, const struct xe_view *view, int keypos,
+                                  ERL_NIF_TERM key, const void *arg, uint64_t budget,
+                                  ERL_NIF_TERM *out)
 {
-    int arity = xe_term_arity(&f->view);
-    for (int i = 0; i < n; i++) {
-        if (positions[i] > arity)
+    const struct positions *p = arg;
+    ERL_NIF_TERM terms[POSITIONS_MAX];
+    int arity = xe_term_arity(view);
+    for (int i = 0; i < p->n; i++) {
+        if (p->at[i] > arity)
             return XE_CALL_BADARG;
-        enum xe_term_status status = xe_term_decode_element(env, &f->view, f->keypos, positions[i],
-                                                            f->key, budget, &terms[i]);
+        enum xe_term_status status = xe_term_decode_element(
+            env, view, keypos, p->at[i], key, budget / (unsigned)p->n, &terms[i]);
         if (status != XE_TERM_OK)
             return xe_call_of_term(status);
     }
+    *out = enif_make_tuple_from_array(env, terms, (unsigned)p->n);
     return XE_CALL_OK;
 }
 
 static enum xe_result lookup_elements(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t budget,
                                       ERL_NIF_TERM *out)
 {
-    enum { POSITIONS_MAX = 255 };
-    struct xe_encoder e;
     struct found f;
-    struct xe_use use;
-    enum xe_status status;
+    struct positions p;
     const ERL_NIF_TERM *given;
-    int positions[POSITIONS_MAX], n;
-    ERL_NIF_TERM terms[POSITIONS_MAX];
-    if (!enif_get_tuple(env, argv[2], &n, &given) || n > POSITIONS_MAX)
+    if (!enif_get_tuple(env, argv[2], &p.n, &given) || p.n > POSITIONS_MAX)
         return XE_CALL_BADARG;
-    for (int i = 0; i < n; i++)
-        if (!enif_get_int(env, given[i], &positions[i]) || positions[i] < 1)
+    for (int i = 0; i < p.n; i++)
+        if (!get_position(env, given[i], &p.at[i]))
             return XE_CALL_BADARG;
-    enum xe_result result = find(env, argv, &e, &f, &status, &use, budget);
-    if (result == XE_CALL_OK) {
-        if (status == XE_ABSENT) {
-            result = XE_CALL_BADARG;
-        } else {
-            result = elements(env, &f, positions, terms, n, budget);
-            found_end(&f, &use);
-        }
-        if (result == XE_CALL_OK)
-            *out = enif_make_tuple_from_array(env, terms, (unsigned)n);
-        xe_call_key_end(&e, argv[1]);
-    }
-    return result;
+    enum xe_result result = find(env, argv, budget, &f);
+    if (result != XE_CALL_OK)
+        return result;
+    if (f.status == XE_OK)
+        return with_view(env, &f, argv[1], decode_some, &p, budget, out);
+    found_end(&f, argv[1]);
+    return XE_CALL_BADARG;
 }
 XE_CALL(lookup_elements, 3)
 
@@ -237,7 +282,7 @@ static enum xe_result group_decode(ErlNifEnv *env, const struct group *g, uint32
 {
     ERL_NIF_TERM object;
     if (!g->found[i]) {
-        *out = enif_make_list_from_array(env, NULL, 0);
+        *out = xe_call_nil;
         return XE_CALL_OK;
     }
     ERL_NIF_TERM key = xe_call_reusable_key(g->terms[i], &g->encoders[i]);
@@ -357,7 +402,7 @@ static enum xe_result tab2list(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64
     struct listing l = {.env = env, .budget = budget, .result = XE_CALL_OK};
     uint64_t position = 0;
     bool more = true;
-    l.list = enif_make_list_from_array(env, NULL, 0);
+    l.list = xe_call_nil;
     while (more && l.result == XE_CALL_OK) {
         struct xe_use use;
         /* Each segment in a section of its own; the table may have gone meanwhile. */

@@ -425,7 +425,7 @@ static enum xe_result take_version(ErlNifEnv *env, struct xe_use *use, const str
     for (int i = 0; i < XE_CALL_TRIES; i++) {
         enum xe_status status = xe_table_find_version(use->table->core, key, &view, &version);
         if (status == XE_ABSENT) {
-            *out = enif_make_list_from_array(env, NULL, 0);
+            *out = xe_call_nil;
             return XE_CALL_OK;
         }
         if (status != XE_OK)

@@ -49,6 +49,8 @@ static const struct xe_callbacks callbacks = {
     .object_equal = xe_term_object_equal,
 };
 
+ERL_NIF_TERM xe_call_nil;
+
 /* --- Errors ------------------------------------------------------------- */
 
 ERL_NIF_TERM xe_call_raise(ErlNifEnv *env, enum xe_result result)
@@ -72,6 +74,7 @@ static int loaded;
 static bool start(ErlNifEnv *env, ErlNifResourceFlags flags)
 {
     xe_atoms_init(env);
+    xe_call_nil = enif_make_list_from_array(env, NULL, 0);
     if (!xe_term_init(env) || !xe_owner_open(env, flags) || (!loaded && !xe_reclaim_start(NULL)))
         return false;
     loaded++;

@@ -273,28 +273,31 @@ static void *map_aligned(void)
     return base;
 }
 
+/* Asks for small pages in an area from here on. */
+static void ask_small(const struct area *ar)
+{
+#ifdef MADV_NOHUGEPAGE
+    madvise(ar->base, AREA_BYTES, MADV_NOHUGEPAGE);
+#else
+    (void)ar;
+#endif
+}
+
 /*
- * An area of an arena that is small still is in small pages, so that a small
+ * A new area of an arena that is small still gets small pages, so that a small
  * table costs what it uses.
  */
 static void choose_page_size(const struct domain *d, struct area *ar, bool huge)
 {
 #ifdef MADV_HUGEPAGE
-    if (d->huge == HUGE_NEVER)
-        return;
-    if (huge && madvise(ar->base, AREA_BYTES, MADV_HUGEPAGE) == 0) {
+    if (huge && d->huge != HUGE_NEVER && madvise(ar->base, AREA_BYTES, MADV_HUGEPAGE) == 0) {
         ar->huge = true;
         ar->idle = AREA_PAGES;
         memset(ar->touched, 0xff, sizeof ar->touched);
-    } else if (!huge && (ar->huge || d->huge == HUGE_ALWAYS)) {
-        madvise(ar->base, AREA_BYTES, MADV_NOHUGEPAGE);
-        ar->huge = false;
     }
-#else
-    (void)d;
-    (void)ar;
-    (void)huge;
 #endif
+    if (!huge && d->huge == HUGE_ALWAYS)
+        ask_small(ar);
 }
 
 static struct area *area_new(struct domain *d, bool huge)
@@ -615,9 +618,11 @@ static void area_trim(struct domain *d, struct arena *a, struct area *ar)
         ar->idle -= runs[i].n;
         a->idle -= runs[i].n;
     }
+    bool was_huge = ar->huge;
+    ar->huge = false;
     pthread_mutex_unlock(&a->lock);
-    /* Huge pages would come back by themselves (khugepaged), full size. */
-    choose_page_size(d, ar, false);
+    if (was_huge)
+        ask_small(ar); /* or khugepaged makes it whole again */
     for (uint32_t i = 0; i < n; i++)
         madvise(ar->base + (size_t)runs[i].page * PAGE_BYTES, (size_t)runs[i].n * PAGE_BYTES,
                 MADV_DONTNEED);

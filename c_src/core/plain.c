@@ -50,10 +50,10 @@ static inline void publish(struct xe_table *t, struct xe_epoch_slot *slot, struc
     img->live += units;
     xe_image_retire(img, old);
     int32_t heat = atomic_load_explicit(&s->heat, memory_order_relaxed);
-    if (XE_LIKELY(heat > HEAT_MERGE && heat <= HEAT_SPLIT))
+    if (XE_LIKELY(heat > HEAT_MERGE && heat <= HEAT_SPLIT && !xe_image_is_sparse(img)))
         xe_lock_release(&s->lock);
     else
-        xe_table_finish(t, slot, s, false);
+        xe_table_finish(t, slot, s, true);
 }
 
 enum xe_status xe_table_put_plain(struct xe_table *t, struct xe_epoch_slot *slot,
@@ -82,7 +82,8 @@ enum xe_status xe_table_put_plain(struct xe_table *t, struct xe_epoch_slot *slot
         return XE_EXISTS;
     }
     struct xe_object o = {.bytes = rec + XE_HDR_BYTES, .klen = key->klen,
-                          .len = len - XE_HDR_BYTES};
+                          .len = len - XE_HDR_BYTES,
+                          .flags = xe_load32(rec) & XE_REC_LOOSE};
     struct xe_prepared p = {.key = *key, .object = &o, .units = units};
     return xe_table_store(t, slot, s, &p, found ? &place : NULL);
 }

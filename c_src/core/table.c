@@ -15,7 +15,6 @@
 
 enum {
     SPINS_PER_LOOK = 64,   /* pauses between two looks at the clock while waiting */
-    BATCH_TRIES = 8,       /* looks at a table that is being written as a list */
     ROOM_TRIES = 4,        /* rebuilds for one record */
     CLOCK_STEPS = 3,       /* until a slot stamped now is ripe (epoch.h) */
     GATE_WAIT_NS = XE_LOCK_WAIT_NS,
@@ -219,27 +218,14 @@ enum xe_status xe_table_clear(struct xe_table *t)
 
 /* --- Reading ------------------------------------------------------------ */
 
-/* Before and after a read: whether a list write was being published (G2). */
-static uint64_t batch_begin(const struct xe_table *t)
-{
-    /* Acquire: an even word comes with all that was published before. */
-    return atomic_load_explicit(&t->batch, memory_order_acquire);
-}
-
-static bool batch_unchanged(const struct xe_table *t, uint64_t batch)
-{
-    /* The loads of the read were acquires, so this one comes after them. */
-    return !(batch & 1) && atomic_load_explicit(&t->batch, memory_order_acquire) == batch;
-}
-
 static inline enum xe_status find_place(struct xe_table *t, const struct xe_key *key,
                                  struct xe_image **img, struct xe_place *place)
 {
-    for (int tries = 0; tries < BATCH_TRIES; tries++) {
-        uint64_t batch = batch_begin(t);
+    for (int tries = 0; tries < XE_BATCH_TRIES; tries++) {
+        uint64_t batch = xe_batch_begin(t);
         *img = xe_segment_image(xe_directory_find(t, key->hash));
         bool found = xe_find(*img, key, place);
-        if (XE_LIKELY(batch_unchanged(t, batch)))
+        if (XE_LIKELY(xe_batch_unchanged(t, batch)))
             return found ? XE_OK : XE_ABSENT;
         xe_cpu_relax();
     }
@@ -325,10 +311,10 @@ static void find_many_once(struct xe_table *t, const struct xe_key *keys, uint32
 enum xe_status xe_table_find_many(struct xe_table *t, const struct xe_key *keys, uint32_t n,
                                   struct xe_view *views, bool *found)
 {
-    for (int tries = 0; tries < BATCH_TRIES; tries++) {
-        uint64_t batch = batch_begin(t);
+    for (int tries = 0; tries < XE_BATCH_TRIES; tries++) {
+        uint64_t batch = xe_batch_begin(t);
         find_many_once(t, keys, n, views, found);
-        if (XE_LIKELY(batch_unchanged(t, batch)))
+        if (XE_LIKELY(xe_batch_unchanged(t, batch)))
             return XE_OK;
         xe_cpu_relax();
     }

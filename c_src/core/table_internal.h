@@ -181,6 +181,23 @@ static inline void xe_table_account(struct xe_table *t, int64_t bytes)
     atomic_fetch_add_explicit(&xe_table_all_bytes, bytes, memory_order_relaxed);
 }
 
+/* --- reads ------------------------------------------------------------- */
+
+enum { XE_BATCH_TRIES = 8 }; /* looks at a table that is being written as a list */
+
+/* Before and after a read: whether a list write was being published (G2). */
+static inline uint64_t xe_batch_begin(const struct xe_table *t)
+{
+    /* Acquire: an even word comes with all that was published before. */
+    return atomic_load_explicit(&t->batch, memory_order_acquire);
+}
+
+static inline bool xe_batch_unchanged(const struct xe_table *t, uint64_t batch)
+{
+    /* The loads of the read were acquires, so this one comes after them. */
+    return !(batch & 1) && atomic_load_explicit(&t->batch, memory_order_acquire) == batch;
+}
+
 /* --- writes (table.c) --------------------------------------------------- */
 
 /* Opens a write section, which ends when the caller leaves its epoch section. */
