@@ -2,7 +2,7 @@
 # The package as others use it: built by rebar3 and by Mix, from a clean checkout and as a
 # dependency, without network. One line "ok: ..." or "not ok: ..." for each.
 set -u
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit
 
 work=$PWD/_build/packages
 rm -rf "$work"

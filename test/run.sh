@@ -5,7 +5,7 @@
 # suite's output goes to the terminal and to _build/logs/SUITE.log; the last line has the sum of
 # the totals that the runners printed.
 set -u
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit
 # Run by make, the makes below would look for its job server.
 unset MAKEFLAGS MFLAGS
 

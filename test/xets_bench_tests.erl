@@ -452,25 +452,26 @@ closing_a_pair_deletes_its_tables_test() ->
 
 all_cells_run_test_() ->
     {timeout, 300, fun() ->
-        Output = filename:join([
-            filename:basedir(user_cache, "xets_bench_tests"), os:getpid(), "index.html"
-        ]),
-        #{counts := Counts, page := Page} = xets_bench:run(#{quick => true, output => Output}),
+        Options = #{quick => true, output => output()},
+        #{counts := Counts, page := Page} = xets_bench:run(Options),
         {ok, Html} = file:read_file(Page),
-        ok = file:delete(Page),
-        ok = file:del_dir(filename:dirname(Page)),
+        ok = removed(Page),
         Cells = lists:sum([length(Cells) || #{cells := Cells} <- xets_bench_cells:jobs()]),
         ?assertMatch(#{failed := 0, cells := Cells}, Counts),
         ?assertNotEqual(nomatch, binary:match(Html, <<"A quick run">>))
     end}.
 
 a_filter_chooses_cells_test() ->
-    Output = filename:join([
-        filename:basedir(user_cache, "xets_bench_tests"), os:getpid(), "filter.html"
-    ]),
     #{results := Results, page := Page} = xets_bench:run([
-        quick, {filter, "^point member .*hot, plain"}, {output, Output}
+        quick, {filter, "^point member .*hot, plain"}, {output, output()}
     ]),
-    ok = file:delete(Page),
-    ok = file:del_dir(filename:dirname(Page)),
+    ok = removed(Page),
     ?assertMatch([#{row := "member", column := "hot, plain"}], Results).
+
+output() ->
+    Directory = os:getenv("TMPDIR", "/tmp"),
+    filename:join([Directory, "xets_bench_tests." ++ os:getpid(), "index.html"]).
+
+removed(Page) ->
+    ok = file:delete(Page),
+    file:del_dir(filename:dirname(Page)).

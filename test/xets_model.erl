@@ -23,8 +23,8 @@ is_model(Function, Args) ->
 
 %%% Exceptions
 
-is_exception(Insert, [_Table, [_ | _] = Objects]) when Insert =:= insert; Insert =:= insert_new ->
-    length(proper_part(Objects)) > 20;
+is_exception(Insert, [_Table, [_, _ | _]]) when Insert =:= insert; Insert =:= insert_new ->
+    list_to_integer(erlang:system_info(otp_release)) < 27;
 is_exception(update_counter, [Table, Key, Ops | Default]) ->
     is_short_default(Table, Default) orelse is_repeated_position(Table, Key, Ops, Default);
 is_exception(lookup_element, [_Table, _Key, Pos | _Default]) ->

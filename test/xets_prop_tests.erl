@@ -100,11 +100,13 @@ run({KeyPos, Pool, Ops}, Env) ->
         spawn_monitor(fun() ->
                               CaseEnv = xets_gen:case_env(Env, KeyPos, Pool),
                               State = #state{env = CaseEnv, other = start_other()},
-                              exit({done, ops(Ops, State)})
+                              First = [{new, Slot, table, [public, {keypos, KeyPos}]}
+                                       || Slot <- [1, 2]],
+                              exit({case_done, outcome(fun() -> ops(First ++ Ops, State) end)})
                       end),
     receive
-        {'DOWN', Monitor, process, Pid, {done, Result}} -> Result;
-        {'DOWN', Monitor, process, Pid, Reason} -> {died, Reason}
+        {'DOWN', Monitor, process, Pid, {case_done, {value, Result}}} -> Result;
+        {'DOWN', Monitor, process, Pid, Reason} -> Reason
     end.
 
 ops([Op | Ops], State) ->

@@ -84,16 +84,15 @@ static enum xe_status put_encoded(struct xe_use *use, struct xe_encoder *e, ERL_
     return status;
 }
 
-static enum xe_result put_object(ErlNifEnv *env, ERL_NIF_TERM table, ERL_NIF_TERM object,
-                                 enum xe_put mode, uint64_t budget, enum xe_status *status)
+static inline enum xe_result put_object(ErlNifEnv *env, ERL_NIF_TERM table,
+                                        const ERL_NIF_TERM *elements, int arity,
+                                        enum xe_put mode, uint64_t budget,
+                                        enum xe_status *status)
 {
-    const ERL_NIF_TERM *elements;
     struct xe_encoder e;
     struct flat flat;
     struct xe_use use;
-    int arity;
-    if (!enif_get_tuple(env, object, &arity, &elements) ||
-        XE_UNLIKELY(!xe_use_begin(env, table, XE_NEED_WRITE, &use)))
+    if (XE_UNLIKELY(!xe_use_begin(env, table, XE_NEED_WRITE, &use)))
         return XE_CALL_BADARG;
     int keypos = use.table->keypos;
     enum xe_result result = arity >= keypos ? XE_CALL_OK : XE_CALL_BADARG;
@@ -252,15 +251,18 @@ static enum xe_result put_list(ErlNifEnv *env, ERL_NIF_TERM table, ERL_NIF_TERM 
     return result;
 }
 
-static enum xe_result put(ErlNifEnv *env, const ERL_NIF_TERM argv[], enum xe_put mode,
+static inline enum xe_result put(ErlNifEnv *env, const ERL_NIF_TERM argv[], enum xe_put mode,
                           uint64_t budget, enum xe_status *status)
 {
+    const ERL_NIF_TERM *elements;
     ERL_NIF_TERM first, rest;
-    if (XE_LIKELY(enif_is_tuple(env, argv[1])))
-        return put_object(env, argv[0], argv[1], mode, budget, status);
-    /* A list of one is a list write like any other. */
-    if (enif_get_list_cell(env, argv[1], &first, &rest) && enif_is_empty_list(env, rest))
-        return put_object(env, argv[0], first, mode, budget, status);
+    int arity;
+    if (XE_LIKELY(enif_get_tuple(env, argv[1], &arity, &elements)))
+        return put_object(env, argv[0], elements, arity, mode, budget, status);
+    /* A list of one needs none of the care for lists. */
+    if (enif_get_list_cell(env, argv[1], &first, &rest) && rest == xe_call_nil &&
+        enif_get_tuple(env, first, &arity, &elements))
+        return put_object(env, argv[0], elements, arity, mode, budget, status);
     return put_list(env, argv[0], argv[1], mode, budget, status);
 }
 

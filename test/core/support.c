@@ -475,6 +475,30 @@ enum xe_status put(struct xe_table *t, uint32_t key, uint64_t value, enum xe_put
     return status;
 }
 
+enum xe_status put_plain(struct xe_table *t, uint32_t key, uint64_t value, enum xe_put mode)
+{
+    struct object x;
+    struct xe_key k;
+    uint8_t rec[XE_RECORD_INLINE_MAX + XE_READ_SLACK];
+    object_make(&x, key, value);
+    enum xe_status status;
+    if (x.o.n_handles || !xe_record_fits_inline(&x.o)) {
+        status = put(t, key, value, mode);
+    } else {
+        size_t len = XE_HDR_BYTES + x.o.len;
+        uint32_t header = (uint32_t)((len + XE_RECORD_ALIGN - 1) / XE_RECORD_ALIGN |
+                                     x.o.klen << XE_HDR_KLEN_SHIFT | x.o.flags);
+        memcpy(rec, &header, XE_HDR_BYTES);
+        memcpy(rec + XE_HDR_BYTES, x.o.bytes, x.o.len + XE_READ_SLACK);
+        xe_key_init(&k, xe_table_seed(t), rec + XE_HDR_BYTES, x.o.klen, NULL, 0);
+        struct xe_epoch_slot *slot = xe_epoch_enter();
+        status = xe_table_put_plain(t, slot, &k, rec, len, mode);
+        xe_epoch_leave(slot);
+    }
+    object_free(&x);
+    return status;
+}
+
 enum xe_status put_list(struct xe_table *t, const uint32_t *keys, const uint64_t *values, size_t n,
                         enum xe_put mode)
 {

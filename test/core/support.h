@@ -79,6 +79,7 @@ enum key_kind {
     KEY_TWIN,      /* all with the same bytes, each with another handle */
     KEY_HUGE_TWIN, /* the same, and kept as a digest */
     KEY_WORD,      /* 5 bytes */
+    KEY_KINDS,
 };
 #define KEY(kind, n) ((uint32_t)(kind) << 24 | (uint32_t)(n))
 
@@ -93,6 +94,7 @@ enum value_kind {
     VALUE_PIN,    /* a handle that pins up to 65,535 bytes */
     VALUE_PIN_LARGE, /* a handle that pins more, in a blob */
     VALUE_LOOSE,  /* equal to others of the same bytes but for the highest bits */
+    VALUE_KINDS,
 };
 #define VALUE(kind, n) ((uint64_t)(kind) << 56 | (uint64_t)(n))
 
@@ -122,6 +124,8 @@ uint32_t view_key(const struct xe_view *view);
 /* --- Calls in sections of their own ------------------------------------------ */
 
 enum xe_status put(struct xe_table *t, uint32_t key, uint64_t value, enum xe_put mode);
+/* The same by xe_table_put_plain(), where the object is one that may go there. */
+enum xe_status put_plain(struct xe_table *t, uint32_t key, uint64_t value, enum xe_put mode);
 enum xe_status put_list(struct xe_table *t, const uint32_t *keys, const uint64_t *values, size_t n,
                         enum xe_put mode);
 enum xe_status remove_key(struct xe_table *t, uint32_t key);
