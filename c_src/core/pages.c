@@ -1,11 +1,51 @@
 /*
  * pages.c - granules out of mapped areas, first fit from the lowest area.
  *
- *   arena -- lock, tree of hints, areas 0, 1, 2, ...
- *   area  -- 2 MiB of address space, aligned to its size: 4,096 granules
- *   granule -- 512 bytes, the unit of allocation; 8 of them are a page
+ *   arena    a lock, a tree of hints, areas 0, 1, 2, ...
+ *   area     2 MiB of address space, aligned to its size: 4,096 granules. Its
+ *            bitmaps lie apart from it and are found through a map of addresses,
+ *            so that 32 images of 64 KiB fill it to the last byte
+ *   granule  512 bytes, the unit of allocation
+ *   page     4 KiB, 8 granules, the unit of giving back
  *
- * Why it is our own.
+ * A thread allocates from its arena, another one if that is busy; freeing finds
+ * the arena through the area. Within an arena the lowest area that has room is
+ * used, and in it the lowest run of granules: so the high areas drain when less
+ * is in use. One empty area stays, others are unmapped; if more than a quarter
+ * of an arena's busy memory lies idle in whole pages, stretches of at least 16
+ * KiB are given back by madvise(), area by area from above, one area per free.
+ *
+ * Finding the area is a walk down a tree of upper bounds (`hint`), whatever their
+ * number. A bound that promised too much is corrected by the search that it
+ * misled, so that each allocation pays for one such search at most.
+ *
+ * Why it is our own: images live by being replaced by larger ones, and die by
+ * being replaced by smaller ones, all over the address space.
+ * test/core/bench_pages.c does just that (256 MiB, one thread, images of 9-64
+ * KiB growing by 1.2-1.4, then 90 % deleted at random); medians of five, x86-64,
+ * Linux 6.18, glibc 2.36, mimalloc 2.0.9:
+ *
+ *                 alloc + free, ns      with page  resident /  given back
+ *                 growing  shrinking    faults, us  asked for   itself   asked
+ *      pages          371       1809          1.2      1.096     89 %
+ *      malloc         705        875          2.9      1.058      1 %    88 %
+ *      mimalloc       314        779          2.5      1.093     -6 %    -6 %
+ *      (all that the table no longer needs: 91 %)
+ *
+ * "asked": by malloc_trim(), which goes through the whole process's heap under
+ * its locks, or mi_collect(true). Shrinking costs us what giving back costs.
+ * With 1 GiB: 436 ns growing, 1.089, 90 %.
+ *
+ * The sizes, in the same benchmark: granules of 128 / 256 / 512 / 1024 bytes give
+ * 1.091 / 1.090 / 1.090 / 1.094 and ever shorter searches (510 to 350 ns), so
+ * 512 is the largest that costs nothing; areas of 1 / 2 / 4 MiB give 1.096 /
+ * 1.090 / 1.092 and longer searches; the best fit in an area in place of the
+ * first gives 1.093 and 20 % more time.
+ *
+ * Huge pages: from its ninth area on an arena asks for them. Touching 4 KiB for
+ * the first time takes 280 instead of 1,600 ns, a dependent load somewhere in 512
+ * MiB 163 instead of 187. The price is that the newest area is resident as a
+ * whole; it counts so in `mapped`.
  */
 #include "pages.h"
 
@@ -16,12 +56,14 @@
 #include <unistd.h>
 
 /* AddressSanitizer takes a touch of a free granule for what it is. */
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define __SANITIZE_ADDRESS__ 1
-#endif
-#endif
 #if defined(__SANITIZE_ADDRESS__)
+#define KNOWN_TO_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define KNOWN_TO_ASAN 1
+#endif
+#endif
+#ifdef KNOWN_TO_ASAN
 #include <sanitizer/asan_interface.h>
 #define MARK_FREE(p, bytes) ASAN_POISON_MEMORY_REGION(p, bytes)
 #define MARK_USED(p, bytes) ASAN_UNPOISON_MEMORY_REGION(p, bytes)

@@ -176,7 +176,11 @@ static void a_job_waits_for_the_sections_open_at_its_push(void **state)
     struct work w = new_work();
     assert_true(xe_reclaim_start(NULL));
     struct xe_epoch_slot *slot = xe_epoch_enter();
+    uint64_t now = xe_epoch_now();
     xe_reclaim_push(&w.job);
+    /* It tries: the clock moves by the one step that this section allows. */
+    while (xe_epoch_now() == now && happened() == 0)
+        sched_yield();
     for (int i = 0; i < 1000; i++) {
         sched_yield();
         assert_true(happened() == 0);
@@ -199,6 +203,42 @@ static void what_a_job_retires_is_freed(void **state)
     assert_true(xe_reclaim_start(NULL));
     xe_reclaim_push(&job);
     assert_true(await(2));
+}
+
+static void free_and_retire(struct xe_retired *r)
+{
+    free(r);
+    retire_thing();
+    happen();
+}
+
+static void enter_in_job(struct xe_reclaim_job *job)
+{
+    (void)job;
+    xe_epoch_leave(xe_epoch_enter());
+    happen();
+}
+
+/*
+ * The reclaimer's limbo comes before this thread's, so that the sweep that frees
+ * the first thing has passed it when the second gets there: the reclaimer must
+ * look again before it sleeps.
+ */
+static void what_a_sweep_retires_is_freed(void **state)
+{
+    (void)state;
+    struct xe_reclaim_job job = {NULL, enter_in_job};
+    assert_true(xe_reclaim_start(NULL));
+    xe_reclaim_push(&job);
+    assert_true(await(1));
+    await_sleep();
+    struct xe_retired *r = new_thing();
+    r->free = free_and_retire;
+    struct xe_epoch_slot *slot = xe_epoch_enter();
+    assert_ptr_equal(slot, &xe_epoch_the->slots[1]);
+    xe_epoch_leave(slot);
+    xe_epoch_retire(slot, r);
+    assert_true(await(3));
 }
 
 static void *retire_and_end(void *arg)
@@ -338,6 +378,43 @@ static void the_newest_copy_serves(void **state)
     }
 }
 
+static pthread_t ran_on;
+
+static void note_thread(struct xe_reclaim_job *job)
+{
+    (void)job;
+    ran_on = pthread_self();
+    happen();
+}
+
+static uint64_t generation(void)
+{
+    pthread_mutex_lock(&xe_epoch_the->lock);
+    uint64_t g = xe_epoch_the->generation;
+    pthread_mutex_unlock(&xe_epoch_the->lock);
+    return g;
+}
+
+static void an_older_copy_gives_way_without_being_stopped(void **state)
+{
+    (void)state;
+    struct xe_reclaim_job job = {NULL, note_thread};
+    assert_true(xe_reclaim_start(NULL));
+    xe_reclaim_push(&job);
+    assert_true(await(1));
+    pthread_t first = ran_on;
+    uint64_t g = generation();
+    assert_true(second_start(NULL));
+    for (int i = 0; generation() == g; i++) {
+        assert_true(i < 1000000);
+        sched_yield();
+    }
+    xe_reclaim_drain(); /* the one job that the first may be at */
+    xe_reclaim_push(&job);
+    assert_true(await(2));
+    assert_false(pthread_equal(ran_on, first));
+}
+
 static bool refuse(void **handle, void *(*f)(void *), void *arg)
 {
     (void)handle;
@@ -406,6 +483,7 @@ int main(int argc, char **argv)
         TEST(jobs_run_in_the_order_of_their_pushes),
         TEST(a_job_waits_for_the_sections_open_at_its_push),
         TEST(what_a_job_retires_is_freed),
+        TEST(what_a_sweep_retires_is_freed),
         TEST(the_limbo_of_a_quiet_thread_is_swept),
         TEST(a_retire_wakes_the_sleeper),
         TEST(with_nothing_to_do_it_sleeps),
@@ -414,6 +492,7 @@ int main(int argc, char **argv)
         TEST(draining_without_a_thread_does_the_work),
         TEST(stopping_keeps_the_queue_for_the_next_start),
         TEST(the_newest_copy_serves),
+        TEST(an_older_copy_gives_way_without_being_stopped),
         TEST(a_thread_that_cannot_start_is_reported),
         TEST(all_that_was_given_is_freed),
     };

@@ -1,0 +1,660 @@
+/*
+ * test_image.c - images: buckets and their chains, the ring of retired slots, building.
+ *
+ * Hashes are chosen by the tests: an image does not ask where they come from, but for
+ * xe_image_is_valid(), so some tests look at what they built themselves.
+ */
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "find.h"
+#include "support.h"
+
+enum { SEED = 7 };
+
+static int set_up(void **state)
+{
+    (void)state;
+    core_start();
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    memory_fail_never();
+    return core_stop() ? 0 : -1;
+}
+
+static struct xe_image *image_for(uint64_t lo, uint64_t hi, uint32_t count, uint32_t units)
+{
+    struct xe_image_plan plan = {.lo = lo, .hi = hi, .count = count, .units = units,
+                                 .spare = count / 8};
+    struct xe_image *img;
+    assert_int_equal(xe_image_new(&plan, &img), XE_OK);
+    return img;
+}
+
+/* --- Records with hashes of their own choosing --------------------------------- */
+
+/* A key of 8 bytes, and a hash that has nothing to do with it. */
+static struct xe_key key_with_hash(const uint64_t *bytes, uint64_t hash)
+{
+    struct xe_key key;
+    xe_key_init(&key, SEED, (const uint8_t *)bytes, sizeof *bytes, NULL, 0);
+    key.hash = hash;
+    return key;
+}
+
+/* Keys stay where they are: XE_READ_SLACK bytes are readable behind each. */
+enum { KEYS = 1000 };
+static uint64_t numbers[KEYS + 4];
+
+static struct xe_key numbered(uint32_t n, uint64_t hash)
+{
+    numbers[n] = n;
+    return key_with_hash(&numbers[n], hash);
+}
+
+/* Adds key n with this hash; false: no room. */
+static bool add(struct xe_image *img, uint32_t n, uint64_t hash)
+{
+    struct xe_key key = numbered(n, hash);
+    struct xe_object o = {.bytes = key.bytes, .klen = 8, .len = 8};
+    struct xe_prepared p = {.key = key, .object = &o, .units = 3};
+    if (!xe_image_reserve_places(img, hash, 1))
+        return false;
+    uint32_t off = xe_image_alloc(img, p.units);
+    if (!off)
+        return false;
+    xe_record_write(xe_image_record(img, off), &p, NULL);
+    xe_image_count_in(img, xe_image_record(img, off));
+    xe_image_add(img, hash, off);
+    return true;
+}
+
+static bool finds(const struct xe_image *img, uint32_t n, uint64_t hash)
+{
+    struct xe_key key = numbered(n, hash);
+    struct xe_place place;
+    return xe_find(img, &key, &place);
+}
+
+static void take_out(struct xe_image *img, uint32_t n, uint64_t hash)
+{
+    struct xe_key key = numbered(n, hash);
+    struct xe_place place;
+    assert_true(xe_find(img, &key, &place));
+    xe_image_remove(img, &place);
+    xe_image_retire(img, place.off);
+}
+
+/* --- Buckets --------------------------------------------------------------------- */
+
+static void home_of(uint64_t lo, uint64_t hi, uint32_t count)
+{
+    struct xe_image *img = image_for(lo, hi, count, count * 3);
+    uint64_t width = hi - lo, last = 0;
+    assert_int_equal(img->room, count);
+    for (uint32_t i = 0; i <= 1000; i++) {
+        uint64_t hash = lo + (uint64_t)((unsigned __int128)width * i / 1000);
+        uint64_t home = (uint64_t)(xe_image_home(img, hash) - xe_image_buckets(img));
+        assert_true(home >= last && home < img->nbuckets);
+        last = home;
+    }
+    /* All buckets are used, if there are hashes enough. */
+    assert_true(width < img->nbuckets || last == img->nbuckets - 1);
+    xe_image_unref(img);
+}
+
+static void homes_are_in_the_order_of_hashes_and_within_the_image(void **state)
+{
+    (void)state;
+    home_of(0, UINT64_MAX, 1000);
+    home_of(0, UINT64_MAX, 1);
+    home_of(UINT64_MAX, UINT64_MAX, 500);
+    home_of(0, 0, 500);
+    home_of(UINT64_MAX - 30, UINT64_MAX, 600);
+    home_of(5, 5 + 36, 600);
+    home_of(1ull << 63, UINT64_MAX, 1000);
+    home_of(1, (1ull << 40) + 3, 777);
+}
+
+static void keys_with_the_same_fingerprint_are_told_apart(void **state)
+{
+    (void)state;
+    struct xe_image *img = image_for(0, UINT64_MAX, 100, 400);
+    for (uint32_t n = 0; n < 15; n++)
+        assert_true(add(img, n, (uint64_t)n << 20 | 0x55));
+    for (uint32_t n = 0; n < 15; n++)
+        assert_true(finds(img, n, (uint64_t)n << 20 | 0x55));
+    assert_false(finds(img, 20, 0x55));
+    assert_false(finds(img, 3, 0x56));
+    xe_image_unref(img);
+}
+
+static void a_full_bucket_is_continued_in_a_chain(void **state)
+{
+    (void)state;
+    struct xe_image *img = image_for(0, UINT64_MAX, 500, 2500);
+    enum { N = 170 };
+    for (uint32_t n = 0; n < N; n++)
+        assert_true(add(img, n, n));
+    for (uint32_t n = 0; n < N; n++)
+        assert_true(finds(img, n, n));
+    assert_int_equal(img->count, N);
+    uint32_t chain = 1;
+    for (struct xe_bucket *b = xe_image_home(img, 0); b->link; b = xe_image_linked(img, b->link))
+        chain++;
+    assert_int_equal(chain, (N + XE_BUCKET_PLACES - 1) / XE_BUCKET_PLACES);
+    xe_image_unref(img);
+}
+
+static void a_chain_ends_where_the_room_does(void **state)
+{
+    (void)state;
+    struct xe_image *img = image_for(0, UINT64_MAX, 40, 120);
+    uint32_t n = 0;
+    while (add(img, n, 9))
+        assert_true(++n < KEYS);
+    assert_true(n >= 40);
+    assert_true(img->top <= img->bottom);
+    for (uint32_t i = 0; i < n; i++)
+        assert_true(finds(img, i, 9));
+    xe_image_unref(img);
+}
+
+static void places_are_reserved_for_several_at_once(void **state)
+{
+    (void)state;
+    struct xe_image *img = image_for(0, UINT64_MAX, 500, 2000);
+    for (uint32_t n = 0; n < 15; n++)
+        add(img, n, 1);
+    uint32_t bottom = img->bottom;
+    assert_true(xe_image_reserve_places(img, 1, 5));
+    assert_int_equal(img->bottom, bottom);
+    assert_true(xe_image_reserve_places(img, 1, 6));
+    assert_int_equal(img->bottom, bottom - XE_BUCKET_BYTES / XE_UNIT);
+    assert_true(xe_image_reserve_places(img, 1, 25));
+    assert_int_equal(img->bottom, bottom - XE_BUCKET_BYTES / XE_UNIT);
+    assert_false(xe_image_reserve_places(img, 1, 5000));
+    xe_image_unref(img);
+}
+
+static void an_emptied_place_is_used_again(void **state)
+{
+    (void)state;
+    struct xe_image *img = image_for(0, UINT64_MAX, 100, 4000);
+    uint32_t bottom = img->bottom;
+    for (uint32_t n = 0; n < XE_BUCKET_PLACES; n++)
+        add(img, n, 3);
+    for (uint32_t n = 20; n < 500; n++) {
+        take_out(img, n - 13, 3);
+        assert_true(add(img, n, 3));
+        assert_false(finds(img, n - 13, 3));
+        for (uint32_t k = n - 12; k <= n; k++)
+            assert_true(finds(img, k, 3));
+    }
+    assert_int_equal(img->bottom, bottom);
+    assert_int_equal(img->count, XE_BUCKET_PLACES);
+    xe_image_unref(img);
+}
+
+static void the_empty_image_finds_nothing_and_is_never_freed(void **state)
+{
+    (void)state;
+    assert_true(xe_image_is_empty(xe_image_empty));
+    assert_false(finds(xe_image_empty, 1, 0));
+    assert_false(finds(xe_image_empty, 1, UINT64_MAX));
+    assert_false(xe_image_has_room(xe_image_empty, 1));
+    assert_true(xe_image_is_valid(xe_image_empty, SEED));
+    for (int i = 0; i < 3; i++)
+        xe_image_unref(xe_image_empty);
+    struct xe_image_cursor cursor = {0};
+    assert_int_equal(xe_image_next(xe_image_empty, &cursor), 0);
+}
+
+static void a_cursor_sees_every_record_once_and_then_the_end(void **state)
+{
+    (void)state;
+    struct xe_image *img = image_for(0, UINT64_MAX, 300, 3000);
+    struct xe_image_cursor cursor = {0};
+    uint8_t seen[200] = {0};
+    for (uint32_t n = 0; n < 200; n++)
+        add(img, n, n % 3 ? n : (uint64_t)n << 56);
+    for (uint32_t off; (off = xe_image_next(img, &cursor));) {
+        uint64_t n;
+        memcpy(&n, xe_image_record(img, off) + XE_HDR_BYTES, sizeof n);
+        seen[n]++;
+    }
+    for (uint32_t n = 0; n < 200; n++)
+        assert_int_equal(seen[n], 1);
+    assert_int_equal(xe_image_next(img, &cursor), 0);
+    assert_int_equal(xe_image_next(img, &cursor), 0);
+    xe_image_unref(img);
+}
+
+/* --- The ring ---------------------------------------------------------------------- */
+
+/* A section that another thread holds open. */
+struct holder {
+    pthread_t thread;
+    pthread_barrier_t gate; /* entered; then: may leave; then: has left */
+};
+
+static void *hold(void *arg)
+{
+    struct holder *h = arg;
+    struct xe_epoch_slot *slot = xe_epoch_enter();
+    pthread_barrier_wait(&h->gate);
+    pthread_barrier_wait(&h->gate);
+    xe_epoch_leave(slot);
+    pthread_barrier_wait(&h->gate);
+    return NULL;
+}
+
+static void holder_start(struct holder *h)
+{
+    pthread_barrier_init(&h->gate, NULL, 2);
+    assert_int_equal(pthread_create(&h->thread, NULL, hold, h), 0);
+    pthread_barrier_wait(&h->gate);
+}
+
+static void holder_stop(struct holder *h)
+{
+    pthread_barrier_wait(&h->gate);
+    pthread_barrier_wait(&h->gate);
+    pthread_join(h->thread, NULL);
+    pthread_barrier_destroy(&h->gate);
+}
+
+static void advance(uint32_t steps)
+{
+    for (uint32_t i = 0; i < steps; i++)
+        assert_true(xe_epoch_try_advance());
+}
+
+/* An image with no room but for what is retired: one slot of `units`. */
+static struct xe_image *full_image(uint32_t units, uint32_t *off)
+{
+    struct xe_image *img = image_for(0, UINT64_MAX, 16, 64);
+    struct xe_object o = {.bytes = (const uint8_t *)numbers, .klen = 8,
+                          .len = units * XE_UNIT - XE_HDR_BYTES};
+    struct xe_prepared p = {.key = numbered(0, 0), .object = &o, .units = units};
+    *off = xe_image_alloc(img, units);
+    xe_record_write(xe_image_record(img, *off), &p, NULL);
+    xe_image_count_in(img, xe_image_record(img, *off));
+    assert_true(xe_image_alloc(img, img->bottom - img->top) != 0);
+    return img;
+}
+
+static void i1_a_retired_slot_is_used_when_the_clock_is_two_past_its_stamp(void **state)
+{
+    (void)state;
+    uint32_t off;
+    struct xe_image *img = full_image(3, &off);
+    assert_false(xe_image_has_retired(img));
+    xe_image_retire(img, off);
+    assert_true(xe_image_has_retired(img));
+    for (uint32_t i = 0; i < 3; i++) {
+        assert_int_equal(xe_image_alloc(img, 3), 0);
+        advance(1);
+    }
+    assert_int_equal(xe_image_alloc(img, 3), off);
+    assert_int_equal(xe_image_alloc(img, 3), 0);
+    xe_image_unref(img);
+}
+
+static void i1_a_retired_slot_is_not_used_while_a_reader_may_hold_it(void **state)
+{
+    (void)state;
+    uint32_t off;
+    struct holder h;
+    struct xe_image *img = full_image(3, &off);
+    holder_start(&h);
+    xe_image_retire(img, off);
+    for (uint32_t i = 0; i < 10; i++) {
+        xe_epoch_try_advance();
+        assert_int_equal(xe_image_alloc(img, 3), 0);
+    }
+    holder_stop(&h);
+    advance(3);
+    assert_int_equal(xe_image_alloc(img, 3), off);
+    xe_image_unref(img);
+}
+
+/* The ring keeps nine bits of a stamp. */
+static void i1_an_age_of_more_than_512_may_make_a_slot_look_younger_but_never_older(void **state)
+{
+    (void)state;
+    uint32_t off;
+    struct xe_image *img = full_image(3, &off);
+    xe_image_retire(img, off);
+    uint64_t stamp = xe_epoch_stamp();
+    for (uint32_t age = 0; age < 1600; age++) {
+        uint32_t got = xe_image_alloc(img, 3);
+        assert_true(got == 0 || xe_epoch_is_ripe(stamp));
+        if (got) {
+            xe_image_retire(img, got);
+            stamp = xe_epoch_stamp();
+            /* Let it grow old: by more every time, through all remainders. */
+            advance(500 + age % 40);
+        }
+        advance(1);
+    }
+    xe_image_unref(img);
+}
+
+static void what_is_left_of_a_retired_slot_can_be_used_too(void **state)
+{
+    (void)state;
+    uint32_t off;
+    struct xe_image *img = full_image(10, &off);
+    xe_image_retire(img, off);
+    advance(3);
+    assert_int_equal(xe_image_alloc(img, 4), off);
+    assert_int_equal(xe_image_alloc(img, 4), off + 4);
+    assert_int_equal(xe_image_alloc(img, 4), 0);
+    assert_int_equal(xe_image_alloc(img, 2), off + 8);
+    assert_int_equal(xe_image_alloc(img, 1), 0);
+    xe_image_unref(img);
+}
+
+static void a_slot_that_is_too_small_does_not_hide_the_next_one(void **state)
+{
+    (void)state;
+    struct xe_image *img = image_for(0, UINT64_MAX, 100, 400);
+    struct xe_place place = {0};
+    add(img, 1, 1);
+    struct xe_key key = numbered(1, 1);
+    assert_true(xe_find(img, &key, &place));
+    uint32_t large = xe_image_alloc(img, 8);
+    assert_true(xe_image_alloc(img, img->bottom - img->top) != 0);
+    xe_image_retire(img, place.off);
+    xe_image_unalloc(img, large, 8);
+    advance(3);
+    assert_int_equal(xe_image_alloc(img, 8), large);
+    assert_int_equal(xe_image_alloc(img, 3), place.off);
+    xe_image_unref(img);
+}
+
+static void a_full_ring_loses_slots_and_nothing_else(void **state)
+{
+    (void)state;
+    struct xe_image *img = image_for(0, UINT64_MAX, 400, 1600);
+    for (uint32_t n = 0; n < 300; n++)
+        add(img, n, (uint64_t)n << 54);
+    for (uint32_t n = 0; n < 300; n++)
+        take_out(img, n, (uint64_t)n << 54);
+    assert_int_equal(img->ring_len, img->ring_cap);
+    assert_int_equal(img->live, 0);
+    assert_true(xe_image_is_valid(img, SEED));
+    advance(3);
+    assert_true(xe_image_alloc(img, img->bottom - img->top) != 0);
+    uint32_t n = 0;
+    while (xe_image_alloc(img, 3))
+        n++;
+    assert_int_equal(n, img->ring_cap);
+    xe_image_unref(img);
+}
+
+static void what_was_never_published_is_free_at_once(void **state)
+{
+    (void)state;
+    struct xe_image *img = image_for(0, UINT64_MAX, 100, 400);
+    uint32_t top = img->top;
+    uint32_t a = xe_image_alloc(img, 3), b = xe_image_alloc(img, 5), c = xe_image_alloc(img, 7);
+    xe_image_unalloc(img, b, 5);
+    assert_int_equal(xe_image_alloc(img, 5), b);
+    xe_image_unalloc(img, c, 7);
+    xe_image_unalloc(img, b, 5);
+    xe_image_unalloc(img, a, 3);
+    assert_int_equal(img->top, top);
+    xe_image_unref(img);
+}
+
+/* --- Building ------------------------------------------------------------------------- */
+
+static void a_plan_that_is_too_large_is_a_limit(void **state)
+{
+    (void)state;
+    struct xe_image_plan plan = {.lo = 0, .hi = UINT64_MAX, .count = 10,
+                                 .units = XE_IMAGE_BYTES_MAX / XE_UNIT};
+    struct xe_image *img;
+    assert_int_equal(xe_image_new(&plan, &img), XE_LIMIT);
+    plan = (struct xe_image_plan){.hi = UINT64_MAX, .count = XE_IMAGE_OBJECTS_MAX + 1, .units = 1};
+    assert_int_equal(xe_image_new(&plan, &img), XE_LIMIT);
+    plan.count = XE_IMAGE_OBJECTS_MAX;
+    assert_int_equal(xe_image_new(&plan, &img), XE_OK);
+    assert_true(img->bytes >= xe_image_plan_bytes(&plan));
+    xe_image_unref(img);
+}
+
+static void the_largest_image_can_be_used_to_the_last_unit(void **state)
+{
+    (void)state;
+    struct xe_image_plan plan = {.lo = 0, .hi = UINT64_MAX, .count = 1, .units = 1};
+    struct xe_image *img;
+    plan.units = (uint32_t)(XE_IMAGE_BYTES_MAX - xe_image_plan_bytes(&plan)) / XE_UNIT;
+    assert_int_equal(xe_image_new(&plan, &img), XE_OK);
+    assert_true(img->bytes <= XE_IMAGE_BYTES_MAX);
+    while (img->bottom - img->top > 19)
+        assert_true(xe_image_alloc(img, 3) != 0);
+    /* The bucket at the very end, and the record before it. */
+    for (uint32_t n = 0; n < XE_BUCKET_PLACES; n++) {
+        uint32_t off = img->top - 3;
+        xe_image_add(img, n, off);
+    }
+    assert_true(xe_image_reserve_places(img, 0, 1));
+    xe_image_add(img, 0, img->top - 3);
+    struct xe_bucket *more = xe_image_linked(img, xe_image_home(img, 0)->link);
+    assert_true((uint8_t *)(more + 1) <= (uint8_t *)img + img->ring_at);
+    assert_int_equal(more->off[0], img->top - 3);
+    xe_image_unref(img);
+}
+
+static void an_image_without_memory_leaves_nothing(void **state)
+{
+    (void)state;
+    struct xe_image_plan plan = {.hi = UINT64_MAX, .count = 100, .units = 400, .ext = true};
+    struct xe_image *img = NULL;
+    for (uint64_t n = 0; !img; n++) {
+        memory_fail_at(n);
+        enum xe_status status = xe_image_new(&plan, &img);
+        assert_int_equal(status, memory_fail_never() ? XE_NOMEM : XE_OK);
+    }
+    assert_non_null(img->env);
+    xe_image_unref(img);
+}
+
+/* The image of some objects, in the order of their keys' numbers. */
+static struct xe_image *image_with(const uint32_t *keys, const uint64_t *values, uint32_t n)
+{
+    struct xe_image *img = image_for(0, UINT64_MAX, n, 12000);
+    for (uint32_t i = 0; i < n; i++) {
+        struct object x;
+        struct xe_prepared p;
+        object_make(&x, keys[i], values[i]);
+        assert_int_equal(xe_record_prepare(SEED, &x.o, &p), XE_OK);
+        assert_true(!x.o.n_handles || xe_image_need_env(img));
+        assert_true(xe_image_reserve_places(img, p.key.hash, 1));
+        uint32_t off = xe_image_alloc(img, p.units);
+        assert_true(off != 0);
+        xe_record_write(xe_image_record(img, off), &p, img->env);
+        xe_image_count_in(img, xe_image_record(img, off));
+        xe_image_add(img, p.key.hash, off);
+        object_free(&x);
+    }
+    return img;
+}
+
+static uint32_t list(const struct xe_image *img, struct xe_image_entry *at)
+{
+    struct xe_image_cursor cursor = {0};
+    uint32_t n = 0;
+    for (uint32_t off; (off = xe_image_next(img, &cursor)); n++) {
+        const uint8_t *rec = xe_image_record(img, off);
+        at[n] = (struct xe_image_entry){.hash = xe_record_hash(rec, SEED), .rec = rec};
+    }
+    return n;
+}
+
+static bool shows(const struct xe_image *img, uint32_t key, uint64_t value)
+{
+    struct lookup l;
+    struct xe_place place;
+    struct xe_view view;
+    lookup_make(&l, SEED, key);
+    bool found = xe_find(img, &l.key, &place);
+    if (found)
+        xe_record_view(xe_image_record(img, place.off), &view);
+    found = found && view_is(&view, key, value);
+    lookup_free(&l);
+    return found;
+}
+
+static void a_filled_image_has_what_the_other_had(void **state)
+{
+    (void)state;
+    enum { N = 200 };
+    static uint32_t keys[N];
+    static uint64_t values[N];
+    static struct xe_image_entry entries[N];
+    for (uint32_t i = 0; i < N; i++) {
+        keys[i] = KEY(i % 7 == 0 ? KEY_TWIN : i % 11 == 0 ? KEY_LONG : KEY_SHORT, i);
+        values[i] = VALUE(i % 5 == 0 ? VALUE_TERMS : i % 17 == 0 ? VALUE_PIN : VALUE_SMALL, i);
+    }
+    struct xe_image *from = image_with(keys, values, N);
+    assert_true(xe_image_is_valid(from, SEED));
+    assert_int_equal(list(from, entries), N);
+    struct xe_image_plan plan = {.hi = UINT64_MAX, .count = N, .units = from->live, .ext = true};
+    struct xe_image *to;
+    assert_int_equal(xe_image_new(&plan, &to), XE_OK);
+    assert_true(xe_image_fill(to, entries, N));
+    assert_true(xe_image_is_valid(to, SEED));
+    /* The old image may go: its terms were copied. */
+    assert_int_equal(to->live, from->live);
+    assert_int_equal(to->pinned_live, from->pinned_live);
+    xe_image_unref(from);
+    for (uint32_t i = 0; i < N; i++)
+        assert_true(shows(to, keys[i], values[i]));
+    xe_image_unref(to);
+}
+
+static void filling_ends_when_there_is_no_room(void **state)
+{
+    (void)state;
+    enum { N = 200 };
+    static uint32_t keys[N];
+    static uint64_t values[N];
+    static struct xe_image_entry entries[N];
+    for (uint32_t i = 0; i < N; i++) {
+        keys[i] = KEY(KEY_SHORT, i);
+        values[i] = VALUE(VALUE_SMALL, i);
+    }
+    struct xe_image *from = image_with(keys, values, N);
+    list(from, entries);
+    uint32_t failed = 0;
+    for (uint32_t less = 0; less < from->live; less += 7) {
+        struct xe_image_plan plan = {.hi = UINT64_MAX, .count = N, .units = from->live - less};
+        struct xe_image *to;
+        assert_int_equal(xe_image_new(&plan, &to), XE_OK);
+        if (xe_image_fill(to, entries, N))
+            assert_true(xe_image_is_valid(to, SEED));
+        else
+            failed++;
+        xe_image_unref(to);
+    }
+    assert_true(failed > 0);
+    xe_image_unref(from);
+}
+
+static void terms_that_were_removed_or_unwritten_count_as_litter(void **state)
+{
+    (void)state;
+    uint32_t key = KEY(KEY_SHORT, 1);
+    uint64_t value = VALUE(VALUE_PIN, 3);
+    struct xe_image *img = image_with(&key, &value, 1);
+    struct xe_image_entry entry;
+    list(img, &entry);
+    uint32_t off = (uint32_t)(entry.rec - (const uint8_t *)img) / XE_UNIT, pinned = img->pinned_live;
+    assert_true(pinned > 0 && img->pinned_dead == 0);
+    assert_false(xe_image_is_littered(img));
+    xe_image_unwrite(img, off);
+    assert_int_equal(img->pinned_dead, pinned);
+    img->pinned_dead = 0;
+    xe_image_retire(img, off);
+    assert_int_equal(img->pinned_dead, pinned);
+    assert_int_equal(img->pinned_live, 0);
+    img->pinned_dead = 65;
+    assert_true(xe_image_is_littered(img));
+    img->pinned_live = 65;
+    assert_false(xe_image_is_littered(img));
+    xe_image_unref(img);
+}
+
+/* --- Validity --------------------------------------------------------------------------- */
+
+static void a_walk_sees_what_is_wrong(void **state)
+{
+    (void)state;
+    uint32_t keys[3] = {KEY(KEY_SHORT, 1), KEY(KEY_SHORT, 2), KEY(KEY_SHORT, 3)};
+    uint64_t values[3] = {1, 2, 3};
+    struct xe_image *img = image_with(keys, values, 3);
+    struct xe_bucket *b = xe_image_buckets(img);
+    assert_true(xe_image_is_valid(img, SEED));
+    assert_false(xe_image_is_valid(img, SEED + 1));
+    img->live++;
+    assert_false(xe_image_is_valid(img, SEED));
+    img->live--;
+    b->fp[0]++;
+    assert_false(xe_image_is_valid(img, SEED));
+    b->fp[0]--;
+    uint16_t off = b->off[0];
+    b->off[0] = b->off[1];
+    assert_false(xe_image_is_valid(img, SEED));
+    b->off[0] = 0;
+    assert_false(xe_image_is_valid(img, SEED));
+    b->off[0] = off;
+    assert_true(xe_image_is_valid(img, SEED));
+    xe_image_unref(img);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+
+/* test_image [pattern]: the tests whose names match. */
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(homes_are_in_the_order_of_hashes_and_within_the_image),
+        TEST(keys_with_the_same_fingerprint_are_told_apart),
+        TEST(a_full_bucket_is_continued_in_a_chain),
+        TEST(a_chain_ends_where_the_room_does),
+        TEST(places_are_reserved_for_several_at_once),
+        TEST(an_emptied_place_is_used_again),
+        TEST(the_empty_image_finds_nothing_and_is_never_freed),
+        TEST(a_cursor_sees_every_record_once_and_then_the_end),
+        TEST(i1_a_retired_slot_is_used_when_the_clock_is_two_past_its_stamp),
+        TEST(i1_a_retired_slot_is_not_used_while_a_reader_may_hold_it),
+        TEST(i1_an_age_of_more_than_512_may_make_a_slot_look_younger_but_never_older),
+        TEST(what_is_left_of_a_retired_slot_can_be_used_too),
+        TEST(a_slot_that_is_too_small_does_not_hide_the_next_one),
+        TEST(a_full_ring_loses_slots_and_nothing_else),
+        TEST(what_was_never_published_is_free_at_once),
+        TEST(a_plan_that_is_too_large_is_a_limit),
+        TEST(the_largest_image_can_be_used_to_the_last_unit),
+        TEST(an_image_without_memory_leaves_nothing),
+        TEST(a_filled_image_has_what_the_other_had),
+        TEST(filling_ends_when_there_is_no_room),
+        TEST(terms_that_were_removed_or_unwritten_count_as_litter),
+        TEST(a_walk_sees_what_is_wrong),
+    };
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);
+    return cmocka_run_group_tests_name("image", tests, NULL, NULL);
+}
