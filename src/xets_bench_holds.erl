@@ -41,7 +41,11 @@ measure(_Spec, #{large := Objects}) ->
                 ets => longest(Ets),
                 xets => longest(Xets),
                 empty => longest(Empty),
-                note => ["ETS: ", worst(Ets), "; xets: ", worst(Xets)]
+                note => [
+                    ["holds by ETS: ", worst(Ets)],
+                    ["; by xets: ", worst(Xets)],
+                    ["; by the empty loop: ", worst(Empty)]
+                ]
             }
         }
     after
@@ -58,7 +62,7 @@ worst(#{holds := []}) ->
     "none";
 worst(#{holds := Holds}) ->
     {Ms, Phase, Out} = lists:max(Holds),
-    io_lib:format("~s in all, the longest ~b ms, ~s (~0p)", [
+    io_lib:format("~s, the longest ~b ms in ~s, up to ~0p", [
         xets_bench_text:count(length(Holds)), Ms, Phase, Out
     ]).
 

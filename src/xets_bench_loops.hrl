@@ -79,16 +79,15 @@ mix(0, X, _T, _Keys) ->
     X;
 mix(N, X0, T, {Mask, Insert, Delete} = Keys) ->
     X = ?NEXT(X0),
-    K = X band Mask,
     case (X bsr 22) band 1023 of
         P when P < Insert ->
-            _ = ?DO(insert(T, {K, N})),
+            _ = ?DO(insert(T, {X band Mask, N})),
             ok;
         P when P < Delete ->
-            _ = ?DO(delete(T, K)),
+            _ = ?DO(delete(T, X band Mask)),
             ok;
         _ ->
-            _ = ?DO(lookup(T, K)),
+            _ = ?DO(lookup(T, X band Mask)),
             ok
     end,
     mix(N - 1, X, T, Keys).
@@ -116,10 +115,13 @@ overwrite(N, X0, T, {Mask, _, _} = Keys) ->
 grow(I, N, _T, _Histogram, _Shape, Longest) when I >= N ->
     Longest;
 grow(I, N, T, Histogram, {Shift, Slots} = Shape, Longest) ->
-    Object = {xets_bench_lib:scramble(I), I},
+    Object = grown(I),
     T0 = erlang:monotonic_time(),
     _ = ?DO(insert(T, Object)),
     T1 = erlang:monotonic_time(),
     Time = T1 - T0,
     counters:add(Histogram, min(Time bsr Shift, Slots - 1) + 1, 1),
     grow(I + 1, N, T, Histogram, Shape, max(Time, Longest)).
+
+grown(I) ->
+    {xets_bench_lib:scramble(I), I}.

@@ -3,7 +3,7 @@
 -module(xets_bench_on_none).
 
 %% Without the calls, what they would have been given is unused.
--compile([nowarn_unused_vars, nowarn_ignored]).
+-compile([nowarn_unused_vars]).
 
 -define(DO(Call), ok).
 -define(MANY(T, Keys), ok).

@@ -27,6 +27,7 @@ static inline enum xe_status lock_segment(struct xe_table *t, struct xe_epoch_sl
     if (XE_UNLIKELY(status != XE_OK))
         return status;
     *s = xe_directory_find(t, hash);
+    __builtin_prefetch((*s)->image);
     if (XE_LIKELY(xe_lock_try(&(*s)->lock))) {
         if (XE_LIKELY((*s)->state == SEGMENT_LIVE)) {
             xe_heat_cool(&(*s)->heat);
@@ -67,6 +68,7 @@ enum xe_status xe_table_put_plain(struct xe_table *t, struct xe_epoch_slot *slot
         return status;
     struct xe_image *img = xe_segment_image(s);
     uint32_t units = xe_record_units(xe_load32(rec));
+    xe_image_prefetch_room(img);
     bool found = xe_find(img, key, &place);
     if (XE_LIKELY(found && mode == XE_PUT) &&
         XE_LIKELY(!(xe_load32(xe_image_record(img, place.off)) & SPECIAL))) {
@@ -100,6 +102,7 @@ enum xe_status xe_table_patch(struct xe_table *t, struct xe_epoch_slot *slot,
         return status;
     struct xe_image *img = xe_segment_image(s);
     status = XE_ABSENT;
+    xe_image_prefetch_room(img);
     if (XE_LIKELY(xe_find(img, key, &place))) {
         const uint8_t *rec = xe_image_record(img, place.off);
         uint32_t units = xe_record_units(xe_load32(rec));

@@ -89,6 +89,18 @@ static bool has_job(const struct xe_epoch_domain *d)
     return d->ready != NULL || d->jobs != NULL;
 }
 
+/* Waits for a job until the next sweep is due. */
+static void sleep_short(struct xe_epoch_domain *d, const struct timespec *next_sweep)
+{
+#ifdef __APPLE__
+    struct timespec most = {0, SWEEP_NS};
+    (void)next_sweep;
+    pthread_cond_timedwait_relative_np(&d->work, &d->lock, &most);
+#else
+    pthread_cond_timedwait(&d->work, &d->lock, next_sweep);
+#endif
+}
+
 /* Sleeps until there is a job, something is retired, or serving is over. */
 static void sleep_long(struct xe_epoch_domain *d, uint64_t generation)
 {
@@ -119,7 +131,7 @@ static void serve(struct xe_epoch_domain *d, uint64_t generation)
         if (waiting == 0)
             sleep_long(d, generation);
         else
-            pthread_cond_timedwait(&d->work, &d->lock, &next_sweep);
+            sleep_short(d, &next_sweep);
     }
 }
 
