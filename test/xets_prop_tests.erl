@@ -59,6 +59,7 @@ cases(Seed, I, Ops, Env) ->
                              end),
     % The state that PropEr goes on with, instead of making one.
     _ = rand:seed(exsss, {Seed, I, 0}),
+    erase(difference),
     case proper:quickcheck(Property, [{numtests, 1}, {max_shrinks, 3000},
                                       {on_output, fun(_, _) -> ok end}]) of
         true ->
@@ -107,9 +108,23 @@ run({KeyPos, Pool, Ops}, Env) ->
     receive
         {'DOWN', Monitor, process, Pid, {case_done, {value, Result}}} -> Result;
         {'DOWN', Monitor, process, Pid, Reason} -> Reason
+    after time_limit() ->
+        {dictionary, Dictionary} = process_info(Pid, dictionary),
+        exit(Pid, kill),
+        receive {'DOWN', Monitor, process, Pid, _} -> ok end,
+        {never_ends, proplists:get_value(op, Dictionary)}
+    end.
+
+%% A case takes milliseconds. When one never ends, those made of it by leaving operations out are
+%% not waited for as long.
+time_limit() ->
+    case get(difference) of
+        undefined -> 60000;
+        _ -> 2000
     end.
 
 ops([Op | Ops], State) ->
+    put(op, Op),
     case op(Op, State) of
         {same, State1} -> ops(Ops, State1);
         {differ, What} -> {differ, Op, What}

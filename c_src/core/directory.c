@@ -222,7 +222,10 @@ void xe_directory_free(struct xe_directory *d)
 
 /* --- The width of the first level ----------------------------------------- */
 
-enum { NARROW_BITS = 2 }; /* by so much it shrinks at a time, and by one it grows */
+enum {
+    NARROW_BITS = 2,      /* by so much it shrinks at a time, and by one it grows */
+    NARROW_FROM_MAX = 12, /* making it anew takes time, and eight bytes a slot are not much */
+};
 
 static bool is_too_narrow(const struct xe_directory *d, uint32_t n_segments)
 {
@@ -232,7 +235,7 @@ static bool is_too_narrow(const struct xe_directory *d, uint32_t n_segments)
 /* Far enough from the other, so that no table goes to and fro between the two. */
 static bool is_too_wide(const struct xe_directory *d, uint32_t n_segments)
 {
-    return d->bits >= NARROW_BITS && n_segments <= 1u << d->bits >> (NARROW_BITS + 2);
+    return d->bits >= NARROW_BITS && d->bits <= NARROW_FROM_MAX && n_segments <= 1u << d->bits >> (NARROW_BITS + 2);
 }
 
 static void publish_directory(struct xe_table *t, struct xe_epoch_slot *slot,
@@ -248,6 +251,25 @@ static void publish_directory(struct xe_table *t, struct xe_epoch_slot *slot,
     xe_epoch_retire(slot, &old->retired);
 }
 
+/* What slot s of `wide`, which is half of an old slot, holds: its only segment, or the old
+ * slot's leaf. */
+static uintptr_t half_slot(const struct xe_directory *wide, uint64_t s, uintptr_t old)
+{
+    struct xe_leaf *leaf = slot_leaf(old);
+    uint64_t lo = slot_lo(wide, s), hi = slot_hi(wide, s);
+    struct xe_segment *only = NULL;
+    if (!leaf)
+        return old;
+    for (uint32_t i = 0; i < leaf->n && leaf->at[i].lo <= hi; i++) {
+        if (entry_hi(leaf->at, leaf->n, i) < lo)
+            continue;
+        if (only)
+            return old;
+        only = leaf->at[i].segment;
+    }
+    return (uintptr_t)only | SLOT_SEGMENT;
+}
+
 /* Doubles the first level. NULL: no memory for that, it stays as it is. */
 static struct xe_directory *widen(struct xe_table *t, struct xe_epoch_slot *slot,
                                   struct xe_directory *d)
@@ -257,12 +279,16 @@ static struct xe_directory *widen(struct xe_table *t, struct xe_epoch_slot *slot
         return NULL;
     for (uint64_t i = 0; i < 1ull << d->bits; i++) {
         uintptr_t old = atomic_load_explicit(&d->slot[i], memory_order_relaxed);
-        if (slot_leaf(old))
-            slot_leaf(old)->slots++;
-        atomic_init(&wide->slot[2 * i], old);
-        atomic_init(&wide->slot[2 * i + 1], old);
+        for (uint64_t half = 2 * i; half <= 2 * i + 1; half++) {
+            uintptr_t now = half_slot(wide, half, old);
+            if (slot_leaf(now))
+                slot_leaf(now)->slots++;
+            atomic_init(&wide->slot[half], now);
+        }
     }
     publish_directory(t, slot, d, wide);
+    for (uint64_t i = 0; i < 1ull << d->bits; i++)
+        slot_release(t, slot, atomic_load_explicit(&d->slot[i], memory_order_relaxed));
     return wide;
 }
 

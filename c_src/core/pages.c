@@ -26,14 +26,14 @@
  *
  *                 alloc + free, ns      with page  resident /  given back
  *                 growing  shrinking    faults, us  asked for   itself   asked
- *      pages          371       1809          1.2      1.096     89 %
- *      malloc         705        875          2.9      1.058      1 %    88 %
- *      mimalloc       314        779          2.5      1.093     -6 %    -6 %
+ *      pages          404       1885          1.2      1.096     89 %
+ *      malloc         780        934          3.1      1.058      1 %    88 %
+ *      mimalloc       337        777          2.6      1.092     -6 %    -6 %
  *      (all that the table no longer needs: 91 %)
  *
  * "asked": by malloc_trim(), which goes through the whole process's heap under
  * its locks, or mi_collect(true). Shrinking costs us what giving back costs.
- * With 1 GiB: 436 ns growing, 1.089, 90 %.
+ * With 1 GiB ours is at 1.089 and gives 90 % back.
  *
  * The sizes, in the same benchmark: granules of 128 / 256 / 512 / 1024 bytes give
  * 1.091 / 1.090 / 1.090 / 1.094 and ever shorter searches (510 to 350 ns), so

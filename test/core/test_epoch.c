@@ -445,7 +445,7 @@ static void e4_a_quiesced_gate_shows_one_state(void **state)
 
 /* --- E3 under stress ----------------------------------------------------- */
 
-enum { CELLS = 16, READERS = 2, WRITERS = 2, ROUNDS = 100000, ALIVE = 0x600d, GONE = 0xdead };
+enum { CELLS = 16, READERS = 2, WRITERS = 2, ROUNDS = 300000, ALIVE = 0x600d, GONE = 0xdead };
 
 struct object {
     struct xe_retired retired;
