@@ -15,6 +15,7 @@ enum {
     INDEX_BYTES = 6,                            /* the same, rounded up */
     FIXED_BYTES = 512,   /* and what an image costs whatever is in it */
     SMALL_COUNT = 64,    /* below, images are doubled */
+    SMALL_TABLE = 262144, /* bytes; see plan_part() */
     SPARSE_BYTES = 1024, /* images of this size are not worth shrinking */
     MERGES = 4,          /* with neighbours, after one delete */
 };
@@ -132,14 +133,18 @@ static enum xe_status plan_part(const struct xe_table *t, const struct part *par
         .hi = part->hi,
         .count = room < XE_IMAGE_OBJECTS_MAX ? room : XE_IMAGE_OBJECTS_MAX,
         .units = (uint32_t)(units * room / (count ? count : 1)),
-        .spare = room / 8,
         .ext = any_ext(src, part->first, part->end),
     };
-    /* Overwriting needs room too. */
-    if (plan->units < units + units / 8)
-        plan->units = (uint32_t)(units + units / 8);
-    if (xe_image_plan_bytes(plan) > XE_IMAGE_BYTES_MAX)
+    /* Overwriting needs room too: the more, the less often it has to wait for the clock, and
+     * in a small table all of it comes back to the same few images. */
+    uint64_t least = xe_table_bytes(t) < SMALL_TABLE ? units * 2 : units + units / 8;
+    if (plan->units < least)
+        plan->units = (uint32_t)least;
+    plan->spare = units ? (uint32_t)((plan->units - units) * count / units) : 0;
+    if (xe_image_plan_bytes(plan) > XE_IMAGE_BYTES_MAX) {
         plan->units = (uint32_t)units;
+        plan->spare = 0;
+    }
     return xe_image_plan_bytes(plan) <= XE_IMAGE_BYTES_MAX ? XE_OK : XE_LIMIT;
 }
 
