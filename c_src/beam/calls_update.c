@@ -35,6 +35,7 @@ struct counter {
     int64_t results[OPS_MAX];
     int n;
     bool list; /* the result is a list */
+    ERL_NIF_TERM patched; /* the result of count_flat(), or 0 */
     struct xe_encoder e;
     enum outcome outcome;
 };
@@ -80,11 +81,16 @@ static enum outcome get_ops(struct counter *c, ERL_NIF_TERM term)
     enum outcome o = DONE;
     c->list = false;
     c->n = 1;
-    if (enif_is_number(c->env, term)) {
-        /* No object has an element behind the last position there can be. */
-        c->ops[0] = (struct op){.pos = c->keypos < INT_MAX ? c->keypos + 1 : INT_MAX};
-        return get_integer(c->env, term, &c->ops[0].incr);
+    /* No object has an element behind the last position there can be. */
+    c->ops[0].pos = c->keypos < INT_MAX ? c->keypos + 1 : INT_MAX;
+    c->ops[0].bounded = false;
+    ErlNifSInt64 incr;
+    if (XE_LIKELY(enif_get_int64(c->env, term, &incr))) {
+        c->ops[0].incr = incr;
+        return DONE;
     }
+    if (enif_is_number(c->env, term))
+        return get_integer(c->env, term, &c->ops[0].incr);
     if (enif_is_tuple(c->env, term))
         return get_op(c->env, term, c->keypos, &c->ops[0]);
     c->list = true;
@@ -145,6 +151,17 @@ static enum outcome change_at(struct counter *c, const struct xe_view *view, str
     return DONE;
 }
 
+/* Whether an element other than the one at `at` fills the width. Else the width has to change
+ * with that one: equal objects have equal bytes. */
+static bool is_width_needed(const uint8_t *body, unsigned arity, unsigned width, const uint8_t *at)
+{
+    const uint8_t *p = body + 1;
+    for (unsigned i = 1; i < arity; i++, p += width)
+        if (p != at && p[width - 1] != 0)
+            return true;
+    return false;
+}
+
 /* The common case: one operation, on an object that is flat before and after. Only the bytes
  * of one element change. False: not that case, or there is something to complain of. */
 static bool count_flat(void *arg, const struct xe_view *view, struct xe_patch *out)
@@ -162,7 +179,10 @@ static bool count_flat(void *arg, const struct xe_view *view, struct xe_patch *o
         return false;
     ERL_NIF_TERM new = enif_make_int64(c->env, c->results[0]);
     *out = (struct xe_patch){.at = at, .width = width, .word = new};
-    return xe_term_is_immediate(new) && xe_term_width(new) <= width;
+    c->patched = new;
+    return xe_term_is_immediate(new) &&
+           (xe_term_width(new) == width ||
+            (xe_term_width(new) < width && is_width_needed(body, arity, width, at)));
 }
 
 /* Computes, and encodes the new object into c->e. */
@@ -318,6 +338,8 @@ static enum xe_result insert_counted(struct counter *c, struct xe_use *use, ERL_
 static ERL_NIF_TERM make_results(struct counter *c)
 {
     ERL_NIF_TERM terms[OPS_MAX];
+    if (XE_LIKELY(c->patched && !c->list))
+        return c->patched;
     for (int i = 0; i < c->n; i++)
         terms[i] = enif_make_int64(c->env, c->results[i]);
     return c->list ? enif_make_list_from_array(c->env, terms, (unsigned)c->n) : terms[0];
@@ -350,6 +372,9 @@ static enum xe_result count_once(struct counter *c, struct xe_use *use, const st
     enum xe_status status = XE_LIMIT;
     if (XE_LIKELY(c->n == 1))
         status = xe_table_patch(use->table->core, use->slot, key, count_flat, c);
+    if (XE_LIKELY(status == XE_OK))
+        return XE_CALL_OK;
+    c->patched = 0;
     if (status == XE_LIMIT)
         status = xe_table_update(use->table->core, use->slot, key, count_locked, c);
     if (status == XE_LIMIT)
@@ -399,6 +424,7 @@ static enum xe_result counter_call(ErlNifEnv *env, const ERL_NIF_TERM argv[], bo
     if (XE_LIKELY(result == XE_CALL_OK)) {
         if (XE_LIKELY(xe_use_begin(env, argv[0], XE_NEED_WRITE, &use))) {
             xe_encoder_init(&c.e, env, budget);
+            c.patched = 0;
             result = count_in(&c, &use, argv, &e, has_default, budget, out);
             xe_use_end(&use);
             xe_encoder_clear(&c.e);

@@ -2,10 +2,11 @@
  * nif.c - the function table; loading, upgrading and unloading the library.
  *
  * Everything that outlives a copy of the library is reached from `struct shared`, which is
- * the module's private data: the epochs, the registry of tables. Its layout has a version; a
+ * the module's private data: the epochs, the pages, the registry of tables. Its layout has a version; a
  * copy that finds another version refuses to load. The library is linked with -z nodelete,
  * so pointers to its functions stay good, and every copy starts a reclaimer thread of its own.
  */
+#include "../core/pages.h"
 #include "../core/reclaim.h"
 #include "call.h"
 
@@ -14,6 +15,7 @@ enum { SHARED_VERSION = 1 };
 struct shared {
     uint64_t version;
     void *epochs;
+    void *pages;
     void *registry;
 };
 
@@ -91,7 +93,8 @@ static int load(ErlNifEnv *env, void **priv, ERL_NIF_TERM arg)
             enif_free(shared);
         return 1;
     }
-    *shared = (struct shared){SHARED_VERSION, xe_epoch_domain(), xe_owner_registry()};
+    *shared = (struct shared){SHARED_VERSION, xe_epoch_domain(), xe_pages_domain(),
+                              xe_owner_registry()};
     *priv = shared;
     return 0;
 }
@@ -101,7 +104,7 @@ static int upgrade(ErlNifEnv *env, void **priv, void **old, ERL_NIF_TERM arg)
     (void)arg;
     struct shared *shared = *old;
     if (shared->version != SHARED_VERSION || !xe_epoch_adopt(shared->epochs) ||
-        !xe_owner_adopt(shared->registry) || xe_core_init(&callbacks) != XE_OK ||
+        !xe_pages_adopt(shared->pages) || !xe_owner_adopt(shared->registry) || xe_core_init(&callbacks) != XE_OK ||
         !start(env, ERL_NIF_RT_TAKEOVER))
         return 1;
     *priv = shared;

@@ -41,7 +41,8 @@
  * Body bytes: one of
  *   1aaaawww            flat: arity a (1-15), all elements but the key are
  *                       immediates of width w+1, packed behind this byte
- *   0------k varint(arity) varint(heap words) [key node if k] nodes...
+ *   0aaaa-wk [varint(arity) if a = 0] [varint(heap words) if w] [key node if k] nodes...
+ *                       w = BODY_WORDS: decoding needs more than BODY_FEW_WORDS
  *                       k = BODY_KEY: the exact key follows as a node, because the key
  *                       bytes do not say all of it
  * Elements stand in their order, the key left out.
@@ -92,6 +93,9 @@ enum xe_term_status {
 /* First byte of a body. */
 #define XE_TERM_BODY_FLAT 0x80
 #define XE_TERM_BODY_KEY 0x01
+#define XE_TERM_BODY_WORDS 0x02
+#define XE_TERM_BODY_ARITY 0x78
+#define XE_TERM_BODY_FEW_WORDS 127
 #define XE_TERM_FLAT_ARITY_MAX 15
 
 /* Words that a call on a normal scheduler may encode or decode. */

@@ -618,27 +618,36 @@ enum xe_term_status xe_term_encode_boxed_key(struct xe_encoder *e, ERL_NIF_TERM 
     return e->status;
 }
 
-bool xe_term_end_body(struct xe_encoder *e, size_t mark, uint64_t words)
+bool xe_term_begin_body(struct xe_encoder *e, uint64_t arity, bool has_key, size_t *mark)
 {
-    size_t end = e->len, size = 1;
-    for (uint64_t rest = words >> 7; rest; rest >>= 7)
-        size++;
-    if (!reserve(e, size - 1))
+    if (!reserve(e, 1 + XE_TERM_VARINT_MAX))
         return false;
-    memmove(e->bytes + mark + size, e->bytes + mark + 1, end - mark - 1);
-    e->len = mark;
-    put_varint(e, words);
-    e->len = end + size - 1;
+    *mark = e->len;
+    bool is_short = arity <= XE_TERM_FLAT_ARITY_MAX;
+    put_byte(e, (has_key ? XE_TERM_BODY_KEY : 0) | (is_short ? arity << 3 : 0));
+    if (!is_short)
+        put_varint(e, arity);
     return true;
 }
 
-bool xe_term_begin_body(struct xe_encoder *e, uint64_t arity, bool has_key, size_t *mark)
+/* Only now the number of words is known: what is behind its place moves. */
+bool xe_term_end_body(struct xe_encoder *e, size_t mark, uint64_t words)
 {
-    if (!reserve(e, 2 + XE_TERM_VARINT_MAX))
+    if (words <= XE_TERM_BODY_FEW_WORDS)
+        return true;
+    size_t end = e->len, size = 1, at = mark + 1;
+    for (uint64_t rest = words >> 7; rest; rest >>= 7)
+        size++;
+    if (!reserve(e, size))
         return false;
-    put_byte(e, has_key ? XE_TERM_BODY_KEY : 0);
-    put_varint(e, arity);
-    *mark = e->len++;
+    if (!(e->bytes[mark] & XE_TERM_BODY_ARITY))
+        while (e->bytes[at++] & 0x80)
+            ;
+    memmove(e->bytes + at + size, e->bytes + at, end - at);
+    e->bytes[mark] |= XE_TERM_BODY_WORDS;
+    e->len = at;
+    put_varint(e, words);
+    e->len = end + size;
     return true;
 }
 

@@ -152,8 +152,8 @@ bool xe_term_encode_nodes(struct xe_encoder *e, const ERL_NIF_TERM *terms, size_
 bool xe_term_encode_body(struct xe_encoder *e, const ERL_NIF_TERM *elements, size_t arity,
                          size_t keypos);
 
-/* Starts a body that is not flat, and ends it: its heap words go to *mark, where
- * one byte was left for them. */
+/* Starts a body that is not flat at *mark, and ends it: its heap words are put in if
+ * they are more than XE_TERM_BODY_FEW_WORDS. */
 bool xe_term_begin_body(struct xe_encoder *e, uint64_t arity, bool has_key, size_t *mark);
 bool xe_term_end_body(struct xe_encoder *e, size_t mark, uint64_t words);
 
@@ -210,8 +210,14 @@ static inline struct xe_body xe_cursor_body(struct xe_cursor *c, const struct xe
     c->handles = v->handles + 8 * (size_t)v->n_key_handles;
     c->in_key = false;
     b.has_key = v->body[0] & XE_TERM_BODY_KEY;
-    b.arity = xe_cursor_varint(c);
-    b.words = xe_cursor_varint(c);
+    b.arity = (v->body[0] & XE_TERM_BODY_ARITY) >> 3;
+    if (XE_UNLIKELY(!b.arity))
+        b.arity = xe_cursor_varint(c);
+    /* What is not told is few: of the order of the bytes. */
+    if (v->body[0] & XE_TERM_BODY_WORDS)
+        b.words = xe_cursor_varint(c);
+    else
+        b.words = v->blen < XE_TERM_BODY_FEW_WORDS ? v->blen : XE_TERM_BODY_FEW_WORDS;
     return b;
 }
 

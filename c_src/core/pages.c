@@ -16,7 +16,7 @@
  *
  * Finding the area is a walk down a tree of upper bounds (`hint`), whatever their
  * number. A bound that promised too much is corrected by the search that it
- * misled, so that each allocation pays for one such search at most.
+ * misled, so there is at most one such search per allocation on average.
  *
  * Why it is our own: images live by being replaced by larger ones, and die by
  * being replaced by smaller ones, all over the address space.
@@ -35,11 +35,11 @@
  * its locks, or mi_collect(true). Shrinking costs us what giving back costs.
  * With 1 GiB ours is at 1.089 and gives 90 % back.
  *
- * The sizes, in the same benchmark: granules of 128 / 256 / 512 / 1024 bytes give
- * 1.091 / 1.090 / 1.090 / 1.094 and ever shorter searches (510 to 350 ns), so
- * 512 is the largest that costs nothing; areas of 1 / 2 / 4 MiB give 1.096 /
- * 1.090 / 1.092 and longer searches; the best fit in an area in place of the
- * first gives 1.093 and 20 % more time.
+ * The sizes, in the same benchmark without huge pages: granules of 128 / 256 /
+ * 512 / 1024 bytes give 1.091 / 1.090 / 1.090 / 1.094 and ever shorter searches
+ * (510 to 350 ns), so 512 is the largest that costs nothing; areas of 1 / 2 / 4
+ * MiB give 1.096 / 1.090 / 1.092 and longer searches; the best fit in an area in
+ * place of the first gives 1.093 and 20 % more time.
  *
  * Huge pages: from its ninth area on an arena asks for them. Touching 4 KiB for
  * the first time takes 280 instead of 1,600 ns, a dependent load somewhere in 512

@@ -109,9 +109,9 @@ static size_t random_size(uint64_t *s)
 static void a_size_is_rounded_up_to_granules(void **state)
 {
     (void)state;
-    static const size_t sizes[] = {0,         1,         511,           512,           513,
-                                   9 * KIB,   64 * KIB,  SMALL_MAX - 1, SMALL_MAX,     SMALL_MAX + 1,
-                                   5 * MIB,   5 * MIB + 1};
+    static const size_t sizes[] = {0,        1,         511,           512,       513,
+                                   9 * KIB,  64 * KIB,  SMALL_MAX - 1, SMALL_MAX, SMALL_MAX + 1,
+                                   5 * MIB,  5 * MIB + 1};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         struct piece x;
         assert_true(take(&x, sizes[i], i));
