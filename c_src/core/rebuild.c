@@ -94,15 +94,20 @@ static uint32_t split_count(const struct xe_table *t, uint32_t limit, uint32_t c
 }
 
 /*
- * For how many objects an image is made that holds `count` of at most `most`. The steps between
- * two splits are few and about the same: what is copied per insert and what lies empty
- * are balanced. More than `most` only where equal hashes forbid to split.
+ * For how many objects an image is made that holds `count` of at most `most`: a tenth to four
+ * tenths more, drawn from `lo`, so that the segments of a uniform hash are not all full, or
+ * all half empty, at the same size of the table. More than `most` only where equal hashes
+ * forbid to split.
  */
-static uint32_t room_for(uint32_t count, uint32_t most, bool grow)
+static uint32_t room_for(const struct xe_table *t, uint64_t lo, uint32_t count, uint32_t most,
+                         bool grow)
 {
-    uint32_t room = count < SMALL_COUNT && grow ? count * 2 : count + count * 2 / 5;
     if (count + count / 16 >= most)
         return count + count / 16 + 1;
+    uint64_t draw = (lo ^ t->seed ^ (uint64_t)count << 20) * 0x9e3779b97f4a7c15ull >> 54;
+    uint32_t room = count < SMALL_COUNT && grow
+                        ? count * 2
+                        : count + count / 10 + (uint32_t)(count * draw * 3 / 10240);
     return (room + room / 16 >= most ? most : room) + 1;
 }
 
@@ -126,7 +131,7 @@ static enum xe_status plan_part(const struct xe_table *t, const struct part *par
         return XE_LIMIT;
     uint32_t count = (uint32_t)objects;
     uint32_t most = split_count(t, limit, count, (uint32_t)units);
-    uint32_t room = room_for(count, most, grow);
+    uint32_t room = room_for(t, part->lo, count, most, grow);
     *crowded = count + count / 16 >= most;
     *plan = (struct xe_image_plan){
         .lo = part->lo,
