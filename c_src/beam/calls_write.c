@@ -49,12 +49,14 @@ static inline bool make_flat(struct flat *f, const struct xe_owned *t,
     }
     if (all != 3)
         return false;
-    xe_call_key(&f->key, t, elements[keypos - 1], NULL);
-    unsigned width = xe_term_width(any);
+    ERL_NIF_TERM key = elements[keypos - 1];
+    unsigned width = xe_term_width(any), key_width = xe_term_width(key);
+    uint64_t w0 = xe_call_word0(key, key_width), w1 = xe_call_word1(key);
+    xe_key_init_words(&f->key, t->seed, w0, w1, f->rec + XE_HDR_BYTES, 1 + key_width);
     /* Stores of 8 bytes, each over what the one before wrote too much. */
-    memcpy(f->rec + 4, &f->key.words[0], 8);
-    memcpy(f->rec + 12, &f->key.words[1], 8);
-    uint8_t *p = f->rec + 4 + f->key.klen;
+    memcpy(f->rec + XE_HDR_BYTES, &w0, 8);
+    memcpy(f->rec + XE_HDR_BYTES + 8, &w1, 8);
+    uint8_t *p = f->rec + XE_HDR_BYTES + 1 + key_width;
     *p++ = (uint8_t)(XE_TERM_BODY_FLAT | arity << 3 | (width - 1));
     for (int i = 0; i < arity; i++)
         if (i != keypos - 1) {
@@ -63,7 +65,7 @@ static inline bool make_flat(struct flat *f, const struct xe_owned *t,
         }
     f->len = (size_t)(p - f->rec);
     uint32_t header = (uint32_t)(f->len + XE_RECORD_ALIGN - 1) / XE_RECORD_ALIGN |
-                      (uint32_t)f->key.klen << XE_HDR_KLEN_SHIFT;
+                      (1 + key_width) << XE_HDR_KLEN_SHIFT;
     memcpy(f->rec, &header, 4);
     return true;
 }
