@@ -36,6 +36,8 @@ exceptions() ->
      {large_position, "all",
       "lookup_element with a position from 2^31 takes the low 32 bits of it, and may end the VM. "
       "Expected instead: badarg, or the default object if there is no object."},
+     {compressed, "from 26",
+      "ets ends the VM when it reads a fun M:F/A from a compressed table: not generated."},
      {only_sets, "all", "other types than set, and heirs, are refused by new/2: not generated."},
      {memory, "all", "info(T, memory) is a positive integer; binary and stats are not asked for."},
      {lookup_element_4, "to 25", "done by xets_model: ets does not have it."},
@@ -145,11 +147,17 @@ options() ->
               {1, fun() -> Good ++ tail end}, {1, fun term/0}]).
 
 option() ->
-    one_of({public, public, public, protected, private, named_table, named_table, set, compressed,
-            {keypos, one_of({{'$', keypos}, 1, 2, 3, 16#7fffffff})}, {write_concurrency, true},
+    one_of({public, public, public, protected, private, named_table, named_table, set,
+            compressed(), {keypos, one_of({{'$', keypos}, 1, 2, 3, 16#7fffffff})}, {write_concurrency, true},
             {write_concurrency, false}, {write_concurrency, auto}, {read_concurrency, true},
             {read_concurrency, false}, {decentralized_counters, true},
             {decentralized_counters, false}, {heir, none}}).
+
+compressed() ->
+    case list_to_integer(erlang:system_info(otp_release)) < 26 of
+        true -> compressed;
+        false -> set
+    end.
 
 wrong_option() ->
     one_of({option(), wrong, {keypos, 0}, {keypos, -1}, {keypos, a}, {keypos, 1.0},

@@ -7,7 +7,8 @@
 
 enum {
     RING_MIN = 8,
-    RING_SCAN = 4,       /* entries looked at for one that is large enough */
+    UNITS_MIN = 2,       /* of any record */
+    RING_SCAN = 12,      /* entries looked at for one that is large enough */
     EPOCH_BITS = 9,
     LITTER_MIN = 64,     /* units of 256 bytes: 16 KiB */
     LITTER_MAX = 4096,   /* 1 MiB */
@@ -187,26 +188,35 @@ static uint32_t ring_pop(struct xe_image *img)
     return e;
 }
 
+/* Of the first ripe entries one of the right size, else a larger one, whose rest stays. The
+ * entry at the head takes the place of one that is used up. */
 static uint32_t ring_alloc(struct xe_image *img, uint32_t units, uint64_t now)
 {
-    uint32_t tries = min_u32(img->ring_len, RING_SCAN);
-    while (tries--) {
-        uint32_t e = *ring_entry(img, 0);
-        if (!entry_is_ripe(e, now))
-            return 0;
-        uint32_t have = entry_units(e), off = entry_off(e);
-        if (have == units) {
+    uint32_t *larger = NULL;
+    uint32_t n = min_u32(img->ring_len, RING_SCAN);
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t *e = ring_entry(img, i);
+        if (!entry_is_ripe(*e, now))
+            break;
+        if (entry_units(*e) == units) {
+            uint32_t off = entry_off(*e);
+            *e = *ring_entry(img, 0);
             ring_pop(img);
             return off;
         }
-        if (have > units) {
-            /* The rest stays at the head, as ripe as it was. */
-            *ring_entry(img, 0) = ring_pack(off + units, have - units, e >> 23);
-            return off;
-        }
-        ring_push(img, ring_pop(img));
+        if (entry_units(*e) > units && !larger)
+            larger = e;
     }
-    return 0;
+    if (!larger)
+        return 0;
+    uint32_t off = entry_off(*larger), rest = entry_units(*larger) - units;
+    if (rest >= UNITS_MIN) {
+        *larger = ring_pack(off + units, rest, *larger >> 23);
+    } else {
+        *larger = *ring_entry(img, 0);
+        ring_pop(img);
+    }
+    return off;
 }
 
 bool xe_image_has_retired(const struct xe_image *img)

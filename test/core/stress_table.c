@@ -28,19 +28,6 @@ static uint32_t scaled(uint32_t n)
     return scale ? n * (uint32_t)strtoul(scale, NULL, 0) : n;
 }
 
-static int set_up(void **state)
-{
-    (void)state;
-    core_start();
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    return core_stop() ? 0 : -1;
-}
-
 /* --- Threads ------------------------------------------------------------------- */
 
 struct worker {
@@ -719,8 +706,6 @@ static void terms_and_blobs_live_as_long_as_their_readers(void **state)
     assert_true(is_valid(t));
     xe_table_delete(t);
 }
-
-#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 /* stress_table [pattern]: the tests whose names match. */
 int main(int argc, char **argv)

@@ -578,6 +578,12 @@ struct xe_table *table_new(uint32_t max_objects, bool hot)
     return t;
 }
 
+void fill_table(struct xe_table *t, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        CHECK(put(t, short_key(i), small_value(i), XE_PUT_NEW) == XE_OK);
+}
+
 /* --- Starting and stopping --------------------------------------------------- */
 
 void core_start(void)
@@ -610,4 +616,18 @@ bool core_stop(void)
             PRId64 " terms, %" PRIu64 " bytes of pages\n", left.blocks, left.envs, left.handles,
             left.terms, left.page_bytes);
     return false;
+}
+
+int set_up(void **state)
+{
+    (void)state;
+    core_start();
+    return 0;
+}
+
+int tear_down(void **state)
+{
+    (void)state;
+    memory_fail_never();
+    return core_stop() ? 0 : -1;
 }

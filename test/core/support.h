@@ -41,6 +41,11 @@ bool rng_chance(struct rng *r, uint32_t of, uint32_t in);
 void core_start(void);
 bool core_stop(void);
 
+/* The same for cmocka. */
+int set_up(void **state);
+int tear_down(void **state);
+#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+
 /* What is in use of all that the core can ask for. */
 struct memory_use {
     int64_t blocks, envs, handles, terms;
@@ -121,6 +126,17 @@ bool view_is(const struct xe_view *view, uint32_t key, uint64_t value);
 /* The key's number, from its bytes and handles. */
 uint32_t view_key(const struct xe_view *view);
 
+/* The most common ones. */
+static inline uint32_t short_key(uint32_t n)
+{
+    return KEY(KEY_SHORT, n);
+}
+
+static inline uint64_t small_value(uint64_t n)
+{
+    return VALUE(VALUE_SMALL, n);
+}
+
 /* --- Calls in sections of their own ------------------------------------------ */
 
 enum xe_status put(struct xe_table *t, uint32_t key, uint64_t value, enum xe_put mode);
@@ -134,5 +150,7 @@ enum xe_status look(struct xe_table *t, uint32_t key, uint64_t value);
 bool is_valid(struct xe_table *t);
 struct xe_table_stats stats_of(struct xe_table *t);
 struct xe_table *table_new(uint32_t max_objects, bool hot);
+/* Puts the short keys 0..n-1, each with the small value of its number. */
+void fill_table(struct xe_table *t, uint32_t n);
 
 #endif

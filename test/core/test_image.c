@@ -17,20 +17,6 @@
 
 enum { SEED = 7 };
 
-static int set_up(void **state)
-{
-    (void)state;
-    core_start();
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    memory_fail_never();
-    return core_stop() ? 0 : -1;
-}
-
 static struct xe_image *image_for(uint64_t lo, uint64_t hi, uint32_t count, uint32_t units)
 {
     struct xe_image_plan plan = {.lo = lo, .hi = hi, .count = count, .units = units,
@@ -624,8 +610,6 @@ static void a_walk_sees_what_is_wrong(void **state)
     assert_true(xe_image_is_valid(img, SEED));
     xe_image_unref(img);
 }
-
-#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 /* test_image [pattern]: the tests whose names match. */
 int main(int argc, char **argv)

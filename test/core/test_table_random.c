@@ -531,22 +531,6 @@ static void a_table_that_cannot_be_made_leaves_nothing(void **state)
     }
 }
 
-static int set_up(void **state)
-{
-    (void)state;
-    core_start();
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    memory_fail_never();
-    return core_stop() ? 0 : -1;
-}
-
-#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
-
 /* test_table_random [pattern]: the tests whose names match. */
 int main(int argc, char **argv)
 {
