@@ -36,7 +36,8 @@ struct counter {
     int n;
     bool list; /* the result is a list */
     ERL_NIF_TERM patched; /* the result of count_flat(), or 0 */
-    struct xe_encoder e;
+    struct xe_encoder e; /* of the new object; in use if `encoding` */
+    bool encoding;
     enum outcome outcome;
 };
 
@@ -206,7 +207,9 @@ static enum outcome count(struct counter *c, const struct xe_view *view)
     }
     for (int i = 0; i < changes.n; i++)
         terms[i] = enif_make_int64(c->env, changes.values[i]);
-    xe_encoder_clear(&c->e);
+    if (c->encoding)
+        xe_encoder_clear(&c->e);
+    c->encoding = true;
     xe_encoder_init(&c->e, c->env, XE_TERM_NO_BUDGET);
     return xe_term_replace(&c->e, view, c->keypos, changes.positions, terms, changes.n) ==
                    XE_TERM_OK
@@ -423,11 +426,12 @@ static enum xe_result counter_call(ErlNifEnv *env, const ERL_NIF_TERM argv[], bo
     enum xe_result result = xe_call_encode_key(&e, env, argv[1], budget);
     if (XE_LIKELY(result == XE_CALL_OK)) {
         if (XE_LIKELY(xe_use_begin(env, argv[0], XE_NEED_WRITE, &use))) {
-            xe_encoder_init(&c.e, env, budget);
+            c.encoding = false;
             c.patched = 0;
             result = count_in(&c, &use, argv, &e, has_default, budget, out);
             xe_use_end(&use);
-            xe_encoder_clear(&c.e);
+            if (c.encoding)
+                xe_encoder_clear(&c.e);
         } else {
             result = XE_CALL_BADARG;
         }

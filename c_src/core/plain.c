@@ -19,6 +19,23 @@ static inline void copy_record(uint8_t *to, const uint8_t *from, uint32_t units)
         memcpy(to, from, 4);
 }
 
+/* Stores the low n bytes (1 to 8) of a word, and not a byte more. */
+static inline void store_word(uint8_t *to, uint64_t word, uint32_t n)
+{
+    uint64_t high;
+    if (n >= 4) {
+        high = word >> (8 * (n - 4));
+        memcpy(to, &word, 4);
+        memcpy(to + n - 4, &high, 4);
+    } else if (n >= 2) {
+        high = word >> (8 * (n - 2));
+        memcpy(to, &word, 2);
+        memcpy(to + n - 2, &high, 2);
+    } else {
+        *to = (uint8_t)word;
+    }
+}
+
 /* The gate, and the locked segment of `hash`. */
 static inline enum xe_status lock_segment(struct xe_table *t, struct xe_epoch_slot *slot,
                                           uint64_t hash, struct xe_segment **s)
@@ -112,7 +129,7 @@ enum xe_status xe_table_patch(struct xe_table *t, struct xe_epoch_slot *slot,
             if (XE_LIKELY(off != 0)) {
                 uint8_t *to = xe_image_record(img, off);
                 copy_record(to, rec, units);
-                memcpy(to + (what.at - rec), &what.word, what.width);
+                store_word(to + (what.at - rec), what.word, what.width);
                 publish(t, slot, s, img, &place, off, units);
                 return XE_OK;
             }
