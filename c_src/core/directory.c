@@ -224,7 +224,7 @@ void xe_directory_free(struct xe_directory *d)
 
 enum {
     NARROW_BITS = 2,      /* by so much it shrinks at a time, and by one it grows */
-    NARROW_FROM_MAX = 12, /* making it anew takes time, and eight bytes a slot are not much */
+    NARROW_FROM_MAX = 16, /* making one of 2^16 slots anew takes 0.2 ms, of more too long */
 };
 
 static bool is_too_narrow(const struct xe_directory *d, uint32_t n_segments)
@@ -235,7 +235,8 @@ static bool is_too_narrow(const struct xe_directory *d, uint32_t n_segments)
 /* Far enough from the other, so that no table goes to and fro between the two. */
 static bool is_too_wide(const struct xe_directory *d, uint32_t n_segments)
 {
-    return d->bits >= NARROW_BITS && d->bits <= NARROW_FROM_MAX && n_segments <= 1u << d->bits >> (NARROW_BITS + 2);
+    return d->bits >= NARROW_BITS && d->bits <= NARROW_FROM_MAX &&
+           n_segments <= 1u << d->bits >> (NARROW_BITS + 2);
 }
 
 static void publish_directory(struct xe_table *t, struct xe_epoch_slot *slot,

@@ -404,41 +404,55 @@ static struct xe_bucket *bucket_with_place(struct xe_image *img, struct xe_bucke
     return b;
 }
 
-/* Copies a record; up to XE_READ_SLACK bytes behind it are read, and written if there is
- * room for them. */
-static void copy_record(uint8_t *to, const uint8_t *rec, size_t bytes, size_t room)
+/* Copies a record by pieces of 16 bytes, for which there is room on both sides: a call of
+ * memcpy() would cost more than the copy of a small record. */
+static inline void copy_pieces(uint8_t *to, const uint8_t *rec, size_t bytes)
 {
-    if (XE_UNLIKELY(room < bytes + 16)) {
-        memcpy(to, rec, bytes);
-        return;
-    }
-    /* A call of memcpy() would cost more than the copy of a small record. */
-    for (size_t i = 0; i < bytes; i += 16)
+    memcpy(to, rec, 16);
+    for (size_t i = 16; i < bytes; i += 16)
         memcpy(to + i, rec + i, 16);
+}
+
+/* The terms of a record that was copied into an image. */
+static void adopt_terms(struct xe_image *img, uint8_t *rec, uint32_t header)
+{
+    move_handles(rec, header, img->env);
+    count_pinned(img, rec, header, true);
 }
 
 bool xe_image_fill(struct xe_image *img, const struct xe_image_entry *entries, uint32_t n)
 {
-    uint32_t top = img->top;
+    enum { PIECE_UNITS = 16 / XE_UNIT };
+    struct xe_bucket *homes = xe_image_buckets(img);
+    uint64_t lo = img->lo, mult = img->mult;
+    uint32_t first = img->top, top = first, bottom = img->bottom;
     for (uint32_t i = 0; i < n; i++) {
         const uint8_t *rec = entries[i].rec;
         uint64_t hash = entries[i].hash;
         uint32_t header = xe_load32(rec), units = xe_record_units(header);
-        img->top = top;
-        struct xe_bucket *b = bucket_with_place(img, xe_image_home(img, hash));
-        if (!b || units > img->bottom - top)
-            return false;
+        struct xe_bucket *b =
+            &homes[(uint64_t)(((unsigned __int128)(hash - lo) * mult) >> 64)];
+        if (XE_UNLIKELY(b->hint == XE_BUCKET_PLACES)) {
+            img->top = top;
+            if (!(b = bucket_with_place(img, b)))
+                return false;
+            bottom = img->bottom;
+        }
         uint8_t *to = xe_image_record(img, top);
-        copy_record(to, rec, (size_t)units * XE_UNIT, (size_t)(img->bottom - top) * XE_UNIT);
+        if (XE_LIKELY(units + PIECE_UNITS <= bottom - top))
+            copy_pieces(to, rec, (size_t)units * XE_UNIT);
+        else if (units <= bottom - top)
+            memcpy(to, rec, (size_t)units * XE_UNIT);
+        else
+            return false;
         if (XE_UNLIKELY(header & XE_REC_EXT))
-            move_handles(to, header, img->env);
-        count_pinned(img, to, header, true);
+            adopt_terms(img, to, header);
         b->fp[b->hint] = fingerprint(hash);
         b->off[b->hint++] = (uint16_t)top;
-        img->live += units;
         top += units;
     }
     img->top = top;
+    img->live = top - first;
     atomic_store_explicit(&img->count, n, memory_order_relaxed);
     return true;
 }

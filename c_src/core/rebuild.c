@@ -15,6 +15,7 @@ enum {
     INDEX_BYTES = 6,                            /* the same, rounded up */
     FIXED_BYTES = 512,   /* and what an image costs whatever is in it */
     SMALL_COUNT = 64,    /* below, images are doubled */
+    ROUND_BYTES = 4096,  /* sizes of larger images are multiples of it */
     SMALL_TABLE = 262144, /* bytes; see plan_part() */
     SPARSE_BYTES = 1024, /* images of this size are not worth shrinking */
     MERGES = 4,          /* with neighbours, after one delete */
@@ -24,19 +25,40 @@ enum {
 struct source {
     struct xe_image_entry at[XE_IMAGE_OBJECTS_MAX];
     uint32_t n;
+    uint32_t units;
+    bool ext; /* there are EXT records among them */
 };
 
 /* --- Gathering ---------------------------------------------------------- */
 
+static void source_init(struct source *src)
+{
+    src->n = src->units = 0;
+    src->ext = false;
+}
+
 static void gather(struct source *src, const struct xe_image *img, uint64_t seed)
 {
-    struct xe_image_cursor cursor = {0};
-    for (uint32_t off; (off = xe_image_next(img, &cursor));) {
-        const uint8_t *rec = xe_image_record(img, off);
-        XE_ASSERT(src->n < XE_IMAGE_OBJECTS_MAX);
-        src->at[src->n++] =
-            (struct xe_image_entry){.hash = xe_record_hash(rec, seed), .rec = rec};
+    const struct xe_bucket *homes = xe_image_buckets(img);
+    struct xe_image_entry *to = src->at + src->n;
+    src->n += atomic_load_explicit(&img->count, memory_order_relaxed);
+    src->units += img->live;
+    src->ext |= img->pinned_live != 0;
+    XE_ASSERT(src->n <= XE_IMAGE_OBJECTS_MAX);
+    for (uint32_t home = 0; home < img->nbuckets; home++) {
+        const struct xe_bucket *b = &homes[home];
+        for (;; b = xe_image_linked(img, b->link)) {
+            for (uint32_t i = 0; i < XE_BUCKET_PLACES; i++) {
+                if (!b->off[i])
+                    continue;
+                const uint8_t *rec = xe_image_record(img, b->off[i]);
+                *to++ = (struct xe_image_entry){.hash = xe_record_hash(rec, seed), .rec = rec};
+            }
+            if (!b->link)
+                break;
+        }
     }
+    XE_ASSERT(to == src->at + src->n);
 }
 
 /* Insertion sort: buckets come in hash order, so only the order within a bucket is open. */
@@ -58,29 +80,9 @@ static void sort(struct source *src)
 struct part {
     uint64_t lo, hi;
     uint32_t first, end;
+    uint32_t units; /* of these records */
     size_t arrived, arrived_end;
 };
-
-static uint32_t header_of(const struct source *src, uint32_t i)
-{
-    return xe_load32(src->at[i].rec);
-}
-
-static uint32_t units_between(const struct source *src, uint32_t first, uint32_t end)
-{
-    uint32_t units = 0;
-    for (uint32_t i = first; i < end; i++)
-        units += xe_record_units(header_of(src, i));
-    return units;
-}
-
-static bool any_ext(const struct source *src, uint32_t first, uint32_t end)
-{
-    uint32_t flags = 0;
-    for (uint32_t i = first; i < end; i++)
-        flags |= header_of(src, i);
-    return flags & XE_REC_EXT;
-}
 
 /* At how many objects of this size a segment splits: at its limit, or when its image is too
  * large, by the same share of the largest. */
@@ -111,6 +113,19 @@ static uint32_t room_for(const struct xe_table *t, uint64_t lo, uint32_t count, 
     return (room + room / 16 >= most ? most : room) + 1;
 }
 
+/* Few sizes of images leave few holes between them: to the nearest multiple of a step, by
+ * more or less room for records, but not less than `least`. */
+static void round_plan(struct xe_image_plan *plan, uint64_t least)
+{
+    size_t bytes = xe_image_plan_bytes(plan);
+    size_t step = bytes >= 8 * ROUND_BYTES ? ROUND_BYTES : ROUND_BYTES / 4;
+    size_t below = bytes % step, above = (step - below) % step;
+    if (below < step / 2 && plan->units >= least + below / XE_UNIT + 1)
+        plan->units -= (uint32_t)((below + XE_UNIT - 1) / XE_UNIT);
+    else
+        plan->units += (uint32_t)(above / XE_UNIT);
+}
+
 /*
  * Sizes for the part's image. XE_LIMIT: it cannot be made. *crowded: it holds so many
  * that it is better split than made larger.
@@ -121,7 +136,7 @@ static enum xe_status plan_part(const struct xe_table *t, const struct part *par
                                 bool *crowded)
 {
     size_t objects = part->end - part->first + (part->arrived_end - part->arrived);
-    uint64_t units = units_between(src, part->first, part->end);
+    uint64_t units = part->units;
     *crowded = objects > limit;
     if (objects > XE_IMAGE_OBJECTS_MAX)
         return XE_LIMIT;
@@ -138,7 +153,7 @@ static enum xe_status plan_part(const struct xe_table *t, const struct part *par
         .hi = part->hi,
         .count = room < XE_IMAGE_OBJECTS_MAX ? room : XE_IMAGE_OBJECTS_MAX,
         .units = (uint32_t)(units * room / (count ? count : 1)),
-        .ext = any_ext(src, part->first, part->end),
+        .ext = src->ext,
     };
     /* Overwriting needs room too: the more, the less often it has to wait for the clock, and
      * in a small table all of it comes back to the same few images. */
@@ -146,6 +161,7 @@ static enum xe_status plan_part(const struct xe_table *t, const struct part *par
     if (plan->units < least)
         plan->units = (uint32_t)least;
     plan->spare = units ? (uint32_t)((plan->units - units) * count / units) : 0;
+    round_plan(plan, units + units / 16);
     if (xe_image_plan_bytes(plan) > XE_IMAGE_BYTES_MAX) {
         plan->units = (uint32_t)units;
         plan->spare = 0;
@@ -262,6 +278,7 @@ struct walk {
     size_t n;
     uint32_t i;
     size_t j;
+    uint32_t units; /* of the records passed */
 };
 
 static uint64_t walk_hash(const struct walk *w)
@@ -280,7 +297,9 @@ static uint32_t walk_step(struct walk *w)
 {
     if (w->i == w->src->n || (w->j < w->n && w->arrivals[w->j].hash < w->src->at[w->i].hash))
         return w->arrivals[w->j++].units;
-    return xe_record_units(xe_load32(w->src->at[w->i++].rec));
+    uint32_t units = xe_record_units(xe_load32(w->src->at[w->i++].rec));
+    w->units += units;
+    return units;
 }
 
 /* As many arrivals as one rebuild makes room for, and the units of all. */
@@ -289,7 +308,7 @@ static size_t fit_arrivals(const struct xe_table *t, const struct source *src,
 {
     size_t most = (size_t)XE_REBUILD_PARTS / 4 * t->max_objects;
     size_t i = 0;
-    *units = units_between(src, 0, src->n);
+    *units = src->units;
     while (i < n && i < most && *units < (uint64_t)PART_UNITS * XE_REBUILD_PARTS / 2)
         *units += arrivals[i++].units;
     return i;
@@ -340,6 +359,12 @@ struct range {
     uint64_t lo, hi, weight;
 };
 
+/* Whether a part of the weight is about half of it. */
+static bool is_fair(uint64_t part, uint64_t whole)
+{
+    return part > whole / 4 && part < whole - whole / 4;
+}
+
 /* Divides the range whose objects begin at *w: *left and *right; false: it cannot be. */
 static bool divide(const struct walk *w, const struct range *r, struct range *left,
                    struct range *right)
@@ -347,7 +372,7 @@ static bool divide(const struct walk *w, const struct range *r, struct range *le
     struct walk ahead = *w;
     uint64_t border = r->hi > r->lo ? aligned_border(r->lo, r->hi) : r->lo;
     uint64_t weight = border > r->lo ? walk_to(&ahead, border) : 0;
-    if (weight < r->weight / 4 || weight > r->weight - r->weight / 4) {
+    if (!is_fair(weight, r->weight)) {
         /* The hashes are not even (the objects of one bag key): at the median. */
         ahead = *w;
         weight = walk_weight(&ahead, (r->weight + 1) / 2);
@@ -382,6 +407,7 @@ static uint32_t cut(const struct source *src, const struct xe_arrival *arrivals,
             continue;
         }
         struct part *p = &parts[made++];
+        uint32_t before = w.units;
         *p = (struct part){.lo = r.lo, .hi = r.hi, .first = w.i, .arrived = w.j};
         if (r.hi == hi)
             while (!walk_ended(&w))
@@ -389,9 +415,39 @@ static uint32_t cut(const struct source *src, const struct xe_arrival *arrivals,
         else
             walk_to(&w, r.hi + 1);
         p->end = w.i;
+        p->units = w.units - before;
         p->arrived_end = w.j;
     }
     return made;
+}
+
+/* The same for two parts and at most one arrival, without sorting: buckets come in the order
+ * of hashes, so all but the entries of one bucket are on their side already. False: that is
+ * not fair. */
+static bool halve(struct source *src, const struct xe_arrival *arrival, uint64_t lo, uint64_t hi,
+                  struct part *parts)
+{
+    if (lo == hi)
+        return false;
+    uint64_t border = aligned_border(lo, hi);
+    uint32_t i = 0, j = src->n, units = 0;
+    for (;;) {
+        for (; i < j && src->at[i].hash < border; i++)
+            units += xe_record_units(xe_load32(src->at[i].rec));
+        while (i < j && src->at[j - 1].hash >= border)
+            j--;
+        if (i == j)
+            break;
+        struct xe_image_entry e = src->at[i];
+        src->at[i] = src->at[j - 1];
+        src->at[j - 1] = e;
+    }
+    size_t n = arrival != NULL, left = n && arrival->hash < border;
+    parts[0] = (struct part){.lo = lo, .hi = border - 1, .end = i, .units = units,
+                             .arrived_end = left};
+    parts[1] = (struct part){.lo = border, .hi = hi, .first = i, .end = src->n,
+                             .units = src->units - units, .arrived = left, .arrived_end = n};
+    return is_fair(units + i * INDEX_UNITS, src->units + src->n * INDEX_UNITS);
 }
 
 /* --- The rebuild -------------------------------------------------------- */
@@ -405,10 +461,11 @@ enum xe_status xe_rebuild(struct xe_table *t, struct xe_epoch_slot *slot, struct
     struct xe_image_plan plan;
     uint64_t units;
     bool crowded;
-    src.n = 0;
+    source_init(&src);
     gather(&src, xe_segment_image(s), t->seed);
     n = fit_arrivals(t, &src, arrivals, n, &units);
-    struct part whole = {.lo = s->lo, .hi = s->hi, .end = src.n, .arrived_end = n};
+    struct part whole = {.lo = s->lo, .hi = s->hi, .end = src.n, .units = src.units,
+                         .arrived_end = n};
     enum xe_status status =
         plan_part(t, &whole, &src, arrivals, s->limit, n != 0, &plan, &crowded);
     out[0] = s;
@@ -418,9 +475,12 @@ enum xe_status xe_rebuild(struct xe_table *t, struct xe_epoch_slot *slot, struct
         if (status != XE_LIMIT)
             return status;
     }
-    sort(&src);
-    uint32_t n_parts = cut(&src, arrivals, n, s->lo, s->hi, units + (src.n + n) * INDEX_UNITS,
-                           parts_for(t, src.n + n, units), parts);
+    uint32_t n_parts = parts_for(t, src.n + n, units);
+    if (n_parts != 2 || n > 1 || !halve(&src, n ? arrivals : NULL, s->lo, s->hi, parts)) {
+        sort(&src);
+        n_parts = cut(&src, arrivals, n, s->lo, s->hi, units + (src.n + n) * INDEX_UNITS, n_parts,
+                      parts);
+    }
     if (n_parts == 1)
         return status == XE_OK ? replace_image(t, slot, s, &src, &whole, &plan) : XE_LIMIT;
     *n_out = n_parts;
@@ -465,10 +525,10 @@ static struct xe_segment *merge(struct xe_table *t, struct xe_epoch_slot *slot,
     if (count_of(a) + count_of(b) > left->limit / 2 ||
         (uint64_t)a->live + b->live > PART_UNITS / 2)
         return NULL;
-    src.n = 0;
+    source_init(&src);
     gather(&src, a, t->seed);
     gather(&src, b, t->seed);
-    struct part part = {.lo = left->lo, .hi = right->hi, .end = src.n};
+    struct part part = {.lo = left->lo, .hi = right->hi, .end = src.n, .units = src.units};
     return replace_segments(t, slot, from, 2, &part, 1, &src, NULL, to) == XE_OK ? to[0] : NULL;
 }
 
@@ -504,9 +564,9 @@ static void shrink_image(struct xe_table *t, struct xe_epoch_slot *slot, struct 
         publish_image(t, slot, s, xe_image_empty);
         return;
     }
-    src.n = 0;
+    source_init(&src);
     gather(&src, img, t->seed);
-    struct part whole = {.lo = s->lo, .hi = s->hi, .end = src.n};
+    struct part whole = {.lo = s->lo, .hi = s->hi, .end = src.n, .units = src.units};
     if (plan_part(t, &whole, &src, NULL, s->limit, false, &plan, &crowded) != XE_OK ||
         replace_image(t, slot, s, &src, &whole, &plan) != XE_OK)
         /* Without memory it stays as it is for a while: deleting needs none (G7). */

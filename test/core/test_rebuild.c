@@ -158,17 +158,22 @@ static void memory_comes_back_when_all_is_removed_in_the_order_of_a_scan(void **
     free(c.keys);
 }
 
+/* By single writes, plain ones, and as a list. */
 static void memory_comes_back_when_objects_become_smaller(void **state)
 {
     (void)state;
-    enum { N = 3000 };
     struct xe_table *t = table_new(0, false);
-    for (int plain = 0; plain < 2; plain++) {
-        for (uint32_t i = 0; i < N; i++)
+    for (int way = 0; way < 3; way++) {
+        for (uint32_t i = 0; i < LIST; i++) {
+            list_keys[i] = short_key(i);
+            list_values[i] = VALUE(VALUE_EMPTY, 0);
             put(t, short_key(i), VALUE(VALUE_MEDIUM, i), XE_PUT);
+        }
         uint64_t large = stats_of(t).image_bytes;
-        for (uint32_t i = 0; i < N; i++)
-            (plain ? put_plain : put)(t, short_key(i), VALUE(VALUE_EMPTY, i), XE_PUT);
+        for (uint32_t i = 0; i < LIST && way < 2; i++)
+            (way ? put_plain : put)(t, list_keys[i], list_values[i], XE_PUT);
+        for (uint32_t i = 0; i < LIST && way == 2; i += LIST / 10)
+            put_list(t, list_keys + i, list_values + i, LIST / 10, XE_PUT);
         assert_true(stats_of(t).image_bytes < large / 4);
         assert_true(is_valid(t));
     }

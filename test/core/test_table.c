@@ -1,6 +1,7 @@
 /*
  * test_table.c - the operations of tables, by what table.h promises.
  */
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -616,6 +617,47 @@ static void writers_that_are_late_learn_that_the_table_is_dead(void **state)
     lookup_free(&l);
 }
 
+struct linger {
+    struct xe_table *t;
+    struct xe_epoch_slot *slot;
+    bool stayed;
+};
+
+/* What a write does that waits for the clock, and then a long time more. */
+static enum xe_update linger(void *arg, const struct xe_view *view, struct xe_object *out)
+{
+    enum { YIELDS = 2000 };
+    struct linger *l = arg;
+    struct memory_use before, now;
+    (void)view;
+    (void)out;
+    xe_table_delete(l->t);
+    memory_in_use(&before);
+    l->stayed = true;
+    for (uint32_t i = 0; i < YIELDS && l->stayed; i++) {
+        xe_epoch_refresh(l->slot);
+        xe_epoch_try_advance();
+        sched_yield();
+        memory_in_use(&now);
+        l->stayed = now.blocks == before.blocks;
+    }
+    return XE_UPDATE_KEEP;
+}
+
+static void a_deleted_table_stays_for_writers_that_moved_their_section(void **state)
+{
+    (void)state;
+    struct linger l = {.t = table_new(0, false)};
+    struct lookup key;
+    put(l.t, short_key(1), small_value(1), XE_PUT);
+    lookup_make(&key, xe_table_seed(l.t), short_key(1));
+    l.slot = xe_epoch_enter();
+    assert_int_equal(xe_table_update(l.t, l.slot, &key.key, linger, &l), XE_EXISTS);
+    xe_epoch_leave(l.slot);
+    assert_true(l.stayed);
+    lookup_free(&key);
+}
+
 static uint64_t count_call(void *arg)
 {
     return ++*(uint64_t *)arg;
@@ -670,6 +712,7 @@ int main(int argc, char **argv)
         TEST(clear_leaves_an_empty_table),
         TEST(writers_retry_while_the_gate_is_closed),
         TEST(writers_that_are_late_learn_that_the_table_is_dead),
+        TEST(a_deleted_table_stays_for_writers_that_moved_their_section),
         TEST(every_write_that_happens_takes_a_number),
     };
     if (argc > 1)

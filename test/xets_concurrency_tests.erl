@@ -1,0 +1,551 @@
+%% Many processes on one table: what they see and leave behind is checked against what the
+%% documentation of xets says of single calls (atomic, isolated) and of tab2list.
+%%
+%% XETS_TEST_MS is how long each test lets its processes run.
+-module(xets_concurrency_tests).
+
+-include_lib("eunit/include/eunit.hrl").
+
+%% Enough for a good number of segments.
+-define(MANY, 20000).
+
+concurrency_test_() ->
+    [{timeout, 120, [{Name ++ Kind, fun() -> Test(Options) end}]}
+     || {Kind, Options} <- [{"", []}, {", write_concurrency", [{write_concurrency, true}]}],
+        {Name, Test} <- tests()].
+
+tests() ->
+    [{"a list write is not seen in part", fun short_list_is_isolated/1},
+     {"a long list write is not seen in part", fun long_list_is_isolated/1},
+     {"lookup_many goes forward in the generations", fun lookup_many_goes_forward/1},
+     {"insert_new of a list: all or nothing, one winner", fun insert_new_list_has_one_winner/1},
+     {"insert_new of lists that overlap", fun insert_new_lists_exclude_each_other/1},
+     {"insert_new: one winner", fun insert_new_has_one_winner/1},
+     {"a counter loses nothing", fun counter_loses_nothing/1},
+     {"a counter with a default object loses nothing", fun default_counter_loses_nothing/1},
+     {"a counter of large integers loses nothing", fun large_counter_loses_nothing/1},
+     {"several counters of one call", fun counters_of_one_call/1},
+     {"a counter in a large object loses nothing", fun counter_in_large_object/1},
+     {"different elements of one object", fun elements_of_one_object/1},
+     {"an object that is there is found", fun present_object_is_found/1},
+     {"an object read is one that was written", fun objects_are_whole/1},
+     {"take gives each object to one", fun take_gives_to_one/1},
+     {"take and insert_new as a lock", fun take_is_a_lock/1},
+     {"delete_object deletes only what it names", fun delete_object_is_exact/1},
+     {"tab2list has what is there throughout, once", fun tab2list_is_complete/1},
+     {"the size is right after writing", fun size_is_right_afterwards/1},
+     {"delete_all_objects deletes all from before", fun delete_all_objects_takes_all/1},
+     {"a table is deleted while others use it", fun deleted_in_use/1},
+     {"a named table is replaced while others use it", fun replaced_in_use/1}].
+
+%%% List writes
+
+short_list_is_isolated(Options) ->
+    list_is_isolated(Options, 8).
+
+%% Written on a dirty scheduler.
+long_list_is_isolated(Options) ->
+    list_is_isolated(Options, 4000).
+
+%% One writer of generations; whoever reads key after key never comes to an older generation.
+list_is_isolated(Options, Size) ->
+    T = table(Options),
+    Keys = [{list, I} || I <- lists:seq(1, Size)],
+    fill(T, ?MANY),
+    xets:insert(T, [{Key, 0} || Key <- Keys]),
+    Writer = fun(Generation) ->
+                     xets:insert(T, [{Key, Generation} || Key <- Keys]),
+                     Generation + 1
+             end,
+    Reader = fun(Oldest) ->
+                     Key = lists:nth(rand:uniform(min(Size, 50)), Keys),
+                     [{Key, Generation}] = xets:lookup(T, Key),
+                     {true, _, _} = {Generation >= Oldest, Generation, Oldest},
+                     Generation
+             end,
+    [Written | _] = run([{Writer, 1}, {Reader, 0}, {Reader, 0} | churn(T, 1)]),
+    ?assert(Written > 1),
+    [?assertEqual([{Key, Written - 1}], xets:lookup(T, Key)) || Key <- Keys],
+    xets:delete(T).
+
+lookup_many_goes_forward(Options) ->
+    T = table(Options),
+    Keys = [{list, I} || I <- lists:seq(1, 100)],
+    xets:insert(T, [{Key, 0} || Key <- Keys]),
+    Writer = fun(Generation) ->
+                     xets:insert(T, [{Key, Generation} || Key <- Keys]),
+                     Generation + 1
+             end,
+    Reader = fun(Oldest) ->
+                     Seen = [Generation || [{_, Generation}] <- xets:lookup_many(T, Keys)],
+                     Seen = lists:sort(Seen),
+                     {true, _, _} = {hd(Seen) >= Oldest, Seen, Oldest},
+                     lists:last(Seen)
+             end,
+    run([{Writer, 1}, {Reader, 0}, {Reader, 0} | churn(T, 1)]),
+    xets:delete(T).
+
+%%% insert_new
+
+insert_new_has_one_winner(Options) ->
+    T = table(Options),
+    Won = race(fun(Round, Me) -> xets:insert_new(T, {Round, Me}) end),
+    [?assertEqual([{Round, Winner} || Winner <- Winners], xets:lookup(T, Round))
+     || {Round, Winners} <- Won],
+    xets:delete(T).
+
+insert_new_list_has_one_winner(Options) ->
+    T = table(Options),
+    Won = race(fun(Round, Me) ->
+                       Keys = shuffle([{Round, I} || I <- lists:seq(1, 5)]),
+                       xets:insert_new(T, [{Key, Me} || Key <- Keys])
+               end),
+    [?assertEqual([{{Round, I}, Winner} || Winner <- Winners], xets:lookup(T, {Round, I}))
+     || {Round, Winners} <- Won, I <- lists:seq(1, 5)],
+    ?assertEqual(5 * length(Won), xets:info(T, size)),
+    xets:delete(T).
+
+%% Process I of 1 to 4 wants the keys I and I + 1.
+insert_new_lists_exclude_each_other(Options) ->
+    T = table(Options),
+    Won = race(fun(Round, Me) ->
+                       xets:insert_new(T, shuffle([{{Round, Me}, Me}, {{Round, Me + 1}, Me}]))
+               end),
+    [begin
+         Expected = [{{Round, Key}, Me} || Me <- Winners, Key <- [Me, Me + 1]],
+         Found = lists:append([xets:lookup(T, {Round, Key}) || Key <- lists:seq(1, 5)]),
+         ?assertEqual(Expected, Found)
+     end || {Round, Winners} <- Won],
+    xets:delete(T).
+
+%% Four processes, numbered from 1, go through the rounds together. For each round, who won it.
+race(Attempt) ->
+    Rounds = 4 * ms(),
+    Arrived = counters:new(Rounds, [atomics]),
+    Won = together([fun() ->
+                            [Round || Round <- lists:seq(1, Rounds), meet(Arrived, Round),
+                                      Attempt(Round, Me)]
+                    end || Me <- [1, 2, 3, 4]]),
+    Winners = maps:groups_from_list(fun({Round, _}) -> Round end, fun({_, Me}) -> Me end,
+                                    [{Round, Me} || {Me, Is} <- lists:zip([1, 2, 3, 4], Won),
+                                                    Round <- Is]),
+    ?assertEqual(Rounds, map_size(Winners)),
+    maps:to_list(Winners).
+
+%% Comes back when all four have come, or after a while, so that they go on at one time.
+meet(Arrived, Round) ->
+    counters:add(Arrived, Round, 1),
+    meet(Arrived, Round, 1000).
+
+meet(_Arrived, _Round, 0) ->
+    true;
+meet(Arrived, Round, Patience) ->
+    case counters:get(Arrived, Round) of
+        4 -> true;
+        _ -> erlang:yield(), meet(Arrived, Round, Patience - 1)
+    end.
+
+%%% Counters
+
+counter_loses_nothing(Options) ->
+    T = table(Options),
+    [xets:insert(T, {Key, Key, 0}) || Key <- [1, "two", {3}, <<4:1000>>]],
+    counted(T, 0, fun(Key) ->
+                          xets:update_counter(T, Key, {3, 2}),
+                          2
+                  end).
+
+default_counter_loses_nothing(Options) ->
+    T = table(Options),
+    counted(T, 0, fun(Key) ->
+                          xets:update_counter(T, Key, {3, 3}, {none, Key, 0}),
+                          3
+                  end).
+
+large_counter_loses_nothing(Options) ->
+    T = table(Options),
+    counted(T, 1 bsl 70, fun(Key) ->
+                                 xets:update_counter(T, Key, {3, 1 bsl 64}, {none, Key, 1 bsl 70}),
+                                 1 bsl 64
+                         end).
+
+%% Increment gives what it has added to the third element of the object of a key.
+counted(T, Start, Increment) ->
+    Keys = [1, "two", {3}, <<4:1000>>],
+    Worker = fun(Sums) ->
+                     Key = lists:nth(rand:uniform(4), Keys),
+                     maps:update_with(Key, fun(Sum) -> Sum + Increment(Key) end, Sums)
+             end,
+    None = maps:from_keys(Keys, 0),
+    Sums = lists:sublist(run([{Worker, None} || _ <- lists:seq(1, 4)] ++ churn(T, 1)), 4),
+    [?assertEqual([{Key, Key, Start + Total}], xets:lookup(T, Key))
+     || Key <- Keys, Total <- [lists:sum([maps:get(Key, Sum) || Sum <- Sums])], Total > 0],
+    xets:delete(T).
+
+%% Both elements grow by the same in each call, so they are always equal.
+counters_of_one_call(Options) ->
+    T = table(Options),
+    xets:insert(T, {key, 0, text, 0}),
+    Counter = fun(_) -> [Value, Value] = xets:update_counter(T, key, [{2, 1}, {4, 1}]) end,
+    Reader = fun(_) -> [{key, Value, text, Value}] = xets:lookup(T, key) end,
+    run([{Counter, none}, {Counter, none}, {Reader, none}, {Reader, none}]),
+    xets:delete(T).
+
+%% Kept outside of the image.
+counter_in_large_object(Options) ->
+    T = table(Options),
+    List = lists:seq(1, 3000),
+    xets:insert(T, {key, List, 0}),
+    Counter = fun(N) -> xets:update_counter(T, key, {3, 1}), N + 1 end,
+    Counts = run([{Counter, 0}, {Counter, 0}, {Counter, 0}]),
+    ?assertEqual([{key, List, lists:sum(Counts)}], xets:lookup(T, key)),
+    xets:delete(T).
+
+%% update_element and update_counter change their elements and no others.
+elements_of_one_object(Options) ->
+    T = table(Options),
+    xets:insert(T, {key, 0, 0, {0}, 0}),
+    Count = fun(N) -> N = xets:update_counter(T, key, {2, 1}) - 1, N + 1 end,
+    Set = fun(Pos) ->
+                  fun(Value) ->
+                          Value = xets:lookup_element(T, key, Pos),
+                          Next = next(Value),
+                          true = xets:update_element(T, key, {Pos, Next}),
+                          Next
+                  end
+          end,
+    [Counted, Set3, Set4, Set5] = run([{Count, 0}, {Set(3), 0}, {Set(4), {0}}, {Set(5), 0}]),
+    ?assertEqual([{key, Counted, Set3, Set4, Set5}], xets:lookup(T, key)),
+    xets:delete(T).
+
+%% Values of different kinds and sizes.
+next({N}) -> {N + 1};
+next(N) when is_integer(N) -> binary:copy(<<"x">>, N + 1);
+next(Binary) -> byte_size(Binary) rem 300.
+
+%%% Objects
+
+present_object_is_found(Options) ->
+    T = table(Options),
+    Keys = [key(I) || I <- lists:seq(1, 1000)],
+    xets:insert(T, [{Key, 0, Key} || Key <- Keys]),
+    Some = list_to_tuple(Keys),
+    Overwrite = fun(I) ->
+                        Key = element(1 + I rem 1000, Some),
+                        overwrite(T, Key, I),
+                        I + 1
+                end,
+    Read = fun(I) ->
+                   Key = element(1 + I rem 1000, Some),
+                   [{Key, _, Key}] = xets:lookup(T, Key),
+                   true = xets:member(T, Key),
+                   Key = xets:lookup_element(T, Key, 3),
+                   {Key, Key} = xets:lookup_elements(T, Key, {3, 1}),
+                   false = xets:insert_new(T, {Key, none, none}),
+                   I + 1
+           end,
+    ReadMany = fun(I) ->
+                       Batch = [element(1 + (I + J) rem 1000, Some) || J <- lists:seq(1, 40)],
+                       Batch = [Key || [{Key, _, Key}] <- xets:lookup_many(T, Batch)],
+                       I + 40
+               end,
+    run([{Overwrite, 1}, {Overwrite, 500}, {Read, 1}, {Read, 300}, {ReadMany, 1} | churn(T, 2)]),
+    xets:delete(T).
+
+overwrite(T, Key, I) when I rem 4 =:= 0 -> xets:insert(T, {Key, I, Key});
+overwrite(T, Key, I) when I rem 4 =:= 1 -> xets:update_element(T, Key, {2, {I}});
+overwrite(T, Key, I) when I rem 4 =:= 2 -> xets:update_element(T, Key, [{2, 0}, {3, Key}]);
+overwrite(T, Key, I) -> xets:insert(T, [{Key, I, Key}, {{other, I rem 50}, I, I}]).
+
+key(I) when I rem 4 =:= 0 -> I;
+key(I) when I rem 4 =:= 1 -> {key, I};
+key(I) when I rem 4 =:= 2 -> integer_to_binary(I * 1000003);
+key(I) -> [I, <<I:1000>>].
+
+%% The elements of an object depend on each other; they are of all the ways in which terms are
+%% stored. A reader that met memory that is used again would find elements of different objects.
+objects_are_whole(Options) ->
+    T = table(Options),
+    Keys = lists:seq(1, 20),
+    [xets:insert(T, whole(Key, 0)) || Key <- Keys],
+    Write = fun(I) ->
+                    xets:insert(T, whole(1 + I rem 20, I)),
+                    I + 1
+            end,
+    Read = fun(I) ->
+                   Key = 1 + I rem 20,
+                   [Object] = xets:lookup(T, Key),
+                   Object = whole(Key, element(2, Object)),
+                   I + 1
+           end,
+    run([{Write, 1}, {Write, 7}, {Read, 1}, {Read, 11} | churn(T, 1)]),
+    xets:delete(T).
+
+whole(Key, I) ->
+    Pad = case I rem 7 of
+              0 -> [];
+              1 -> {I, [I, {I}]};
+              2 -> <<I:64>>;
+              3 -> binary:copy(<<I:64>>, 20);
+              4 -> binary:copy(<<I:64>>, 9000);
+              5 -> lists:duplicate(2000, I);
+              6 -> #{I => [self_of(I)], a => I bsl 70}
+          end,
+    {Key, I, Pad, I}.
+
+self_of(I) ->
+    fun() -> I end().
+
+take_gives_to_one(Options) ->
+    T = table(Options),
+    Keys = lists:seq(1, ?MANY),
+    xets:insert(T, [{Key, Key} || Key <- Keys]),
+    Taken = together([fun() -> [Key || Key <- keys_from(I), xets:take(T, Key) =:= [{Key, Key}]] end
+                      || I <- lists:seq(1, 4)]),
+    ?assertEqual(Keys, lists:sort(lists:append(Taken))),
+    ?assertEqual(0, xets:info(T, size)),
+    xets:delete(T).
+
+%% Two go up and two go down, so that they meet.
+keys_from(I) when I rem 2 =:= 0 -> lists:seq(1, ?MANY);
+keys_from(_) -> lists:seq(?MANY, 1, -1).
+
+%% Whoever takes the object is alone until it puts it back.
+take_is_a_lock(Options) ->
+    T = table(Options),
+    Inside = counters:new(1, [atomics]),
+    xets:insert(T, {lock, 0}),
+    Worker = fun(N) ->
+                     case xets:take(T, lock) of
+                         [{lock, Count}] ->
+                             counters:add(Inside, 1, 1),
+                             1 = counters:get(Inside, 1),
+                             counters:sub(Inside, 1, 1),
+                             true = xets:insert_new(T, {lock, Count + 1}),
+                             N + 1;
+                         [] ->
+                             N
+                     end
+             end,
+    Counts = run([{Worker, 0} || _ <- lists:seq(1, 4)]),
+    ?assertEqual([{lock, lists:sum(Counts)}], xets:lookup(T, lock)),
+    xets:delete(T).
+
+%% A writer's objects that nobody names are never deleted by those who name others.
+delete_object_is_exact(Options) ->
+    T = table(Options),
+    Writer = fun(I) ->
+                     xets:insert(T, {key, {I}, keep}),
+                     [{key, {I}, keep}] = xets:lookup(T, key),
+                     xets:insert(T, {key, {I}, drop}),
+                     I + 1
+             end,
+    Deleter = fun(I) ->
+                      [xets:delete_object(T, Object)
+                       || {key, _, drop} = Object <- xets:lookup(T, key)],
+                      I
+              end,
+    run([{Writer, 0}, {Deleter, 0}, {Deleter, 0}]),
+    xets:delete(T).
+
+%%% The whole table
+
+tab2list_is_complete(Options) ->
+    T = table(Options),
+    Keys = lists:sort([{there, key(I)} || I <- lists:seq(1, 5000)]),
+    xets:insert(T, [{Key, 0} || Key <- Keys]),
+    Lister = fun(N) ->
+                     All = lists:sort([element(1, Object) || Object <- xets:tab2list(T)]),
+                     ?assertEqual(Keys, [Key || {there, _} = Key <- All]),
+                     ?assertEqual([], All -- lists:usort(All)),
+                     N + 1
+             end,
+    Overwrite = fun(I) ->
+                        xets:insert(T, {{there, key(1 + I rem 5000)}, I}),
+                        I + 1
+                end,
+    [Lists | _] = run([{Lister, 0}, {Overwrite, 0} | churn(T, 2)]),
+    ?assert(Lists > 0),
+    xets:delete(T).
+
+size_is_right_afterwards(Options) ->
+    T = table(Options),
+    run(churn(T, 4)),
+    Objects = xets:tab2list(T),
+    ?assertEqual(length(Objects), xets:info(T, size)),
+    ?assertEqual(length(Objects), length(lists:usort(Objects))),
+    xets:delete(T).
+
+%% Before each call it is noted how far the writers have come: all up to there is gone after it.
+delete_all_objects_takes_all(Options) ->
+    T = table(Options),
+    Written = counters:new(2, [atomics]),
+    Writer = fun(Me) ->
+                     fun(I) ->
+                             xets:insert(T, [{{Me, I}, I}, {{Me, I, again}, I}]),
+                             counters:put(Written, Me, I),
+                             I + 1
+                     end
+             end,
+    Clearer = fun(N) ->
+                      Before = [{Me, counters:get(Written, Me)} || Me <- [1, 2]],
+                      true = xets:delete_all_objects(T),
+                      [] = [I || {Me, Last} <- Before, I <- lists:seq(max(0, Last - 20), Last),
+                                 xets:member(T, {Me, I}) orelse xets:member(T, {Me, I, again})],
+                      N + 1
+              end,
+    [_, _, Cleared] = run([{Writer(1), 1}, {Writer(2), 1}, {Clearer, 0}]),
+    ?assert(Cleared > 0),
+    [?assert(xets:member(T, {Me, I, again})) || {{Me, I}, I} <- xets:tab2list(T)],
+    xets:delete_all_objects(T),
+    ?assertEqual([], xets:tab2list(T)),
+    ?assertEqual(0, xets:info(T, size)),
+    xets:delete(T).
+
+%%% The end of a table
+
+deleted_in_use(Options) ->
+    [begin
+         T = table(Options),
+         fill(T, 100 * Round),
+         Users = [start(fun() -> use(T, Self) end) || Self <- lists:seq(1, 6)],
+         busy(Round),
+         true = xets:delete(T),
+         ?assertEqual(undefined, xets:info(T)),
+         [?assertEqual(badarg, Reason) || Reason <- results(Users)]
+     end || Round <- lists:seq(1, 10)].
+
+%% Makes calls until one fails.
+use(T, I) ->
+    try
+        call(I rem 12, T, I),
+        use(T, I + 5)
+    catch
+        error:Reason -> Reason
+    end.
+
+call(0, T, I) -> xets:insert(T, {I rem 5000, I});
+call(1, T, I) -> xets:insert(T, [{J, I} || J <- lists:seq(I, I + 20)]);
+call(2, T, I) -> xets:lookup(T, I rem 5000);
+call(3, T, I) -> xets:lookup_many(T, lists:seq(I, I + 20));
+call(4, T, I) -> xets:delete(T, I rem 5000);
+call(5, T, I) -> xets:update_counter(T, I rem 5000, {2, 1}, {I, 0});
+call(6, T, I) -> xets:update_counter(T, big, {2, 1 bsl 65}, {I, 0});
+call(7, T, I) -> xets:update_element(T, I rem 5000, {2, I});
+call(8, T, _) -> xets:tab2list(T);
+call(9, T, I) -> xets:take(T, I rem 5000);
+call(10, T, I) -> xets:insert_new(T, [{I, I}, {-I, I}]);
+call(11, T, I) -> xets:delete_object(T, {I rem 5000, I}).
+
+%% A name means one table or none; each has its own mark.
+replaced_in_use(Options) ->
+    Name = xets_concurrency_name,
+    Reader = fun(Latest) ->
+                     try xets:lookup_element(Name, mark, 2) of
+                         Mark when Mark >= Latest -> Mark
+                     catch
+                         error:badarg -> Latest
+                     end
+             end,
+    Replacer = fun(Mark) ->
+                       Name = xets:new(Name, [named_table, public | Options]),
+                       Tid = xets:whereis(Name),
+                       xets:insert(Name, {mark, Mark}),
+                       Mark = xets:lookup_element(Tid, mark, 2),
+                       xets:delete(Name),
+                       undefined = xets:info(Tid),
+                       Mark + 1
+               end,
+    [Replaced | _] = run([{Replacer, 1}, {Reader, 0}, {Reader, 0}]),
+    ?assert(Replaced > 10).
+
+%%% Processes
+
+table(Options) ->
+    xets:new(table, [public | Options]).
+
+fill(T, N) ->
+    xets:insert(T, [{{filler, I}, I} || I <- lists:seq(1, N)]).
+
+%% N workers that make the table grow and shrink by much: it is filled and emptied, by single
+%% objects and by lists, so that segments split and merge.
+churn(T, N) ->
+    [{fun(I) -> churn(T, Me, I) end, 0} || Me <- lists:seq(1, N)].
+
+churn(T, Me, I) ->
+    Block = (I div 2) rem 20,
+    Keys = [{churn, Me, Block, J} || J <- lists:seq(1, 1000)],
+    case {I rem 2, I rem 3} of
+        {0, 0} -> xets:insert(T, [{Key, I, text} || Key <- Keys]);
+        {0, _} -> [xets:insert(T, {Key, I, <<"text">>}) || Key <- Keys];
+        {1, 0} -> [xets:take(T, Key) || Key <- Keys];
+        {1, _} -> [xets:delete(T, Key) || Key <- Keys]
+    end,
+    I + 1 + 2 * (rand:uniform(6) div 6).
+
+%% Runs workers for a while, each in its process: a worker is a function from state to state, and
+%% a first state. The last states. A worker that fails fails the test.
+run(Workers) ->
+    Stop = counters:new(1, [atomics]),
+    Running = [start(fun() -> loop(Stop, Fun, State) end) || {Fun, State} <- Workers],
+    Monitors = maps:from_list([{Monitor, Pid} || {Pid, Monitor} <- Running]),
+    receive
+        {'DOWN', Monitor, process, _, Reason} when is_map_key(Monitor, Monitors) ->
+            end_all(Running),
+            erlang:error({worker, Reason})
+    after ms() ->
+        counters:put(Stop, 1, 1)
+    end,
+    results(Running).
+
+loop(Stop, Fun, State) ->
+    case counters:get(Stop, 1) of
+        0 -> loop(Stop, Fun, Fun(State));
+        1 -> State
+    end.
+
+%% All at once; the results in order.
+together(Funs) ->
+    Running = [start(fun() -> receive go -> Fun() end end) || Fun <- Funs],
+    [Pid ! go || {Pid, _} <- Running],
+    results(Running).
+
+start(Fun) ->
+    spawn_monitor(fun() ->
+                          exit(try {result, Fun()}
+                               catch Class:Reason:Stack -> {Class, Reason, Stack}
+                               end)
+                  end).
+
+results([{Pid, Monitor} | Running]) ->
+    receive
+        {'DOWN', Monitor, process, Pid, {result, Result}} ->
+            [Result | results(Running)];
+        {'DOWN', Monitor, process, Pid, Reason} ->
+            end_all(Running),
+            erlang:error({worker, Reason})
+    after 60000 ->
+        Info = process_info(Pid),
+        end_all([{Pid, Monitor} | Running]),
+        erlang:error({still_running, Info})
+    end;
+results([]) ->
+    [].
+
+end_all(Running) ->
+    [exit(Pid, kill) || {Pid, _} <- Running],
+    [receive {'DOWN', Monitor, process, Pid, _} -> ok end || {Pid, Monitor} <- Running].
+
+ms() ->
+    case {os:getenv("XETS_TEST_MS"), os:getenv("XETS_TEST_SMALL")} of
+        {false, false} -> 500;
+        {false, _} -> 200;
+        {Ms, _} -> list_to_integer(Ms)
+    end.
+
+%% Lets others run, for a time that grows with N.
+busy(N) ->
+    receive after N * ms() div 500 -> ok end.
+
+shuffle(List) ->
+    [X || {_, X} <- lists:sort([{rand:uniform(), X} || X <- List])].
