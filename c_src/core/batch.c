@@ -21,6 +21,7 @@
 
 enum {
     SHORT_LIST = 32,
+    SPREAD_BITS_MAX = 20,
     ROOM_TRIES = 4, /* rebuilds for the items of one group */
 };
 
@@ -40,6 +41,7 @@ struct batch {
     struct xe_table *t;
     struct xe_epoch_slot *slot;
     bool patient;
+    bool clock_ran;
     struct item *items;
     size_t n;
     struct group *groups; /* in the order of hashes */
@@ -111,19 +113,50 @@ static bool drop_overwritten(struct batch *b)
     return true;
 }
 
+/* Sorts what is nearly in order; equal hashes keep their order. */
+static void sort_nearly(struct item *items, size_t n)
+{
+    for (size_t i = 1; i < n; i++) {
+        struct item it = items[i];
+        size_t j = i;
+        for (; j && items[j - 1].hash > it.hash; j--)
+            items[j] = items[j - 1];
+        items[j] = it;
+    }
+}
+
+/* Spreads the items over as many ranges of hashes, which are even: hardly any two share one.
+ * False: no memory for that. */
+static bool spread_items(struct batch *b)
+{
+    uint32_t bits = 63 - (uint32_t)__builtin_clzll(b->n);
+    bits = bits < SPREAD_BITS_MAX ? bits : SPREAD_BITS_MAX;
+    size_t n_ranges = (size_t)1 << bits;
+    size_t *ends = xe_cb.alloc(n_ranges * sizeof *ends);
+    struct item *sorted = ends ? xe_cb.alloc(b->n * sizeof *sorted) : NULL;
+    if (sorted) {
+        memset(ends, 0, n_ranges * sizeof *ends);
+        for (size_t i = 0; i < b->n; i++)
+            ends[b->items[i].hash >> (64 - bits)]++;
+        for (size_t r = 1; r < n_ranges; r++)
+            ends[r] += ends[r - 1];
+        /* From the last one on, so that equal hashes keep their order. */
+        for (size_t i = b->n; i--;)
+            sorted[--ends[b->items[i].hash >> (64 - bits)]] = b->items[i];
+        xe_cb.free(b->items);
+        b->items = sorted;
+    }
+    if (ends)
+        xe_cb.free(ends);
+    return sorted;
+}
+
 static void sort_items(struct batch *b)
 {
-    if (b->n <= SHORT_LIST) {
-        for (size_t i = 1; i < b->n; i++) {
-            struct item it = b->items[i];
-            size_t j = i;
-            for (; j && compare_items(&b->items[j - 1], &it) > 0; j--)
-                b->items[j] = b->items[j - 1];
-            b->items[j] = it;
-        }
-        return;
-    }
-    qsort(b->items, b->n, sizeof *b->items, compare_items);
+    if (b->n <= SHORT_LIST || spread_items(b))
+        sort_nearly(b->items, b->n);
+    else
+        qsort(b->items, b->n, sizeof *b->items, compare_items);
 }
 
 /* --- Locking ------------------------------------------------------------ */
@@ -296,6 +329,16 @@ static enum xe_status make_room(struct batch *b, size_t at, bool split)
     return status;
 }
 
+/* Makes ripe what was retired before, if there is any in the group. Once is enough for all
+ * groups. */
+static bool run_clock(struct batch *b, const struct group *g)
+{
+    if (b->clock_ran || !xe_image_has_retired(xe_segment_image(g->s)))
+        return false;
+    xe_table_run_clock(b->slot);
+    return b->clock_ran = true;
+}
+
 /* Writes all records, unpublished. */
 static enum xe_status write_all(struct batch *b)
 {
@@ -307,6 +350,8 @@ static enum xe_status write_all(struct batch *b)
         if (status == XE_OK) {
             at++;
             tries = 0;
+        } else if (status == XE_LIMIT && run_clock(b, &b->groups[at])) {
+            status = XE_OK;
         } else if (status == XE_LIMIT && tries++ < ROOM_TRIES) {
             /* A rebuild that did not help would not help again: more segments may. */
             status = make_room(b, at, tries > 1);
@@ -388,6 +433,7 @@ enum xe_status xe_table_put_many(struct xe_table *t, struct xe_epoch_slot *slot,
     b.patient = patient;
     b.n = n;
     b.n_groups = 0;
+    b.clock_ran = false;
     b.arrivals = NULL;
     enum xe_status status = xe_table_write_begin(t, slot);
     if (status != XE_OK || n == 0)

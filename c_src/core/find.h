@@ -31,6 +31,7 @@ xe_find_matches(const struct xe_bucket *b, uint8_t fp, uint32_t *link)
     __m128i probe = _mm_set1_epi8((char)fp);
     __m128i low = _mm_load_si128((const __m128i *)(const void *)b->fp);
     __m128i high = _mm_loadu_si128((const __m128i *)(const void *)(b->fp + 8));
+    atomic_signal_fence(memory_order_acq_rel);
     *link = __atomic_load_n(&b->link, __ATOMIC_ACQUIRE);
     return (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(low, probe)) |
            ((uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(high, probe)) & 0xf00) << 8;

@@ -33,9 +33,9 @@ static uint32_t plan_buckets(const struct xe_image_plan *plan)
     return (plan->count + XE_BUCKET_LOAD - 1) / XE_BUCKET_LOAD + (plan->count == 0);
 }
 
-static uint32_t plan_ring(const struct xe_image_plan *plan)
+static uint32_t plan_ring(uint32_t spare)
 {
-    return RING_MIN + plan->spare;
+    return RING_MIN + spare;
 }
 
 /* About an eighth of all buckets overflows at the intended load of 16 of 20
@@ -49,7 +49,7 @@ size_t xe_image_plan_bytes(const struct xe_image_plan *plan)
 {
     uint32_t nb = plan_buckets(plan);
     return sizeof(struct xe_image) + (size_t)(nb + plan_overflow(nb)) * XE_BUCKET_BYTES +
-           (size_t)plan->units * XE_UNIT + (size_t)plan_ring(plan) * 4 + XE_READ_SLACK;
+           (size_t)plan->units * XE_UNIT + (size_t)plan_ring(plan->spare) * 4 + XE_READ_SLACK;
 }
 
 /* The multiplier that spreads lo..hi over n buckets: floor(n * 2^64 / width),
@@ -60,6 +60,22 @@ static uint64_t spread(uint64_t lo, uint64_t hi, uint32_t n)
     unsigned __int128 mult = ((unsigned __int128)n << 64) / width;
     /* Fewer hashes than buckets: one bucket each. */
     return mult > UINT64_MAX ? UINT64_MAX : (uint64_t)mult;
+}
+
+/* Buckets want cache lines: what lies between them and the ring is left over. */
+static uint32_t end_of_buckets(const struct xe_image *img)
+{
+    return img->ring_at / XE_BUCKET_BYTES * XE_BUCKET_BYTES / XE_UNIT;
+}
+
+/* What lies at the end of an image: the ring, and before it nothing yet. */
+static void set_end(struct xe_image *img, size_t bytes, uint32_t ring_cap)
+{
+    img->bytes = (uint32_t)bytes;
+    img->ring_cap = ring_cap;
+    img->ring_head = img->ring_len = 0;
+    img->ring_at = (uint32_t)(bytes - XE_READ_SLACK - 4 * (size_t)ring_cap);
+    img->bottom = end_of_buckets(img);
 }
 
 enum xe_status xe_image_new(const struct xe_image_plan *plan,
@@ -79,12 +95,8 @@ enum xe_status xe_image_new(const struct xe_image_plan *plan,
     img->nbuckets = nb;
     img->room = plan->count;
     atomic_init(&img->refs, 1);
-    img->bytes = (uint32_t)bytes;
-    img->ring_cap = plan_ring(plan);
-    img->ring_at = (uint32_t)(bytes - XE_READ_SLACK - 4 * (size_t)img->ring_cap);
     img->top = (uint32_t)(sizeof *img + (size_t)nb * XE_BUCKET_BYTES) / XE_UNIT;
-    /* Buckets want cache lines: what lies between them and the ring is left over. */
-    img->bottom = img->ring_at / XE_BUCKET_BYTES * XE_BUCKET_BYTES / XE_UNIT;
+    set_end(img, bytes, plan_ring(plan->spare));
     if (plan->ext && !(img->env = xe_cb.env_new())) {
         xe_pages_free(img, bytes);
         return XE_NOMEM;
@@ -455,6 +467,60 @@ bool xe_image_fill(struct xe_image *img, const struct xe_image_entry *entries, u
     img->live = top - first;
     atomic_store_explicit(&img->count, n, memory_order_relaxed);
     return true;
+}
+
+/* Chained buckets have moved by `by` units of 64 bytes: so do all links. */
+static void move_links(struct xe_image *img, uint32_t by)
+{
+    for (uint32_t i = 0; i < img->nbuckets; i++)
+        for (struct xe_bucket *b = xe_image_buckets(img) + i; b->link;
+             b = xe_image_linked(img, b->link))
+            b->link = (uint16_t)(b->link + by);
+}
+
+/* What is retired in `from` is free in its copy: nobody reads there yet. */
+static void copy_ring(struct xe_image *to, const struct xe_image *from)
+{
+    uint64_t ripe = xe_epoch_now() - 2;
+    for (uint32_t i = 0; i < from->ring_len; i++) {
+        uint32_t e = *ring_entry(from, i);
+        ring_push(to, ring_pack(entry_off(e), entry_units(e), ripe));
+    }
+}
+
+/* Units of the buckets that are chained to others. */
+static uint32_t chained_units(const struct xe_image *img)
+{
+    return end_of_buckets(img) - img->bottom;
+}
+
+size_t xe_image_stretch_bytes(const struct xe_image *img, uint32_t units, uint32_t spare)
+{
+    return (size_t)(img->top + units + chained_units(img)) * XE_UNIT + XE_BUCKET_BYTES +
+           (size_t)plan_ring(spare) * 4 + XE_READ_SLACK;
+}
+
+enum xe_status xe_image_stretch(const struct xe_image *img, uint32_t units, uint32_t spare,
+                                struct xe_image **out)
+{
+    size_t bytes, want = xe_image_stretch_bytes(img, units, spare);
+    uint32_t chained = chained_units(img);
+    XE_ASSERT(!img->env && !xe_image_is_empty(img));
+    if (want > XE_IMAGE_BYTES_MAX)
+        return XE_LIMIT;
+    struct xe_image *to = xe_pages_alloc(want, &bytes);
+    if (!to)
+        return XE_NOMEM;
+    memcpy(to, img, (size_t)img->top * XE_UNIT);
+    atomic_init(&to->refs, 1);
+    set_end(to, bytes, plan_ring(spare));
+    to->bottom -= chained;
+    memcpy(xe_image_record(to, to->bottom), xe_image_record(img, img->bottom),
+           (size_t)chained * XE_UNIT);
+    move_links(to, (to->bottom - img->bottom) / (XE_BUCKET_BYTES / XE_UNIT));
+    copy_ring(to, img);
+    *out = to;
+    return XE_OK;
 }
 
 uint32_t xe_image_next(const struct xe_image *img, struct xe_image_cursor *cursor)

@@ -217,6 +217,20 @@ struct xe_image_entry {
     const uint8_t *rec;
 };
 
+/* A copy of `img`, which has no environment, with room for `units` more of records and a ring
+ * for `spare` slots. Records and their places stay where they are, so it costs little; what
+ * was retired is free in it. XE_LIMIT, XE_NOMEM. */
+enum xe_status xe_image_stretch(const struct xe_image *img, uint32_t units, uint32_t spare,
+                                struct xe_image **out);
+/* The bytes that it takes. */
+size_t xe_image_stretch_bytes(const struct xe_image *img, uint32_t units, uint32_t spare);
+/* Units of the area of records that hold nothing: retired or lost. */
+static inline uint32_t xe_image_waste(const struct xe_image *img)
+{
+    uint32_t first = (uint32_t)(sizeof *img + (size_t)img->nbuckets * XE_BUCKET_BYTES) / XE_UNIT;
+    return img->top - first - img->live;
+}
+
 /* Copies records into a new image, which nobody else can reach yet. False: there is no room
  * for all of them; then the image is good for nothing. */
 bool xe_image_fill(struct xe_image *img, const struct xe_image_entry *entries, uint32_t n);

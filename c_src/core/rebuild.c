@@ -4,7 +4,8 @@
  * Growing, splitting, shrinking, merging, compacting and getting rid of dead EXT terms all
  * write new images from the records of one or two locked segments, publish them, and
  * retire the old ones. Readers go on in the old image, which does not change any
- * more (I4). Cost: about 10 ns a record, so some 10 us for a segment.
+ * more (I4). Cost: about 10 ns a record, so some 10 us for a segment; but where only
+ * room for more records is missing, the image is copied as it is, in about 1 us.
  */
 #include "table_internal.h"
 
@@ -14,11 +15,11 @@ enum {
     INDEX_UNITS = 1,                            /* about what an object costs in the index */
     INDEX_BYTES = 6,                            /* the same, rounded up */
     FIXED_BYTES = 512,   /* and what an image costs whatever is in it */
-    SMALL_COUNT = 64,    /* below, images are doubled */
     ROUND_BYTES = 4096,  /* sizes of larger images are multiples of it */
-    SMALL_TABLE = 262144, /* bytes; see plan_part() */
+    SMALL_TABLE = 262144, /* bytes; see spare_units() */
     SPARSE_BYTES = 1024, /* images of this size are not worth shrinking */
     MERGES = 4,          /* with neighbours, after one delete */
+    WASTE_PART = 16,     /* an image that wastes more than this part is not stretched */
 };
 
 /* What is to be copied. */
@@ -84,6 +85,12 @@ struct part {
     size_t arrived, arrived_end;
 };
 
+/* Whether so many are better split than given a larger image. */
+static bool is_crowded(uint32_t count, uint32_t most)
+{
+    return count + count / 16 >= most;
+}
+
 /* At how many objects of this size a segment splits: at its limit, or when its image is too
  * large, by the same share of the largest. */
 static uint32_t split_count(const struct xe_table *t, uint32_t limit, uint32_t count,
@@ -96,34 +103,43 @@ static uint32_t split_count(const struct xe_table *t, uint32_t limit, uint32_t c
 }
 
 /*
- * For how many objects an image is made that holds `count` of at most `most`: a tenth to four
- * tenths more, drawn from `lo`, so that the segments of a uniform hash are not all full, or
- * all half empty, at the same size of the table. More than `most` only where equal hashes
- * forbid to split.
+ * For how many objects an index is made that has `count` of at most `most`. From a third of
+ * that on it may be for all there can be, so that on the way to the next split the image need only
+ * be stretched; but that is drawn from `lo`, for else the segments of a uniform hash would all
+ * have large indexes at the same size of the table. More than `most` only where equal
+ * hashes forbid to split.
  */
-static uint32_t room_for(const struct xe_table *t, uint64_t lo, uint32_t count, uint32_t most,
-                         bool grow)
+static uint32_t room_for(const struct xe_table *t, uint64_t lo, uint32_t count, uint32_t most)
 {
-    if (count + count / 16 >= most)
+    bool draw = ((lo ^ t->seed) * 0x9e3779b97f4a7c15ull) >> 63;
+    if (is_crowded(count, most))
         return count + count / 16 + 1;
-    uint64_t draw = (lo ^ t->seed ^ (uint64_t)count << 20) * 0x9e3779b97f4a7c15ull >> 54;
-    uint32_t room = count < SMALL_COUNT && grow
-                        ? count * 2
-                        : count + count / 10 + (uint32_t)(count * draw * 3 / 10240);
-    return (room + room / 16 >= most ? most : room) + 1;
+    return (count * 5 >= most * 3 || (count * 3 >= most && draw) ? most : count * 3 / 2) + 1;
 }
 
-/* Few sizes of images leave few holes between them: to the nearest multiple of a step, by
- * more or less room for records, but not less than `least`. */
-static void round_plan(struct xe_image_plan *plan, uint64_t least)
+/* Units of records to add to `units` of them: an eighth, for inserting and overwriting. As much
+ * again in a small table: all of its overwriting comes back to the same few images, and has to
+ * wait for the clock the less often. */
+static uint32_t spare_units(const struct xe_table *t, uint32_t units)
 {
-    size_t bytes = xe_image_plan_bytes(plan);
+    return xe_table_bytes(t) < SMALL_TABLE ? units : units / 8;
+}
+
+/* How many objects fit that, which is how many slots may be retired at once. */
+static uint32_t spare_slots(uint32_t spare, uint32_t units, uint32_t count)
+{
+    return units ? (uint32_t)((uint64_t)spare * count / units) : 0;
+}
+
+/* Few sizes of images leave few holes between them: how many units there are in an image of
+ * the nearest multiple of a step, instead of `units` in one of `bytes`; not less than `least`. */
+static uint32_t round_units(size_t bytes, uint32_t units, uint32_t least)
+{
     size_t step = bytes >= 8 * ROUND_BYTES ? ROUND_BYTES : ROUND_BYTES / 4;
     size_t below = bytes % step, above = (step - below) % step;
-    if (below < step / 2 && plan->units >= least + below / XE_UNIT + 1)
-        plan->units -= (uint32_t)((below + XE_UNIT - 1) / XE_UNIT);
-    else
-        plan->units += (uint32_t)(above / XE_UNIT);
+    if (below < step / 2 && units >= least + below / XE_UNIT + 1)
+        return units - (uint32_t)((below + XE_UNIT - 1) / XE_UNIT);
+    return units + (uint32_t)(above / XE_UNIT);
 }
 
 /*
@@ -132,7 +148,7 @@ static void round_plan(struct xe_image_plan *plan, uint64_t least)
  */
 static enum xe_status plan_part(const struct xe_table *t, const struct part *part,
                                 const struct source *src, const struct xe_arrival *arrivals,
-                                uint32_t limit, bool grow, struct xe_image_plan *plan,
+                                uint32_t limit, struct xe_image_plan *plan,
                                 bool *crowded)
 {
     size_t objects = part->end - part->first + (part->arrived_end - part->arrived);
@@ -144,48 +160,61 @@ static enum xe_status plan_part(const struct xe_table *t, const struct part *par
         units += arrivals[i].units;
     if (units > XE_IMAGE_BYTES_MAX / XE_UNIT)
         return XE_LIMIT;
-    uint32_t count = (uint32_t)objects;
-    uint32_t most = split_count(t, limit, count, (uint32_t)units);
-    uint32_t room = room_for(t, part->lo, count, most, grow);
-    *crowded = count + count / 16 >= most;
+    uint32_t count = (uint32_t)objects, needed = (uint32_t)units;
+    uint32_t most = split_count(t, limit, count, needed);
+    uint32_t room = room_for(t, part->lo, count, most), spare = spare_units(t, needed);
+    *crowded = is_crowded(count, most);
     *plan = (struct xe_image_plan){
         .lo = part->lo,
         .hi = part->hi,
         .count = room < XE_IMAGE_OBJECTS_MAX ? room : XE_IMAGE_OBJECTS_MAX,
-        .units = (uint32_t)(units * room / (count ? count : 1)),
+        .units = needed + spare,
+        .spare = spare_slots(spare, needed, count),
         .ext = src->ext,
     };
-    /* Overwriting needs room too: the more, the less often it has to wait for the clock, and
-     * in a small table all of it comes back to the same few images. */
-    uint64_t least = xe_table_bytes(t) < SMALL_TABLE ? units * 2 : units + units / 8;
-    if (plan->units < least)
-        plan->units = (uint32_t)least;
-    plan->spare = units ? (uint32_t)((plan->units - units) * count / units) : 0;
-    round_plan(plan, units + units / 16);
+    plan->units = round_units(xe_image_plan_bytes(plan), plan->units, needed + needed / 16);
     if (xe_image_plan_bytes(plan) > XE_IMAGE_BYTES_MAX) {
-        plan->units = (uint32_t)units;
+        plan->units = needed;
         plan->spare = 0;
     }
     return xe_image_plan_bytes(plan) <= XE_IMAGE_BYTES_MAX ? XE_OK : XE_LIMIT;
 }
 
-/* Builds the image of a part. The places in the index depend on luck with the hashes:
- * once more with more room if it runs out. */
-static enum xe_status build(const struct part *part, const struct source *src,
-                            struct xe_image_plan *plan, struct xe_image **out)
+/* Half of its objects gone, a smaller image will do. */
+static void set_sparse(struct xe_image *img)
 {
+    img->sparse = img->bytes > SPARSE_BYTES ? img->live / 2 : 0;
+}
+
+/* What must be left in a part's image for its arrivals: room for their records and for buckets
+ * that may have to be chained to others. */
+static uint32_t units_for_arrivals(const struct part *part, const struct xe_arrival *arrivals)
+{
+    size_t n = part->arrived_end - part->arrived;
+    uint32_t units = 0;
+    for (size_t i = part->arrived; i < part->arrived_end; i++)
+        units += arrivals[i].units;
+    return n ? units + (uint32_t)(1 + n / XE_BUCKET_LOAD) * (XE_BUCKET_BYTES / XE_UNIT) : 0;
+}
+
+/* Builds the image of a part. How many buckets are chained depends on luck with the hashes:
+ * once more with more room if there is too little left. */
+static enum xe_status build(const struct part *part, const struct source *src,
+                            const struct xe_arrival *arrivals, struct xe_image_plan *plan,
+                            struct xe_image **out)
+{
+    uint32_t left = units_for_arrivals(part, arrivals);
     for (;;) {
         enum xe_status status = xe_image_new(plan, out);
         if (status != XE_OK)
             return status;
-        if (xe_image_fill(*out, src->at + part->first, part->end - part->first))
+        if (xe_image_fill(*out, src->at + part->first, part->end - part->first) &&
+            (*out)->bottom - (*out)->top >= left)
             break;
         xe_image_unref(*out);
         plan->units += plan->units / 8 + 64;
     }
-    /* Half of its objects gone, a smaller image will do. */
-    if ((*out)->bytes > SPARSE_BYTES)
-        (*out)->sparse = (*out)->live / 2;
+    set_sparse(*out);
     return XE_OK;
 }
 
@@ -203,10 +232,11 @@ static void publish_image(struct xe_table *t, struct xe_epoch_slot *slot, struct
 
 static enum xe_status replace_image(struct xe_table *t, struct xe_epoch_slot *slot,
                                     struct xe_segment *s, const struct source *src,
-                                    const struct part *part, struct xe_image_plan *plan)
+                                    const struct xe_arrival *arrivals, const struct part *part,
+                                    struct xe_image_plan *plan)
 {
     struct xe_image *img;
-    enum xe_status status = build(part, src, plan, &img);
+    enum xe_status status = build(part, src, arrivals, plan, &img);
     if (status == XE_OK)
         publish_image(t, slot, s, img);
     return status;
@@ -223,8 +253,8 @@ static enum xe_status build_part(const struct xe_table *t, const struct part *pa
     if (part->first == part->end && part->arrived == part->arrived_end)
         return XE_OK;
     enum xe_status status =
-        plan_part(t, part, src, arrivals, limit, false, &plan, &crowded);
-    return status == XE_OK ? build(part, src, &plan, out) : status;
+        plan_part(t, part, src, arrivals, limit, &plan, &crowded);
+    return status == XE_OK ? build(part, src, arrivals, &plan, out) : status;
 }
 
 /* Makes one segment of each part, and puts them in the place of `from`. */
@@ -452,6 +482,33 @@ static bool halve(struct source *src, const struct xe_arrival *arrival, uint64_t
 
 /* --- The rebuild -------------------------------------------------------- */
 
+static uint32_t count_of(const struct xe_image *img)
+{
+    return atomic_load_explicit(&img->count, memory_order_relaxed);
+}
+
+/* Makes room for one more object behind the others, which need not be looked at. XE_LIMIT: it
+ * takes a rebuild. */
+static enum xe_status stretch(struct xe_table *t, struct xe_epoch_slot *slot, struct xe_segment *s,
+                              const struct xe_arrival *arrival)
+{
+    struct xe_image *img = xe_segment_image(s), *longer;
+    uint32_t count = count_of(img) + 1, units = img->live + arrival->units;
+    if (count > img->room || img->env || xe_image_waste(img) > img->live / WASTE_PART ||
+        is_crowded(count, split_count(t, s->limit, count, units)))
+        return XE_LIMIT;
+    uint32_t spare = spare_units(t, units), slots = spare_slots(spare, units, count);
+    uint32_t more = arrival->units + spare;
+    more = round_units(xe_image_stretch_bytes(img, more, slots), more,
+                       arrival->units + units / 16);
+    enum xe_status status = xe_image_stretch(img, more, slots, &longer);
+    if (status == XE_OK) {
+        set_sparse(longer);
+        publish_image(t, slot, s, longer);
+    }
+    return status;
+}
+
 enum xe_status xe_rebuild(struct xe_table *t, struct xe_epoch_slot *slot, struct xe_segment *s,
                           const struct xe_arrival *arrivals, size_t n, bool split,
                           struct xe_segment **out, uint32_t *n_out)
@@ -461,17 +518,22 @@ enum xe_status xe_rebuild(struct xe_table *t, struct xe_epoch_slot *slot, struct
     struct xe_image_plan plan;
     uint64_t units;
     bool crowded;
+    out[0] = s;
+    *n_out = 1;
+    if (n == 1 && !split) {
+        enum xe_status stretched = stretch(t, slot, s, arrivals);
+        if (stretched != XE_LIMIT)
+            return stretched;
+    }
     source_init(&src);
     gather(&src, xe_segment_image(s), t->seed);
     n = fit_arrivals(t, &src, arrivals, n, &units);
     struct part whole = {.lo = s->lo, .hi = s->hi, .end = src.n, .units = src.units,
                          .arrived_end = n};
     enum xe_status status =
-        plan_part(t, &whole, &src, arrivals, s->limit, n != 0, &plan, &crowded);
-    out[0] = s;
-    *n_out = 1;
+        plan_part(t, &whole, &src, arrivals, s->limit, &plan, &crowded);
     if (status == XE_OK && !split && !crowded) {
-        status = replace_image(t, slot, s, &src, &whole, &plan);
+        status = replace_image(t, slot, s, &src, arrivals, &whole, &plan);
         if (status != XE_LIMIT)
             return status;
     }
@@ -482,17 +544,13 @@ enum xe_status xe_rebuild(struct xe_table *t, struct xe_epoch_slot *slot, struct
                       parts);
     }
     if (n_parts == 1)
-        return status == XE_OK ? replace_image(t, slot, s, &src, &whole, &plan) : XE_LIMIT;
+        return status == XE_OK ? replace_image(t, slot, s, &src, arrivals, &whole, &plan)
+                               : XE_LIMIT;
     *n_out = n_parts;
     return replace_segments(t, slot, &s, 1, parts, n_parts, &src, arrivals, out);
 }
 
 /* --- Giving memory back --------------------------------------------------- */
-
-static uint32_t count_of(const struct xe_image *img)
-{
-    return atomic_load_explicit(&img->count, memory_order_relaxed);
-}
 
 /* Whether it may be merged: not while it is being fought for. */
 static bool is_cool(const struct xe_segment *s)
@@ -567,8 +625,8 @@ static void shrink_image(struct xe_table *t, struct xe_epoch_slot *slot, struct 
     source_init(&src);
     gather(&src, img, t->seed);
     struct part whole = {.lo = s->lo, .hi = s->hi, .end = src.n, .units = src.units};
-    if (plan_part(t, &whole, &src, NULL, s->limit, false, &plan, &crowded) != XE_OK ||
-        replace_image(t, slot, s, &src, &whole, &plan) != XE_OK)
+    if (plan_part(t, &whole, &src, NULL, s->limit, &plan, &crowded) != XE_OK ||
+        replace_image(t, slot, s, &src, NULL, &whole, &plan) != XE_OK)
         /* Without memory it stays as it is for a while: deleting needs none (G7). */
         img->sparse /= 2;
 }

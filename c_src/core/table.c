@@ -336,9 +336,7 @@ static struct xe_segment *keep_one(struct xe_segment *const *locked, uint32_t n,
     return kept;
 }
 
-/* Lets the clock run until what was retired just now is ripe. The caller holds a
- * segment's lock, and no pointers but such as the lock protects. */
-static void run_clock(struct xe_epoch_slot *slot)
+void xe_table_run_clock(struct xe_epoch_slot *slot)
 {
     uint64_t until = xe_epoch_now() + CLOCK_STEPS;
     /* Our own section holds the clock back first of all; then others may, or they may
@@ -361,7 +359,7 @@ static enum xe_status make_room(struct xe_table *t, struct xe_epoch_slot *slot,
             if (XE_LIKELY((*off = xe_image_alloc(img, units)) != 0))
                 return XE_OK;
             if (xe_image_has_retired(img)) {
-                run_clock(slot);
+                xe_table_run_clock(slot);
                 if ((*off = xe_image_alloc(img, units)) != 0)
                     return XE_OK;
             }

@@ -15,7 +15,9 @@
  *   G7  Deleting needs no memory.
  *
  * Every call is made inside an epoch section (epoch.h) of the calling thread. What a
- * view points to is valid until the section is left.
+ * view points to, and what a version names, is valid until the section is left or until the
+ * next write in it, which may move the section up to the present. So the object of a write
+ * must not lie in the table, but for the very version that it replaces.
  *
  * Lock order: gate < list lock < segments in hash order < directory < allocator.
  *
@@ -137,7 +139,8 @@ enum xe_status xe_table_remove(struct xe_table *t, struct xe_epoch_slot *slot,
 
 /*
  * Read-modify-write of one object under its segment's lock. `update` sees the
- * stored object and says what becomes of it; it must be quick and take no locks. It is
+ * stored object, which *out may point into, and says what becomes of it; it must be quick and
+ * take no locks. It is
  * not called for objects in blobs: XE_LIMIT then, as when `update` gives an object that
  * needs one; the caller uses xe_table_find_version() and xe_table_replace().
  */
@@ -151,7 +154,7 @@ enum xe_status xe_table_update(struct xe_table *t, struct xe_epoch_slot *slot,
                                const struct xe_key *key, xe_update_fn update, void *arg);
 
 /* Makes the table empty at one instant. What was there goes to the reclaimer. O(1) but
- * for waiting for writers at the gate. */
+ * for waiting for writers at the gate: not in a section in which this thread has written. */
 enum xe_status xe_table_clear(struct xe_table *t);
 
 /*
@@ -162,7 +165,8 @@ enum xe_status xe_table_close_gate(struct xe_table *t);
 void xe_table_open_gate(struct xe_table *t);
 
 /* Visits the objects of the segment at *position whose hashes are not below it, then sets
- * *position to the next segment. False when that was the last segment. Start at 0.
+ * *position to the next segment. False when that was the last segment. Start at 0. `visit`
+ * must not write.
  * O(objects of one segment). */
 typedef void (*xe_visit_fn)(void *arg, const struct xe_view *view);
 bool xe_table_scan(struct xe_table *t, uint64_t *position, xe_visit_fn visit, void *arg);

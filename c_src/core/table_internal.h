@@ -200,6 +200,9 @@ static inline bool xe_batch_unchanged(const struct xe_table *t, uint64_t batch)
 
 /* --- writes (table.c) --------------------------------------------------- */
 
+/* Lets the clock run until what was retired just now is ripe. The caller holds a
+ * segment's lock, and no pointers but such as the lock protects. */
+void xe_table_run_clock(struct xe_epoch_slot *slot);
 /* Opens a write section, which ends when the caller leaves its epoch section. */
 enum xe_status xe_table_write_begin(struct xe_table *t, struct xe_epoch_slot *slot);
 /* Stores a prepared object in the locked segment, in the place of `place` if that is not NULL,

@@ -532,6 +532,74 @@ static void a_filled_image_has_what_the_other_had(void **state)
     xe_image_unref(to);
 }
 
+/* The image longer by `units`; the other one goes. */
+static struct xe_image *stretched(struct xe_image *img, uint32_t units, uint32_t spare)
+{
+    struct xe_image *longer;
+    size_t bytes = xe_image_stretch_bytes(img, units, spare);
+    assert_int_equal(xe_image_stretch(img, units, spare, &longer), XE_OK);
+    assert_true(longer->bytes >= bytes);
+    xe_image_unref(img);
+    return longer;
+}
+
+static void a_stretched_image_has_what_it_had_and_room_for_more(void **state)
+{
+    (void)state;
+    struct xe_image *img = image_for(0, UINT64_MAX, 300, 1000);
+    uint32_t n = 0, top;
+    /* Every chain that there can be: none, short ones, one of many buckets. */
+    while (n < 150 && add(img, n, n % 3 ? (uint64_t)n << 56 : 0))
+        n++;
+    for (uint32_t round = 0; round < 4; round++) {
+        top = img->top;
+        img = stretched(img, 200, round * 20);
+        assert_int_equal(img->top, top);
+        assert_true(img->bottom - img->top >= 200);
+        assert_int_equal(img->count, n);
+        for (uint32_t i = 0; i < n; i++)
+            assert_true(finds(img, i, i % 3 ? (uint64_t)i << 56 : 0));
+        for (uint32_t end = n + 60; n < end; n++)
+            assert_true(add(img, n, n % 3 ? (uint64_t)n << 56 : 0));
+    }
+    for (uint32_t i = 0; i < n; i++)
+        assert_true(finds(img, i, i % 3 ? (uint64_t)i << 56 : 0));
+    xe_image_unref(img);
+}
+
+static void what_was_retired_is_free_in_a_stretched_image(void **state)
+{
+    (void)state;
+    struct xe_image *img = image_for(0, UINT64_MAX, 100, 400);
+    struct xe_key key = numbered(3, 3ull << 60);
+    struct xe_place place = {0};
+    for (uint32_t n = 0; n < 10; n++)
+        add(img, n, (uint64_t)n << 60);
+    assert_int_equal(xe_image_waste(img), 0);
+    assert_true(xe_find(img, &key, &place));
+    take_out(img, 3, 3ull << 60);
+    assert_int_equal(xe_image_waste(img), 3);
+    assert_int_not_equal(xe_image_alloc(img, 3), place.off);
+    img = stretched(img, 0, 10);
+    assert_int_equal(xe_image_alloc(img, 3), place.off);
+    xe_image_unref(img);
+}
+
+static void stretching_has_its_limit(void **state)
+{
+    (void)state;
+    struct xe_image *img = image_for(0, UINT64_MAX, 100, 400), *longer = NULL;
+    uint32_t most = (uint32_t)(XE_IMAGE_BYTES_MAX - xe_image_stretch_bytes(img, 0, 50)) / XE_UNIT;
+    assert_int_equal(xe_image_stretch(img, most + 1, 50, &longer), XE_LIMIT);
+    memory_fail_from(0);
+    assert_int_equal(xe_image_stretch(img, most, 50, &longer), XE_NOMEM);
+    memory_fail_never();
+    img = stretched(img, most, 50);
+    assert_true(img->bytes <= XE_IMAGE_BYTES_MAX);
+    assert_true(img->bottom - img->top >= most);
+    xe_image_unref(img);
+}
+
 static void filling_ends_when_there_is_no_room(void **state)
 {
     (void)state;
@@ -634,6 +702,9 @@ int main(int argc, char **argv)
         TEST(the_largest_image_can_be_used_to_the_last_unit),
         TEST(an_image_without_memory_leaves_nothing),
         TEST(a_filled_image_has_what_the_other_had),
+        TEST(a_stretched_image_has_what_it_had_and_room_for_more),
+        TEST(what_was_retired_is_free_in_a_stretched_image),
+        TEST(stretching_has_its_limit),
         TEST(filling_ends_when_there_is_no_room),
         TEST(terms_that_were_removed_or_unwritten_count_as_litter),
         TEST(a_walk_sees_what_is_wrong),

@@ -11,6 +11,7 @@
 
 #include "reclaim.h"
 #include "support.h"
+#include "table_internal.h"
 
 enum { LIST = 3000 };
 static uint32_t list_keys[LIST];
@@ -229,6 +230,68 @@ static void deleting_a_few_of_a_small_table_does_not_rebuild_each_time(void **st
     xe_table_delete(t);
 }
 
+/* --- Contention ------------------------------------------------------------------ */
+
+/* Writes of which each finds the lock taken: they return in time (G6). */
+static void fight_for(struct xe_table *t, uint32_t times)
+{
+    struct xe_epoch_slot *slot = xe_epoch_enter();
+    struct xe_segment *s = xe_segment_acquire(t, 0);
+    xe_epoch_leave(slot);
+    assert_non_null(s);
+    for (uint32_t i = 0; i < times; i++)
+        assert_int_equal(put(t, short_key(i), small_value(i), XE_PUT), XE_RETRY);
+    xe_lock_release(&s->lock);
+}
+
+static void g6_a_segment_that_is_fought_for_splits_and_merges_when_it_is_quiet(void **state)
+{
+    (void)state;
+    enum { N = 60 };
+    struct xe_table *t = table_new(0, false);
+    fill_table(t, N);
+    fight_for(t, 3);
+    put(t, short_key(1), small_value(1), XE_PUT);
+    assert_int_equal(xe_table_segments(t), 1);
+    fight_for(t, 5);
+    put(t, short_key(1), small_value(1), XE_PUT);
+    assert_int_equal(xe_table_segments(t), 2);
+    assert_true(is_valid(t));
+    for (uint32_t i = 0; i < 4000; i++)
+        put(t, short_key(i % N), small_value(i % N), XE_PUT);
+    assert_int_equal(xe_table_segments(t), 1);
+    for (uint32_t i = 0; i < N; i++)
+        assert_int_equal(look(t, short_key(i), small_value(i)), XE_OK);
+    assert_true(is_valid(t));
+    xe_table_delete(t);
+}
+
+static void a_segment_of_few_objects_does_not_split_however_it_is_fought_for(void **state)
+{
+    (void)state;
+    struct xe_table *t = table_new(0, true);
+    fill_table(t, 2 * XE_SEGMENT_OBJECTS_MIN - 1);
+    fight_for(t, 20);
+    put(t, short_key(1), small_value(1), XE_PUT);
+    assert_int_equal(xe_table_segments(t), 1);
+    xe_table_delete(t);
+}
+
+/* Without memory for a split the write happens all the same. */
+static void g5_contention_without_memory_changes_nothing(void **state)
+{
+    (void)state;
+    struct xe_table *t = table_new(0, false);
+    fill_table(t, 60);
+    fight_for(t, 20);
+    memory_fail_from(0);
+    assert_int_equal(remove_key(t, short_key(1)), XE_OK);
+    memory_fail_never();
+    assert_int_equal(xe_table_segments(t), 1);
+    assert_true(is_valid(t));
+    xe_table_delete(t);
+}
+
 /* --- EXT terms ------------------------------------------------------------------- */
 
 static void overwriting_terms_does_not_keep_the_old_ones(void **state)
@@ -285,6 +348,28 @@ static void hundreds_of_equal_hashes_in_one_segment_work(void **state)
     xe_table_delete(t);
 }
 
+/* Their buckets are all chained to one, which takes of the room that was meant for records. */
+static void a_chain_of_equal_hashes_leaves_room_for_one_more(void **state)
+{
+    (void)state;
+    struct rng r = rng_for(13);
+    for (uint32_t n = 20; n < 80; n++) {
+        struct xe_table *t = table_new(16, false);
+        /* Small tables have more room. */
+        put(t, short_key(1), VALUE(VALUE_GIANT, 1), XE_PUT);
+        put(t, short_key(2), VALUE(VALUE_GIANT, 2), XE_PUT);
+        for (uint32_t i = 0; i < 20 * n; i++) {
+            uint32_t key = KEY(KEY_TWIN, rng_below(&r, n));
+            uint64_t value = VALUE(rng_chance(&r, 1, 2) ? VALUE_TERMS : VALUE_PIN_LARGE, i);
+            if (rng_chance(&r, 1, 5))
+                remove_key(t, key);
+            else
+                assert_int_equal(put(t, key, value, XE_PUT), XE_OK);
+        }
+        xe_table_delete(t);
+    }
+}
+
 static void too_many_equal_hashes_are_a_limit_and_change_nothing(void **state)
 {
     (void)state;
@@ -323,9 +408,13 @@ int main(int argc, char **argv)
         TEST(memory_comes_back_when_objects_become_smaller),
         TEST(small_objects_may_come_in_the_place_of_large_ones),
         TEST(deleting_a_few_of_a_small_table_does_not_rebuild_each_time),
+        TEST(g6_a_segment_that_is_fought_for_splits_and_merges_when_it_is_quiet),
+        TEST(a_segment_of_few_objects_does_not_split_however_it_is_fought_for),
+        TEST(g5_contention_without_memory_changes_nothing),
         TEST(overwriting_terms_does_not_keep_the_old_ones),
         TEST(removing_terms_does_not_keep_them),
         TEST(hundreds_of_equal_hashes_in_one_segment_work),
+        TEST(a_chain_of_equal_hashes_leaves_room_for_one_more),
         TEST(too_many_equal_hashes_are_a_limit_and_change_nothing),
     };
     if (argc > 1)
