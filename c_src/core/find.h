@@ -23,7 +23,7 @@
 static inline __attribute__((always_inline)) uint32_t
 xe_find_matches(const struct xe_bucket *b, uint8_t fp, uint32_t *link)
 {
-#if defined(__SSE2__) && !defined(__SANITIZE_THREAD__)
+#if defined(__SSE2__) && !XE_EPOCH_TSAN
     /* Each byte is read whole by any load; x86 keeps loads in order, and the barrier keeps
      * the compiler to it: the link pairs with xe_image_reserve_places(), and all of them
      * come before the reader's second look at the table's batch word. The two loads

@@ -21,6 +21,11 @@ static struct {
 
 struct xe_image *const xe_image_empty = &empty.image;
 
+static uint32_t count_of(const struct xe_image *img)
+{
+    return atomic_load_explicit(&img->count, memory_order_relaxed);
+}
+
 static uint32_t min_u32(uint32_t a, uint32_t b)
 {
     return a < b ? a : b;
@@ -95,7 +100,7 @@ enum xe_status xe_image_new(const struct xe_image_plan *plan,
     img->nbuckets = nb;
     img->room = plan->count;
     atomic_init(&img->refs, 1);
-    img->top = (uint32_t)(sizeof *img + (size_t)nb * XE_BUCKET_BYTES) / XE_UNIT;
+    img->top = xe_image_first(img);
     set_end(img, bytes, plan_ring(plan->spare));
     if (plan->ext && !(img->env = xe_cb.env_new())) {
         xe_pages_free(img, bytes);
@@ -511,8 +516,10 @@ enum xe_status xe_image_stretch(const struct xe_image *img, uint32_t units, uint
     struct xe_image *to = xe_pages_alloc(want, &bytes);
     if (!to)
         return XE_NOMEM;
-    memcpy(to, img, (size_t)img->top * XE_UNIT);
-    atomic_init(&to->refs, 1);
+    *to = (struct xe_image){.lo = img->lo, .mult = img->mult, .nbuckets = img->nbuckets,
+                            .refs = 1, .top = img->top, .count = count_of(img),
+                            .room = img->room, .live = img->live};
+    memcpy(to + 1, img + 1, (size_t)img->top * XE_UNIT - sizeof *img);
     set_end(to, bytes, plan_ring(spare));
     to->bottom -= chained;
     memcpy(xe_image_record(to, to->bottom), xe_image_record(img, img->bottom),

@@ -52,7 +52,8 @@ enum {
     XE_BUCKET_BYTES = 64,
     XE_BUCKET_PLACES = 20,
     XE_BUCKET_LOAD = 16, /* objects a bucket is meant for when the image is full */
-    XE_IMAGE_OBJECTS_MAX = 2048, /* more than a segment's limit only if equal hashes forbid to split */
+    /* More than a segment's limit only if equal hashes forbid to split. */
+    XE_IMAGE_OBJECTS_MAX = 2048,
     XE_UNIT = XE_RECORD_ALIGN,
 };
 
@@ -120,6 +121,12 @@ static inline struct xe_bucket *xe_image_home(const struct xe_image *img, uint64
 {
     return xe_image_buckets(img) +
            (uint64_t)(((unsigned __int128)(hash - img->lo) * img->mult) >> 64);
+}
+
+/* Where the records begin. */
+static inline uint32_t xe_image_first(const struct xe_image *img)
+{
+    return (uint32_t)(sizeof *img + (size_t)img->nbuckets * XE_BUCKET_BYTES) / XE_UNIT;
 }
 
 /* Sizes of an image that is to be built. */
@@ -227,8 +234,7 @@ size_t xe_image_stretch_bytes(const struct xe_image *img, uint32_t units, uint32
 /* Units of the area of records that hold nothing: retired or lost. */
 static inline uint32_t xe_image_waste(const struct xe_image *img)
 {
-    uint32_t first = (uint32_t)(sizeof *img + (size_t)img->nbuckets * XE_BUCKET_BYTES) / XE_UNIT;
-    return img->top - first - img->live;
+    return img->top - xe_image_first(img) - img->live;
 }
 
 /* Copies records into a new image, which nobody else can reach yet. False: there is no room

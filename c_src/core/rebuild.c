@@ -15,6 +15,7 @@ enum {
     INDEX_UNITS = 1,                            /* about what an object costs in the index */
     INDEX_BYTES = 6,                            /* the same, rounded up */
     FIXED_BYTES = 512,   /* and what an image costs whatever is in it */
+    SMALL_COUNT = 32,    /* objects that the index of the smallest image is for */
     ROUND_BYTES = 4096,  /* sizes of larger images are multiples of it */
     SMALL_TABLE = 262144, /* bytes; see spare_units() */
     SPARSE_BYTES = 1024, /* images of this size are not worth shrinking */
@@ -114,7 +115,10 @@ static uint32_t room_for(const struct xe_table *t, uint64_t lo, uint32_t count, 
     bool draw = ((lo ^ t->seed) * 0x9e3779b97f4a7c15ull) >> 63;
     if (is_crowded(count, most))
         return count + count / 16 + 1;
-    return (count * 5 >= most * 3 || (count * 3 >= most && draw) ? most : count * 3 / 2) + 1;
+    uint32_t room = count * 3 / 2 > SMALL_COUNT ? count * 3 / 2 : SMALL_COUNT;
+    if (room >= most || count * 5 >= most * 3 || (count * 3 >= most && draw))
+        room = most;
+    return room + 1;
 }
 
 /* Units of records to add to `units` of them: an eighth, for inserting and overwriting. As much

@@ -137,7 +137,7 @@ void xe_key_digest(struct xe_key *key, uint64_t seed);
 /* n bytes (1 to 8) of p, and zeros; XE_READ_SLACK bytes are readable. */
 static inline uint64_t xe_bytes_word(const uint8_t *p, size_t n)
 {
-#ifdef __SANITIZE_THREAD__
+#if XE_EPOCH_TSAN
     /* What lies behind a record may be written meanwhile: do not look. */
     uint64_t w = 0;
     memcpy(&w, p, n);
@@ -284,7 +284,8 @@ enum {
     XE_HDR_SLOW_KEY = XE_REC_KEYEXT | XE_REC_KEYBIG,
 };
 
-_Static_assert((int)XE_RECORD_INLINE_MAX / XE_RECORD_ALIGN <= (int)XE_HDR_SIZE_MASK, "size fits its bits");
+_Static_assert((int)XE_RECORD_INLINE_MAX / XE_RECORD_ALIGN <= (int)XE_HDR_SIZE_MASK,
+               "size fits its bits");
 _Static_assert((int)XE_KEY_INLINE_MAX <= (int)XE_HDR_KLEN_MASK, "key length fits its bits");
 _Static_assert(sizeof(struct xe_ext) == 8, "the trailer is one word");
 

@@ -311,6 +311,7 @@ static void find_many_once(struct xe_table *t, const struct xe_key *keys, uint32
 enum xe_status xe_table_find_many(struct xe_table *t, const struct xe_key *keys, uint32_t n,
                                   struct xe_view *views, bool *found)
 {
+    XE_ASSERT(n <= XE_FIND_MANY);
     for (int tries = 0; tries < XE_BATCH_TRIES; tries++) {
         uint64_t batch = xe_batch_begin(t);
         find_many_once(t, keys, n, views, found);

@@ -46,7 +46,7 @@ struct xe_leaf {
  * share a leaf as long as their segments are the same. Immutable but for its slots. */
 struct xe_directory {
     uint32_t bits;
-    _Atomic uint32_t n_segments; /* written under the directory's lock; read relaxed for estimates */
+    _Atomic uint32_t n_segments; /* written under the directory's lock; else an estimate */
     struct xe_retired retired;
     _Atomic uintptr_t slot[];
 };

@@ -51,7 +51,7 @@ static bool record_is_valid(const struct xe_image *img, uint64_t seed, uint32_t 
 {
     const uint8_t *rec = xe_image_record(img, off);
     uint32_t units = xe_record_units(xe_load32(rec));
-    uint32_t first = (uint32_t)(sizeof *img / XE_UNIT) + img->nbuckets * (XE_BUCKET_BYTES / XE_UNIT);
+    uint32_t first = xe_image_first(img);
     CHECK(units > 0 && off >= first && off + units <= img->top, "record at %u of %u units", off,
           units);
     CHECK(claim(cover, off, units), "record at %u overlaps another", off);

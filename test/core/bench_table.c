@@ -30,7 +30,7 @@ static double cpu_ns(void)
     return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
 }
 
-/* --- Objects ---------------------------------------------------------------------- */
+/* --- Objects ------------------------------------------------------------- */
 
 struct pair {
     uint8_t bytes[8 + XE_READ_SLACK];
@@ -257,7 +257,7 @@ static uint32_t scan(struct bench *b)
     return n;
 }
 
-/* --- Two threads ------------------------------------------------------------------------- */
+/* --- Two threads --------------------------------------------------------- */
 
 struct mixer {
     struct bench *b;
@@ -298,7 +298,7 @@ static double mixed_ns(struct bench *b)
     return ns / THREADS / rounds;
 }
 
-/* --- Measuring ----------------------------------------------------------------------------- */
+/* --- Measuring ----------------------------------------------------------- */
 
 static int compare_doubles(const void *a, const void *b)
 {

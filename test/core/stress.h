@@ -13,7 +13,7 @@
 
 #include "support.h"
 
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#if XE_EPOCH_TSAN || defined(__SANITIZE_ADDRESS__)
 enum { OPERATIONS = 80000 };
 #else
 enum { OPERATIONS = 1000000 };
@@ -25,7 +25,7 @@ static inline uint32_t scaled(uint32_t n)
     return scale ? n * (uint32_t)strtoul(scale, NULL, 0) : n;
 }
 
-/* --- Threads ------------------------------------------------------------------- */
+/* --- Threads ------------------------------------------------------------- */
 
 struct worker {
     pthread_t thread;
@@ -70,7 +70,7 @@ static inline void writer_done(void)
     atomic_fetch_sub(&writing, 1);
 }
 
-/* --- Rows: small objects that can be checked ------------------------------------ */
+/* --- Rows: small objects that can be checked ----------------------------- */
 
 struct body {
     uint64_t check; /* a function of the key */
@@ -110,7 +110,8 @@ static inline uint64_t count_in(const struct xe_view *view)
     return body.count;
 }
 
-static inline enum xe_status row_put(struct xe_table *t, uint64_t key, uint64_t count, enum xe_put mode)
+static inline enum xe_status row_put(struct xe_table *t, uint64_t key, uint64_t count,
+                                     enum xe_put mode)
 {
     struct row r;
     enum xe_status status;

@@ -10,7 +10,7 @@
 
 #include "stress.h"
 
-/* --- G2: lists ------------------------------------------------------------------------------ */
+/* --- G2: lists ----------------------------------------------------------- */
 
 /* Group g has the keys g * GROUP ... and one writer, who raises the counts of all of them at
  * once. Group 1 is long, so that it takes a while to publish. */

@@ -10,7 +10,7 @@
 
 #include "stress.h"
 
-/* --- G1, G3, G4: what is there throughout ----------------------------------------- */
+/* --- G1, G3, G4: what is there throughout -------------------------------- */
 
 enum { STABLE = 400, CHURN = 3000, CHURN_WORKERS = 2 };
 
@@ -117,7 +117,7 @@ static void g3_g4_what_is_there_throughout_is_found_and_visited_once(void **stat
     stable_among_churn(100, true);
 }
 
-/* --- Counters ------------------------------------------------------------------------ */
+/* --- Counters ------------------------------------------------------------ */
 
 enum { COUNTERS = 5, OTHERS = 2000 };
 
@@ -133,8 +133,8 @@ static enum xe_update add_one(void *arg, const struct xe_view *view, struct xe_o
 static bool patch_one(void *arg, const struct xe_view *view, struct xe_patch *out)
 {
     (void)arg;
-    *out = (struct xe_patch){.at = view->body + offsetof(struct body, count), .width = 8,
-                             .word = count_in(view) + 1};
+    *out = (struct xe_patch){
+        .at = view->body + offsetof(struct body, count), .width = 8, .word = count_in(view) + 1};
     return true;
 }
 
@@ -194,7 +194,7 @@ static void g1_no_increment_is_lost(void **state)
     xe_table_delete(t);
 }
 
-/* --- Keys that all want ----------------------------------------------------------------- */
+/* --- Keys that all want -------------------------------------------------- */
 
 enum { WANTED = 50 };
 static _Atomic int64_t balance[WANTED];
@@ -232,7 +232,7 @@ static void g1_every_insert_of_a_new_key_has_one_winner(void **state)
     xe_table_delete(t);
 }
 
-/* --- Clear ------------------------------------------------------------------------------------- */
+/* --- Clear --------------------------------------------------------------- */
 
 static _Atomic uint64_t written;
 
@@ -290,7 +290,7 @@ static void clearing_happens_at_one_instant(void **state)
     xe_table_delete(t);
 }
 
-/* --- Deletion of a table that others are in ------------------------------------------------------ */
+/* --- Deletion of a table that others are in ------------------------------ */
 
 static _Atomic(struct xe_table *) current;
 
@@ -336,7 +336,7 @@ static void a_table_is_deleted_while_others_are_in_it(void **state)
     xe_table_delete(atomic_load(&current));
 }
 
-/* --- Blobs and terms -------------------------------------------------------------------------------- */
+/* --- Blobs and terms ----------------------------------------------------- */
 
 enum { RICH = 60, KINDS = 4 };
 
@@ -353,8 +353,8 @@ static void write_rich(struct worker *w)
         uint64_t value = rich_value(key, rng_below(&w->rng, KINDS));
         enum xe_status status;
         do
-            status = rng_chance(&w->rng, 1, 5) ? remove_key(w->t, key)
-                                               : put(w->t, key, value, XE_PUT);
+            status =
+                rng_chance(&w->rng, 1, 5) ? remove_key(w->t, key) : put(w->t, key, value, XE_PUT);
         while (status == XE_RETRY && sched_yield() == 0);
         CHECK(status == XE_OK || status == XE_ABSENT);
     }
@@ -373,8 +373,8 @@ static bool is_rich(const struct xe_view *view, uint32_t key)
 static void read_rich(struct worker *w)
 {
     while (atomic_load(&writing)) {
-        uint32_t key = KEY(rng_chance(&w->rng, 1, 2) ? KEY_SHORT : KEY_TWIN,
-                           rng_below(&w->rng, RICH));
+        uint32_t key =
+            KEY(rng_chance(&w->rng, 1, 2) ? KEY_SHORT : KEY_TWIN, rng_below(&w->rng, RICH));
         struct lookup l;
         struct xe_view view;
         lookup_make(&l, xe_table_seed(w->t), key);

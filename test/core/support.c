@@ -16,7 +16,7 @@ _Noreturn void check_failed(const char *what, const char *file, int line)
     abort();
 }
 
-/* --- Random numbers ------------------------------------------------------- */
+/* --- Random numbers ------------------------------------------------------ */
 
 uint64_t run_seed(void)
 {
@@ -57,7 +57,7 @@ bool rng_chance(struct rng *r, uint32_t of, uint32_t in)
     return rng_below(r, in) < of;
 }
 
-/* --- Memory ---------------------------------------------------------------- */
+/* --- Memory -------------------------------------------------------------- */
 
 static struct {
     _Atomic int64_t blocks, envs, handles, terms;
@@ -147,12 +147,14 @@ void memory_in_use(struct memory_use *out)
 {
     struct xe_pages_stats pages;
     xe_pages_stats(&pages);
-    *out = (struct memory_use){.blocks = atomic_load(&use.blocks), .envs = atomic_load(&use.envs),
+    *out = (struct memory_use){.blocks = atomic_load(&use.blocks),
+                               .envs = atomic_load(&use.envs),
                                .handles = atomic_load(&use.handles),
-                               .terms = atomic_load(&use.terms), .page_bytes = pages.used};
+                               .terms = atomic_load(&use.terms),
+                               .page_bytes = pages.used};
 }
 
-/* --- Terms ----------------------------------------------------------------- */
+/* --- Terms --------------------------------------------------------------- */
 
 #define CANARY UINT64_C(0x7465726d68616e64)
 #define DEAD UINT64_C(0xdeaddeaddeaddead)
@@ -251,7 +253,7 @@ static bool ext_equal(uint64_t a, uint64_t b)
     return term_value(a) == term_value(b);
 }
 
-/* --- Objects that are known by two numbers ---------------------------------- */
+/* --- Objects that are known by two numbers ------------------------------- */
 
 static void fill(uint8_t *at, size_t n, uint64_t from)
 {
@@ -381,9 +383,13 @@ void object_make(struct object *x, uint32_t key, uint64_t value)
     key_write(x->bytes, key);
     body_write(x->bytes + klen, value);
     memset(x->bytes + len, 0xee, XE_READ_SLACK);
-    x->o = (struct xe_object){.bytes = x->bytes, .klen = klen, .len = len, .handles = x->handles,
+    x->o = (struct xe_object){.bytes = x->bytes,
+                              .klen = klen,
+                              .len = len,
+                              .handles = x->handles,
                               .n_handles = value_handles(value) + is_twin(key),
-                              .n_key_handles = is_twin(key), .pinned = value_pins(value),
+                              .n_key_handles = is_twin(key),
+                              .pinned = value_pins(value),
                               .flags = kind_of_value(value) == VALUE_LOOSE ? XE_REC_LOOSE : 0};
     if (x->o.n_handles)
         x->env = terms_new();
@@ -456,7 +462,7 @@ uint32_t view_key(const struct xe_view *view)
     return key;
 }
 
-/* --- Calls in sections of their own ------------------------------------------ */
+/* --- Calls in sections of their own -------------------------------------- */
 
 enum xe_status put(struct xe_table *t, uint32_t key, uint64_t value, enum xe_put mode)
 {
@@ -571,8 +577,7 @@ struct xe_table_stats stats_of(struct xe_table *t)
 struct xe_table *table_new(uint32_t max_objects, bool hot)
 {
     struct rng r = rng_for(0x7ab1e);
-    struct xe_table_config config = {
-        .seed = rng_next(&r), .max_objects = max_objects, .hot = hot};
+    struct xe_table_config config = {.seed = rng_next(&r), .max_objects = max_objects, .hot = hot};
     struct xe_table *t = xe_table_new(&config);
     CHECK(t != NULL);
     return t;
@@ -584,7 +589,7 @@ void fill_table(struct xe_table *t, uint32_t n)
         CHECK(put(t, short_key(i), small_value(i), XE_PUT_NEW) == XE_OK);
 }
 
-/* --- Starting and stopping --------------------------------------------------- */
+/* --- Starting and stopping ----------------------------------------------- */
 
 void core_start(void)
 {
@@ -612,9 +617,10 @@ bool core_stop(void)
     xe_pages_shutdown();
     if (!left.blocks && !left.envs && !left.handles && !left.terms && !left.page_bytes)
         return true;
-    fprintf(stderr, "left: %" PRId64 " blocks, %" PRId64 " environments, %" PRId64 " handles, %"
-            PRId64 " terms, %" PRIu64 " bytes of pages\n", left.blocks, left.envs, left.handles,
-            left.terms, left.page_bytes);
+    fprintf(stderr,
+            "left: %" PRId64 " blocks, %" PRId64 " environments, %" PRId64 " handles, %" PRId64
+            " terms, %" PRIu64 " bytes of pages\n",
+            left.blocks, left.envs, left.handles, left.terms, left.page_bytes);
     return false;
 }
 

@@ -13,14 +13,14 @@
 #include "table.h"
 
 /* Stops the program; for what cmocka's assertions cannot be used for: other threads. */
-#define CHECK(cond)                                                                               \
-    do {                                                                                          \
-        if (!(cond))                                                                              \
-            check_failed(#cond, __FILE__, __LINE__);                                              \
+#define CHECK(cond)                                                                                \
+    do {                                                                                           \
+        if (!(cond))                                                                               \
+            check_failed(#cond, __FILE__, __LINE__);                                               \
     } while (0)
 _Noreturn void check_failed(const char *what, const char *file, int line);
 
-/* --- Random numbers ------------------------------------------------------- */
+/* --- Random numbers ------------------------------------------------------ */
 
 struct rng {
     uint64_t state;
@@ -35,7 +35,7 @@ uint64_t rng_next(struct rng *r);
 uint32_t rng_below(struct rng *r, uint64_t n);
 bool rng_chance(struct rng *r, uint32_t of, uint32_t in);
 
-/* --- Memory ---------------------------------------------------------------- */
+/* --- Memory -------------------------------------------------------------- */
 
 /* The callbacks, epochs and the reclaimer. Stopping tells whether all memory came back. */
 void core_start(void);
@@ -64,7 +64,7 @@ void memory_fail_rate(uint32_t n, struct rng *r);
 /* None from now on. Returns how many have failed since one of the above. */
 uint64_t memory_fail_never(void);
 
-/* --- Terms ----------------------------------------------------------------- */
+/* --- Terms --------------------------------------------------------------- */
 
 /* A new environment, and a new handle in it: terms are equal when their values are. */
 void *terms_new(void);
@@ -73,7 +73,7 @@ void terms_free(void *env);
 /* The value of the term that a handle names. */
 uint64_t term_value(uint64_t handle);
 
-/* --- Objects that are known by two numbers ---------------------------------- */
+/* --- Objects that are known by two numbers ------------------------------- */
 
 /* Bits 24 and up of a key's number: what kind of key. */
 enum key_kind {
@@ -90,15 +90,15 @@ enum key_kind {
 
 /* Bits 56 and up of a value's number: what kind of body. */
 enum value_kind {
-    VALUE_SMALL,  /* 1..40 bytes */
+    VALUE_SMALL, /* 1..40 bytes */
     VALUE_EMPTY,
-    VALUE_MEDIUM, /* 41..900 bytes */
-    VALUE_LARGE,  /* 1,025..65,536 bytes, in a blob */
-    VALUE_GIANT,  /* up to 1 MiB */
-    VALUE_TERMS,  /* 1..3 handles which pin a few bytes */
-    VALUE_PIN,    /* a handle that pins up to 65,535 bytes */
+    VALUE_MEDIUM,    /* 41..900 bytes */
+    VALUE_LARGE,     /* 1,025..65,536 bytes, in a blob */
+    VALUE_GIANT,     /* up to 1 MiB */
+    VALUE_TERMS,     /* 1..3 handles which pin a few bytes */
+    VALUE_PIN,       /* a handle that pins up to 65,535 bytes */
     VALUE_PIN_LARGE, /* a handle that pins more, in a blob */
-    VALUE_LOOSE,  /* equal to others of the same bytes but for the highest bits */
+    VALUE_LOOSE,     /* equal to others of the same bytes but for the highest bits */
     VALUE_KINDS,
 };
 #define VALUE(kind, n) ((uint64_t)(kind) << 56 | (uint64_t)(n))
@@ -137,7 +137,7 @@ static inline uint64_t small_value(uint64_t n)
     return VALUE(VALUE_SMALL, n);
 }
 
-/* --- Calls in sections of their own ------------------------------------------ */
+/* --- Calls in sections of their own -------------------------------------- */
 
 enum xe_status put(struct xe_table *t, uint32_t key, uint64_t value, enum xe_put mode);
 /* The same by xe_table_put_plain(), where the object is one that may go there. */

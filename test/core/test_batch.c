@@ -83,7 +83,10 @@ static void a_list_of_new_objects_is_stored_whole_or_not_at_all(void **state)
     struct xe_table *t = table_new(64, false);
     for (uint32_t i = 0; i < LIST; i++) {
         list_keys[i] = short_key(i);
-        list_values[i] = VALUE(i % 50 == 0 ? VALUE_LARGE : i % 9 == 0 ? VALUE_TERMS : VALUE_SMALL, i);
+        list_values[i] = VALUE(i % 50 == 0  ? VALUE_LARGE
+                               : i % 9 == 0 ? VALUE_TERMS
+                                            : VALUE_SMALL,
+                               i);
     }
     put(t, short_key(LIST / 2), small_value(1), XE_PUT);
     assert_int_equal(put_list(t, list_keys, list_values, LIST, XE_PUT_NEW), XE_EXISTS);

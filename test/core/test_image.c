@@ -1,86 +1,13 @@
 /*
- * test_image.c - images: buckets and their chains, the ring of retired slots, building.
- *
- * Hashes are chosen by the tests: an image does not ask where they come from, but for
- * xe_image_is_valid(), so some tests look at what they built themselves.
+ * test_image.c - images: buckets and their chains, the ring of retired slots.
  */
 #include <pthread.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include <cmocka.h>
+#include "image_rows.h"
 
-#include "find.h"
-#include "support.h"
-
-enum { SEED = 7 };
-
-static struct xe_image *image_for(uint64_t lo, uint64_t hi, uint32_t count, uint32_t units)
-{
-    struct xe_image_plan plan = {.lo = lo, .hi = hi, .count = count, .units = units,
-                                 .spare = count / 8};
-    struct xe_image *img;
-    assert_int_equal(xe_image_new(&plan, &img), XE_OK);
-    return img;
-}
-
-/* --- Records with hashes of their own choosing --------------------------------- */
-
-/* A key of 8 bytes, and a hash that has nothing to do with it. */
-static struct xe_key key_with_hash(const uint64_t *bytes, uint64_t hash)
-{
-    struct xe_key key;
-    xe_key_init(&key, SEED, (const uint8_t *)bytes, sizeof *bytes, NULL, 0);
-    key.hash = hash;
-    return key;
-}
-
-/* Keys stay where they are: XE_READ_SLACK bytes are readable behind each. */
-enum { KEYS = 1000 };
-static uint64_t numbers[KEYS + 4];
-
-static struct xe_key numbered(uint32_t n, uint64_t hash)
-{
-    numbers[n] = n;
-    return key_with_hash(&numbers[n], hash);
-}
-
-/* Adds key n with this hash; false: no room. */
-static bool add(struct xe_image *img, uint32_t n, uint64_t hash)
-{
-    struct xe_key key = numbered(n, hash);
-    struct xe_object o = {.bytes = key.bytes, .klen = 8, .len = 8};
-    struct xe_prepared p = {.key = key, .object = &o, .units = 3};
-    if (!xe_image_reserve_places(img, hash, 1))
-        return false;
-    uint32_t off = xe_image_alloc(img, p.units);
-    if (!off)
-        return false;
-    xe_record_write(xe_image_record(img, off), &p, NULL);
-    xe_image_count_in(img, xe_image_record(img, off));
-    xe_image_add(img, hash, off);
-    return true;
-}
-
-static bool finds(const struct xe_image *img, uint32_t n, uint64_t hash)
-{
-    struct xe_key key = numbered(n, hash);
-    struct xe_place place;
-    return xe_find(img, &key, &place);
-}
-
-static void take_out(struct xe_image *img, uint32_t n, uint64_t hash)
-{
-    struct xe_key key = numbered(n, hash);
-    struct xe_place place;
-    assert_true(xe_find(img, &key, &place));
-    xe_image_remove(img, &place);
-    xe_image_retire(img, place.off);
-}
-
-/* --- Buckets --------------------------------------------------------------------- */
+/* --- Buckets ------------------------------------------------------------- */
 
 static void home_of(uint64_t lo, uint64_t hi, uint32_t count)
 {
@@ -225,7 +152,7 @@ static void a_cursor_sees_every_record_once_and_then_the_end(void **state)
     xe_image_unref(img);
 }
 
-/* --- The ring ---------------------------------------------------------------------- */
+/* --- The ring ------------------------------------------------------------ */
 
 /* A section that another thread holds open. */
 struct holder {
@@ -269,8 +196,8 @@ static void advance(uint32_t steps)
 static struct xe_image *full_image(uint32_t units, uint32_t *off)
 {
     struct xe_image *img = image_for(0, UINT64_MAX, 16, 64);
-    struct xe_object o = {.bytes = (const uint8_t *)numbers, .klen = 8,
-                          .len = units * XE_UNIT - XE_HDR_BYTES};
+    struct xe_object o = {
+        .bytes = (const uint8_t *)numbers, .klen = 8, .len = units * XE_UNIT - XE_HDR_BYTES};
     struct xe_prepared p = {.key = numbered(0, 0), .object = &o, .units = units};
     *off = xe_image_alloc(img, units);
     xe_record_write(xe_image_record(img, *off), &p, NULL);
@@ -404,281 +331,6 @@ static void what_was_never_published_is_free_at_once(void **state)
     xe_image_unref(img);
 }
 
-/* --- Building ------------------------------------------------------------------------- */
-
-static void a_plan_that_is_too_large_is_a_limit(void **state)
-{
-    (void)state;
-    struct xe_image_plan plan = {.lo = 0, .hi = UINT64_MAX, .count = 10,
-                                 .units = XE_IMAGE_BYTES_MAX / XE_UNIT};
-    struct xe_image *img;
-    assert_int_equal(xe_image_new(&plan, &img), XE_LIMIT);
-    plan = (struct xe_image_plan){.hi = UINT64_MAX, .count = XE_IMAGE_OBJECTS_MAX + 1, .units = 1};
-    assert_int_equal(xe_image_new(&plan, &img), XE_LIMIT);
-    plan.count = XE_IMAGE_OBJECTS_MAX;
-    assert_int_equal(xe_image_new(&plan, &img), XE_OK);
-    assert_true(img->bytes >= xe_image_plan_bytes(&plan));
-    xe_image_unref(img);
-}
-
-static void the_largest_image_can_be_used_to_the_last_unit(void **state)
-{
-    (void)state;
-    struct xe_image_plan plan = {.lo = 0, .hi = UINT64_MAX, .count = 1, .units = 1};
-    struct xe_image *img;
-    plan.units = (uint32_t)(XE_IMAGE_BYTES_MAX - xe_image_plan_bytes(&plan)) / XE_UNIT;
-    assert_int_equal(xe_image_new(&plan, &img), XE_OK);
-    assert_true(img->bytes <= XE_IMAGE_BYTES_MAX);
-    while (img->bottom - img->top > 19)
-        assert_true(xe_image_alloc(img, 3) != 0);
-    /* The bucket at the very end, and the record before it. */
-    for (uint32_t n = 0; n < XE_BUCKET_PLACES; n++) {
-        uint32_t off = img->top - 3;
-        xe_image_add(img, n, off);
-    }
-    assert_true(xe_image_reserve_places(img, 0, 1));
-    xe_image_add(img, 0, img->top - 3);
-    struct xe_bucket *more = xe_image_linked(img, xe_image_home(img, 0)->link);
-    assert_true((uint8_t *)(more + 1) <= (uint8_t *)img + img->ring_at);
-    assert_int_equal(more->off[0], img->top - 3);
-    xe_image_unref(img);
-}
-
-static void an_image_without_memory_leaves_nothing(void **state)
-{
-    (void)state;
-    struct xe_image_plan plan = {.hi = UINT64_MAX, .count = 100, .units = 400, .ext = true};
-    struct xe_image *img = NULL;
-    for (uint64_t n = 0; !img; n++) {
-        memory_fail_at(n);
-        enum xe_status status = xe_image_new(&plan, &img);
-        assert_int_equal(status, memory_fail_never() ? XE_NOMEM : XE_OK);
-    }
-    assert_non_null(img->env);
-    xe_image_unref(img);
-}
-
-/* The image of some objects, in the order of their keys' numbers. */
-static struct xe_image *image_with(const uint32_t *keys, const uint64_t *values, uint32_t n)
-{
-    struct xe_image *img = image_for(0, UINT64_MAX, n, 12000);
-    for (uint32_t i = 0; i < n; i++) {
-        struct object x;
-        struct xe_prepared p;
-        object_make(&x, keys[i], values[i]);
-        assert_int_equal(xe_record_prepare(SEED, &x.o, &p), XE_OK);
-        assert_true(!x.o.n_handles || xe_image_need_env(img));
-        assert_true(xe_image_reserve_places(img, p.key.hash, 1));
-        uint32_t off = xe_image_alloc(img, p.units);
-        assert_true(off != 0);
-        xe_record_write(xe_image_record(img, off), &p, img->env);
-        xe_image_count_in(img, xe_image_record(img, off));
-        xe_image_add(img, p.key.hash, off);
-        object_free(&x);
-    }
-    return img;
-}
-
-static uint32_t list(const struct xe_image *img, struct xe_image_entry *at)
-{
-    struct xe_image_cursor cursor = {0};
-    uint32_t n = 0;
-    for (uint32_t off; (off = xe_image_next(img, &cursor)); n++) {
-        const uint8_t *rec = xe_image_record(img, off);
-        at[n] = (struct xe_image_entry){.hash = xe_record_hash(rec, SEED), .rec = rec};
-    }
-    return n;
-}
-
-static bool shows(const struct xe_image *img, uint32_t key, uint64_t value)
-{
-    struct lookup l;
-    struct xe_place place;
-    struct xe_view view;
-    lookup_make(&l, SEED, key);
-    bool found = xe_find(img, &l.key, &place);
-    if (found)
-        xe_record_view(xe_image_record(img, place.off), &view);
-    found = found && view_is(&view, key, value);
-    lookup_free(&l);
-    return found;
-}
-
-static void a_filled_image_has_what_the_other_had(void **state)
-{
-    (void)state;
-    enum { N = 200 };
-    static uint32_t keys[N];
-    static uint64_t values[N];
-    static struct xe_image_entry entries[N];
-    for (uint32_t i = 0; i < N; i++) {
-        keys[i] = KEY(i % 7 == 0 ? KEY_TWIN : i % 11 == 0 ? KEY_LONG : KEY_SHORT, i);
-        values[i] = VALUE(i % 5 == 0 ? VALUE_TERMS : i % 17 == 0 ? VALUE_PIN : VALUE_SMALL, i);
-    }
-    struct xe_image *from = image_with(keys, values, N);
-    assert_true(xe_image_is_valid(from, SEED));
-    assert_int_equal(list(from, entries), N);
-    struct xe_image_plan plan = {.hi = UINT64_MAX, .count = N, .units = from->live, .ext = true};
-    struct xe_image *to;
-    assert_int_equal(xe_image_new(&plan, &to), XE_OK);
-    assert_true(xe_image_fill(to, entries, N));
-    assert_true(xe_image_is_valid(to, SEED));
-    /* The old image may go: its terms were copied. */
-    assert_int_equal(to->live, from->live);
-    assert_int_equal(to->pinned_live, from->pinned_live);
-    xe_image_unref(from);
-    for (uint32_t i = 0; i < N; i++)
-        assert_true(shows(to, keys[i], values[i]));
-    xe_image_unref(to);
-}
-
-/* The image longer by `units`; the other one goes. */
-static struct xe_image *stretched(struct xe_image *img, uint32_t units, uint32_t spare)
-{
-    struct xe_image *longer;
-    size_t bytes = xe_image_stretch_bytes(img, units, spare);
-    assert_int_equal(xe_image_stretch(img, units, spare, &longer), XE_OK);
-    assert_true(longer->bytes >= bytes);
-    xe_image_unref(img);
-    return longer;
-}
-
-static void a_stretched_image_has_what_it_had_and_room_for_more(void **state)
-{
-    (void)state;
-    struct xe_image *img = image_for(0, UINT64_MAX, 300, 1000);
-    uint32_t n = 0, top;
-    /* Every chain that there can be: none, short ones, one of many buckets. */
-    while (n < 150 && add(img, n, n % 3 ? (uint64_t)n << 56 : 0))
-        n++;
-    for (uint32_t round = 0; round < 4; round++) {
-        top = img->top;
-        img = stretched(img, 200, round * 20);
-        assert_int_equal(img->top, top);
-        assert_true(img->bottom - img->top >= 200);
-        assert_int_equal(img->count, n);
-        for (uint32_t i = 0; i < n; i++)
-            assert_true(finds(img, i, i % 3 ? (uint64_t)i << 56 : 0));
-        for (uint32_t end = n + 60; n < end; n++)
-            assert_true(add(img, n, n % 3 ? (uint64_t)n << 56 : 0));
-    }
-    for (uint32_t i = 0; i < n; i++)
-        assert_true(finds(img, i, i % 3 ? (uint64_t)i << 56 : 0));
-    xe_image_unref(img);
-}
-
-static void what_was_retired_is_free_in_a_stretched_image(void **state)
-{
-    (void)state;
-    struct xe_image *img = image_for(0, UINT64_MAX, 100, 400);
-    struct xe_key key = numbered(3, 3ull << 60);
-    struct xe_place place = {0};
-    for (uint32_t n = 0; n < 10; n++)
-        add(img, n, (uint64_t)n << 60);
-    assert_int_equal(xe_image_waste(img), 0);
-    assert_true(xe_find(img, &key, &place));
-    take_out(img, 3, 3ull << 60);
-    assert_int_equal(xe_image_waste(img), 3);
-    assert_int_not_equal(xe_image_alloc(img, 3), place.off);
-    img = stretched(img, 0, 10);
-    assert_int_equal(xe_image_alloc(img, 3), place.off);
-    xe_image_unref(img);
-}
-
-static void stretching_has_its_limit(void **state)
-{
-    (void)state;
-    struct xe_image *img = image_for(0, UINT64_MAX, 100, 400), *longer = NULL;
-    uint32_t most = (uint32_t)(XE_IMAGE_BYTES_MAX - xe_image_stretch_bytes(img, 0, 50)) / XE_UNIT;
-    assert_int_equal(xe_image_stretch(img, most + 1, 50, &longer), XE_LIMIT);
-    memory_fail_from(0);
-    assert_int_equal(xe_image_stretch(img, most, 50, &longer), XE_NOMEM);
-    memory_fail_never();
-    img = stretched(img, most, 50);
-    assert_true(img->bytes <= XE_IMAGE_BYTES_MAX);
-    assert_true(img->bottom - img->top >= most);
-    xe_image_unref(img);
-}
-
-static void filling_ends_when_there_is_no_room(void **state)
-{
-    (void)state;
-    enum { N = 200 };
-    static uint32_t keys[N];
-    static uint64_t values[N];
-    static struct xe_image_entry entries[N];
-    for (uint32_t i = 0; i < N; i++) {
-        keys[i] = KEY(KEY_SHORT, i);
-        values[i] = VALUE(VALUE_SMALL, i);
-    }
-    struct xe_image *from = image_with(keys, values, N);
-    list(from, entries);
-    uint32_t failed = 0;
-    for (uint32_t less = 0; less < from->live; less += 7) {
-        struct xe_image_plan plan = {.hi = UINT64_MAX, .count = N, .units = from->live - less};
-        struct xe_image *to;
-        assert_int_equal(xe_image_new(&plan, &to), XE_OK);
-        if (xe_image_fill(to, entries, N))
-            assert_true(xe_image_is_valid(to, SEED));
-        else
-            failed++;
-        xe_image_unref(to);
-    }
-    assert_true(failed > 0);
-    xe_image_unref(from);
-}
-
-static void terms_that_were_removed_or_unwritten_count_as_litter(void **state)
-{
-    (void)state;
-    uint32_t key = KEY(KEY_SHORT, 1);
-    uint64_t value = VALUE(VALUE_PIN, 3);
-    struct xe_image *img = image_with(&key, &value, 1);
-    struct xe_image_entry entry;
-    list(img, &entry);
-    uint32_t off = (uint32_t)(entry.rec - (const uint8_t *)img) / XE_UNIT, pinned = img->pinned_live;
-    assert_true(pinned > 0 && img->pinned_dead == 0);
-    assert_false(xe_image_is_littered(img));
-    xe_image_unwrite(img, off);
-    assert_int_equal(img->pinned_dead, pinned);
-    img->pinned_dead = 0;
-    xe_image_retire(img, off);
-    assert_int_equal(img->pinned_dead, pinned);
-    assert_int_equal(img->pinned_live, 0);
-    img->pinned_dead = 65;
-    assert_true(xe_image_is_littered(img));
-    img->pinned_live = 65;
-    assert_false(xe_image_is_littered(img));
-    xe_image_unref(img);
-}
-
-/* --- Validity --------------------------------------------------------------------------- */
-
-static void a_walk_sees_what_is_wrong(void **state)
-{
-    (void)state;
-    uint32_t keys[3] = {KEY(KEY_SHORT, 1), KEY(KEY_SHORT, 2), KEY(KEY_SHORT, 3)};
-    uint64_t values[3] = {1, 2, 3};
-    struct xe_image *img = image_with(keys, values, 3);
-    struct xe_bucket *b = xe_image_buckets(img);
-    assert_true(xe_image_is_valid(img, SEED));
-    assert_false(xe_image_is_valid(img, SEED + 1));
-    img->live++;
-    assert_false(xe_image_is_valid(img, SEED));
-    img->live--;
-    b->fp[0]++;
-    assert_false(xe_image_is_valid(img, SEED));
-    b->fp[0]--;
-    uint16_t off = b->off[0];
-    b->off[0] = b->off[1];
-    assert_false(xe_image_is_valid(img, SEED));
-    b->off[0] = 0;
-    assert_false(xe_image_is_valid(img, SEED));
-    b->off[0] = off;
-    assert_true(xe_image_is_valid(img, SEED));
-    xe_image_unref(img);
-}
-
 /* test_image [pattern]: the tests whose names match. */
 int main(int argc, char **argv)
 {
@@ -698,16 +350,6 @@ int main(int argc, char **argv)
         TEST(a_slot_that_is_too_small_does_not_hide_the_next_one),
         TEST(a_full_ring_loses_slots_and_nothing_else),
         TEST(what_was_never_published_is_free_at_once),
-        TEST(a_plan_that_is_too_large_is_a_limit),
-        TEST(the_largest_image_can_be_used_to_the_last_unit),
-        TEST(an_image_without_memory_leaves_nothing),
-        TEST(a_filled_image_has_what_the_other_had),
-        TEST(a_stretched_image_has_what_it_had_and_room_for_more),
-        TEST(what_was_retired_is_free_in_a_stretched_image),
-        TEST(stretching_has_its_limit),
-        TEST(filling_ends_when_there_is_no_room),
-        TEST(terms_that_were_removed_or_unwritten_count_as_litter),
-        TEST(a_walk_sees_what_is_wrong),
     };
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);

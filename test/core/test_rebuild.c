@@ -28,7 +28,7 @@ static void shuffle(uint32_t *a, uint32_t n, struct rng *r)
     }
 }
 
-/* --- Growing and shrinking ----------------------------------------------------- */
+/* --- Growing and shrinking ----------------------------------------------- */
 
 struct walked {
     uint8_t *seen;
@@ -230,7 +230,7 @@ static void deleting_a_few_of_a_small_table_does_not_rebuild_each_time(void **st
     xe_table_delete(t);
 }
 
-/* --- Contention ------------------------------------------------------------------ */
+/* --- Contention ---------------------------------------------------------- */
 
 /* Writes of which each finds the lock taken: they return in time (G6). */
 static void fight_for(struct xe_table *t, uint32_t times)
@@ -292,7 +292,7 @@ static void g5_contention_without_memory_changes_nothing(void **state)
     xe_table_delete(t);
 }
 
-/* --- EXT terms ------------------------------------------------------------------- */
+/* --- EXT terms ----------------------------------------------------------- */
 
 static void overwriting_terms_does_not_keep_the_old_ones(void **state)
 {

@@ -9,10 +9,11 @@
 
 #include <cmocka.h>
 
+#include "read.h"
 #include "reclaim.h"
 #include "support.h"
 
-/* --- Single objects -------------------------------------------------------- */
+/* --- Single objects ------------------------------------------------------ */
 
 static void a_new_table_is_empty(void **state)
 {
@@ -189,7 +190,7 @@ static void loose_objects_are_equal_when_the_callback_says_so(void **state)
     object_free(&c);
 }
 
-/* --- Versions and updates ---------------------------------------------------- */
+/* --- Versions and updates ------------------------------------------------ */
 
 struct found {
     struct lookup l;
@@ -366,7 +367,7 @@ static void update_replaces_keeps_or_declines(void **state)
     xe_table_delete(t);
 }
 
-/* --- Many keys at once -------------------------------------------------------- */
+/* --- Many keys at once --------------------------------------------------- */
 
 static void find_many_tells_which_are_there(void **state)
 {
@@ -396,7 +397,7 @@ static void find_many_tells_which_are_there(void **state)
     xe_table_delete(t);
 }
 
-/* --- Blobs ------------------------------------------------------------------------- */
+/* --- Blobs --------------------------------------------------------------- */
 
 static void a_pinned_blob_outlives_its_object_and_its_table(void **state)
 {
@@ -435,7 +436,52 @@ static void blobs_are_counted_while_they_are_in_the_table(void **state)
     xe_table_delete(t);
 }
 
-/* --- Clear, gate, delete -------------------------------------------------------------- */
+/* --- Short keys ---------------------------------------------------------- */
+
+/* Inside a section. */
+static void assert_reads_the_same(struct xe_table *t, const uint8_t *bytes, uint32_t klen)
+{
+    struct xe_key key;
+    struct xe_short_key short_form;
+    uint64_t words[2] = {0, 0};
+    const uint8_t *rec = NULL, *read = NULL;
+    memcpy(words, bytes, klen);
+    xe_key_init(&key, xe_table_seed(t), bytes, klen, NULL, 0);
+    xe_short_key_init(&short_form, xe_table_seed(t), words[0], words[1], klen);
+    assert_int_equal(short_form.hash, key.hash);
+    enum xe_status status = xe_table_find_record(t, &key, &rec);
+    assert_int_equal(xe_read_short(t, &short_form, &read), status);
+    assert_ptr_equal(read, rec);
+}
+
+static void the_read_path_for_short_keys_finds_what_the_other_one_finds(void **state)
+{
+    (void)state;
+    enum { N = 3000 };
+    struct xe_table *t = table_new(64, false);
+    struct rng r = rng_for(15);
+    uint8_t keys[N][16 + XE_READ_SLACK];
+    uint32_t lengths[N];
+    struct xe_epoch_slot *slot = xe_epoch_enter();
+    for (uint32_t i = 0; i < N; i++) {
+        /* Few different bytes, so that keys differ in their lengths only, too. */
+        lengths[i] = 1 + rng_below(&r, 16);
+        for (uint32_t k = 0; k < sizeof keys[i]; k++)
+            keys[i][k] = (uint8_t)(rng_chance(&r, 1, 3) ? rng_next(&r) : 0);
+        struct xe_object o = {.bytes = keys[i], .klen = lengths[i], .len = 16};
+        struct xe_prepared p;
+        assert_int_equal(xe_record_prepare(xe_table_seed(t), &o, &p), XE_OK);
+        if (i % 2)
+            assert_int_equal(xe_table_put(t, slot, &p, XE_PUT), XE_OK);
+    }
+    for (uint32_t i = 0; i < N; i++)
+        for (uint32_t klen = 1; klen <= 16; klen++)
+            assert_reads_the_same(t, keys[i], klen);
+    xe_epoch_leave(slot);
+    xe_table_delete(t);
+}
+
+/* --- Clear, gate, delete ------------------------------------------------- */
 
 static enum xe_status clear(struct xe_table *t)
 {
@@ -592,6 +638,7 @@ int main(int argc, char **argv)
         TEST(find_many_tells_which_are_there),
         TEST(a_pinned_blob_outlives_its_object_and_its_table),
         TEST(blobs_are_counted_while_they_are_in_the_table),
+        TEST(the_read_path_for_short_keys_finds_what_the_other_one_finds),
         TEST(clear_leaves_an_empty_table),
         TEST(writers_retry_while_the_gate_is_closed),
         TEST(writers_that_are_late_learn_that_the_table_is_dead),

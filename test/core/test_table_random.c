@@ -27,14 +27,14 @@ enum {
 struct world {
     struct xe_table *t;
     struct rng rng;
-    uint64_t base;              /* bytes of the empty table */
-    bool failing;               /* allocations may fail */
-    uint32_t rate;              /* in 1024ths */
-    uint64_t next;              /* makes values differ */
-    uint64_t model[KEYS];       /* NONE: absent */
+    uint64_t base;        /* bytes of the empty table */
+    bool failing;         /* allocations may fail */
+    uint32_t rate;        /* in 1024ths */
+    uint64_t next;        /* makes values differ */
+    uint64_t model[KEYS]; /* NONE: absent */
 };
 
-/* --- Drawing ------------------------------------------------------------------ */
+/* --- Drawing ------------------------------------------------------------- */
 
 /* Most keys are short, some of every other kind. */
 static uint32_t key_of(uint32_t i)
@@ -92,7 +92,7 @@ static uint64_t draw_value(struct world *w)
     return VALUE(kind, ++w->next);
 }
 
-/* --- Comparing ------------------------------------------------------------------ */
+/* --- Comparing ----------------------------------------------------------- */
 
 static bool agrees(struct world *w, uint32_t i)
 {
@@ -119,7 +119,7 @@ static bool is_failure(const struct world *w, enum xe_status status)
     return w->failing && status == XE_NOMEM;
 }
 
-/* --- Operations ----------------------------------------------------------------- */
+/* --- Operations ---------------------------------------------------------- */
 
 static void step_put(struct world *w, enum xe_put mode)
 {
@@ -266,8 +266,7 @@ static void step_find_many(struct world *w)
         chosen[k] = draw_key(w);
         lookup_make(&l[k], xe_table_seed(w->t), key_of(chosen[k]));
         const struct xe_object *o = &l[k].object.o;
-        xe_key_init(&keys[k], xe_table_seed(w->t), o->bytes, o->klen, o->handles,
-                    o->n_key_handles);
+        xe_key_init(&keys[k], xe_table_seed(w->t), o->bytes, o->klen, o->handles, o->n_key_handles);
     }
     struct xe_epoch_slot *slot = xe_epoch_enter();
     assert_int_equal(xe_table_find_many(w->t, keys, n, views, found), XE_OK);
@@ -345,7 +344,7 @@ static void step(struct world *w)
     memory_fail_never();
 }
 
-/* --- Runs --------------------------------------------------------------------------- */
+/* --- Runs ---------------------------------------------------------------- */
 
 static uint32_t steps(void)
 {
@@ -358,8 +357,7 @@ static void remove_all(struct world *w)
     enum { SMALL_IMAGE = 1024, SLOTS = 64 };
     for (uint32_t i = 0; i < KEYS; i++) {
         if (canonical(i) == i)
-            assert_int_equal(remove_key(w->t, key_of(i)),
-                             w->model[i] == NONE ? XE_ABSENT : XE_OK);
+            assert_int_equal(remove_key(w->t, key_of(i)), w->model[i] == NONE ? XE_ABSENT : XE_OK);
         w->model[i] = NONE;
     }
 }
@@ -419,7 +417,7 @@ static void g5_g7_when_most_allocations_fail_the_table_agrees_with_the_model(voi
     run(32, false, 600);
 }
 
-/* --- Every single allocation ----------------------------------------------------------- */
+/* --- Every single allocation --------------------------------------------- */
 
 enum { SCENARIO_KEYS = 400 };
 
