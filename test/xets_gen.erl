@@ -6,7 +6,9 @@
 %%   {new, Slot, Name, Options}   the table in Slot (1 to 3) from now on
 %%   {call, Function, Args}       by the owner of most tables
 %%   {other, Function, Args}      by another process; `new' has Args [Slot, Name, Options]
-%%   {delete_range, Slot, A, B}   delete/2 of each of the keys A to B
+%%   {delete_range, Slot, A, N}   delete/2 of each of N keys from A
+%%   {delete_found, Slot, Key, How}   delete_object/2 of the object that is found: as it is, or
+%%                                with zeros of the other sign
 %%   kill_other                   the other process is killed, and replaced
 %%   check                        compare the contents of all tables
 %%
@@ -15,7 +17,7 @@
 -module(xets_gen).
 
 -export([cases/1, term/0, exceptions/0]).
--export([env/0, stop/1, case_env/3, resolve/2]).
+-export([env/0, stop/1, case_env/3, resolve/2, other_zeros/1]).
 
 %% Keys of a case: few, so that they are met again.
 -define(POOL, 8).
@@ -62,6 +64,7 @@ op() ->
               {30, fun() -> {F, Args} = access(), {other, F, Args} end},
               {6, fun() -> {new, slot(), name(), options()} end},
               {2, fun() -> {other, new, [slot(), name(), options()]} end},
+              {12, fun() -> {delete_found, slot(), pool_index(), one_of({same, other_zeros})} end},
               {2, fun() -> {delete_range, slot(), integer(1, 4000), integer(0, 3000)} end},
               {2, fun() -> kill_other end},
               {7, fun() -> check end}]).
@@ -221,8 +224,12 @@ positions() ->
     tuple_of(fun position/0, 5).
 
 counter() ->
-    weighted([{10, fun() -> integer(-100, 100) end}, {2, fun big_integer/0},
+    weighted([{8, fun() -> integer(-100, 100) end}, {4, fun little/0}, {2, fun big_integer/0},
               {1, fun value/0}]).
+
+%% Met by other such.
+little() ->
+    integer(-2, 2).
 
 counter_op() ->
     weighted([{5, fun counter/0}, {10, fun update_op/0},
@@ -233,6 +240,7 @@ counter_op() ->
 update_op() ->
     weighted([{10, fun() -> {position(), counter()} end},
               {5, fun() -> {position(), counter(), counter(), counter()} end},
+              {5, fun() -> {position(), little(), little(), little()} end},
               {1, fun() -> {position(), value()} end},
               {1, fun() -> {position(), counter(), value(), value()} end}]).
 
@@ -258,7 +266,8 @@ pool_key() ->
               {1, fun() -> integer(1, 4000) end}, {5, fun term/0}]).
 
 value() ->
-    weighted([{6, fun() -> integer(-100, 100) end}, {1, fun pool_index/0}, {6, fun term/0}]).
+    weighted([{6, fun() -> integer(-100, 100) end}, {1, fun little/0}, {1, fun pool_index/0},
+              {6, fun term/0}]).
 
 %% @doc A term of any kind, small ones more often.
 -spec term() -> term().
@@ -351,6 +360,26 @@ far(Kind, N) ->
                        ref -> <<131, 90, 3:16, Node/binary, 5:32, N:32, N:32, N:32>>
                    end).
 
+%% @doc A term with -0.0 for 0.0 and 0.0 for -0.0.
+-spec other_zeros(term()) -> term().
+other_zeros(Float) when is_float(Float) ->
+    case <<Float/float>> of
+        <<Sign:1, 0:63>> -> zero(1 - Sign);
+        _ -> Float
+    end;
+other_zeros([Head | Tail]) ->
+    [other_zeros(Head) | other_zeros(Tail)];
+other_zeros(Tuple) when is_tuple(Tuple) ->
+    list_to_tuple(other_zeros(tuple_to_list(Tuple)));
+other_zeros(Map) when is_map(Map) ->
+    maps:from_list(other_zeros(maps:to_list(Map)));
+other_zeros(Term) ->
+    Term.
+
+zero(Sign) ->
+    <<Zero/float>> = <<Sign:1, 0:63>>,
+    Zero.
+
 %% @doc A term of a case made whole.
 -spec resolve(term(), map()) -> term().
 resolve(Special, Env) when is_tuple(Special), element(1, Special) =:= '$' ->
@@ -377,8 +406,7 @@ special({'$', objects, From, Count, Value}, #{keypos := KeyPos} = Env) ->
 special({'$', keys, From, Count}, _Env) ->
     lists:seq(From, From + Count - 1);
 special({'$', neg_zero}, _Env) ->
-    <<Zero/float>> = <<1:1, 0:63>>,
-    Zero;
+    zero(1);
 special({'$', binary, Size, From}, #{bytes := Bytes}) ->
     binary:copy(binary:part(Bytes, From, Size));
 special({'$', part, Size, From}, #{bytes := Bytes}) ->

@@ -7,7 +7,7 @@
 
 -include_lib("eunit/include/eunit.hrl").
 
--export([replay/1, replay/2]).
+-export([replay/1, replay/2, empty/1]).
 
 %% One of the two libraries that are compared.
 -record(side, {module :: ets | xets,
@@ -52,7 +52,7 @@ cases(Seed, I, Ops, Env) ->
 %% Runs one case, and returns the number of its operations.
 'case'(Seed, I, Env) ->
     Done = counters:new(1, []),
-    Property = proper:forall(xets_gen:cases(element(1 + I rem 4, {20, 100, 300, 1000})),
+    Property = proper:forall(xets_gen:cases(element(1 + I rem 4, {10, 50, 300, 1000})),
                              fun({_, _, Ops} = Case) ->
                                      counters:add(Done, 1, length(Ops)),
                                      is_same_on_both(Case, Env)
@@ -129,13 +129,28 @@ ops([Op | Ops], State) ->
         {same, State1} -> ops(Ops, State1);
         {differ, What} -> {differ, Op, What}
     end;
-ops([], #state{other = Other} = State) ->
+ops([], #state{other = Other, xets = Xets} = State) ->
     Result = case op(check, State) of
-                 {same, _} -> same;
-                 {differ, What} -> {differ, at_the_end, What}
+                 {same, _} -> [{differ, at_the_end, [{left_over, Id}]}
+                               || Id <- Xets#side.ids, not is_emptied(Id, Other)];
+                 {differ, What} -> [{differ, at_the_end, What}]
              end,
     end_other(Other),
-    Result.
+    hd(Result ++ [same]).
+
+%% Whether all objects are deleted when each is named: whatever was done to them, they are equal
+%% to what is read.
+is_emptied(Id, Other) ->
+    Emptied = {xets_prop_tests, empty, [Id]},
+    lists:all(fun(Outcome) -> Outcome =:= {value, 0} orelse element(1, Outcome) =:= error end,
+              [call(Emptied), call(Other, Emptied)]).
+
+empty(Id) ->
+    [xets:delete_object(Id, Object) || Object <- xets:tab2list(Id)],
+    case xets:info(Id, size) of
+        undefined -> 0;
+        Size -> Size
+    end.
 
 op({new, Slot, Name, Options}, State) ->
     new(Slot, [Name, Options], fun call/1, State);
@@ -145,6 +160,19 @@ op({other, new, [Slot | Args]}, #state{other = Other} = State) ->
     new(Slot, Args, fun(Call) -> call(Other, Call) end, State);
 op({other, Function, Args}, #state{other = Other} = State) ->
     compare(Function, Args, fun(Call) -> call(Other, Call) end, State);
+op({delete_found, Slot, Key, How}, State) ->
+    Table = {'$', slot, Slot},
+    case call({ets, lookup, resolve([Table, Key], State#state.ets, State)}) of
+        {value, [Found]} ->
+            Deleted = case How of
+                          same -> Found;
+                          other_zeros -> xets_gen:other_zeros(Found)
+                      end,
+            each(fun({Function, Args}, _) -> compare(Function, Args, fun call/1, State) end,
+                 [{delete_object, [Table, Deleted]}, {lookup, [Table, Key]}], {same, State});
+        _ ->
+            {same, State}
+    end;
 op({delete_range, Slot, From, Count}, State) ->
     each(fun(Key, _) -> compare(delete, [{'$', slot, Slot}, Key], fun call/1, State) end,
          lists:seq(From, From + Count - 1), {same, State});
@@ -168,8 +196,8 @@ each(_Fun, [], Same) ->
 %% What a call gave: {value, Value} or {Class, Reason, StackTrace}.
 call({ets, Function, Args}) ->
     outcome(fun() -> xets_model:call(Function, Args) end);
-call({xets, Function, Args}) ->
-    outcome(fun() -> apply(xets, Function, Args) end).
+call({Module, Function, Args}) ->
+    outcome(fun() -> apply(Module, Function, Args) end).
 
 outcome(Fun) ->
     try

@@ -22,7 +22,7 @@ large_terms() ->
      {"a map", fun() -> maps:from_list([{I, {I}} || I <- lists:seq(1, Many div 10)]) end},
      {"a binary", fun() -> binary:copy(<<"0123456789">>, Many * 10) end},
      {"a list of binaries", fun() -> [<<I:800>> || I <- lists:seq(1, Many div 10)] end},
-     {"an integer", fun() -> 3 bsl (Many * 8) end},
+     {"an integer", fun() -> 3 bsl (Many * 4) end},
      {"tuples in tuples", fun() -> nest(Many, fun(T) -> {T} end) end},
      {"lists in lists", fun() -> nest(Many, fun(T) -> [T] end) end},
      {"tails of lists of all kinds", fun() -> nest(Many, fun(T) -> [a, {1.0} | {T}] end) end},

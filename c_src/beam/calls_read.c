@@ -258,14 +258,19 @@ struct group {
 };
 
 static enum xe_result group_encode(ErlNifEnv *env, struct group *g, ERL_NIF_TERM *keys,
-                                   uint64_t budget)
+                                   uint64_t *budget)
 {
     ERL_NIF_TERM key;
     for (g->n = 0; g->n < XE_FIND_MANY && enif_get_list_cell(env, *keys, &key, keys); g->n++) {
         g->terms[g->n] = key;
-        enum xe_result result = xe_call_encode_key(&g->encoders[g->n], env, key, budget);
+        struct xe_encoder *e = &g->encoders[g->n];
+        enum xe_result result = xe_call_encode_key(e, env, key, *budget);
         if (XE_UNLIKELY(result != XE_CALL_OK))
             return result;
+        if (!xe_term_is_immediate(key) && *budget != XE_TERM_NO_BUDGET) {
+            uint64_t words = e->words + e->pinned / 8;
+            *budget -= words < *budget ? words : *budget;
+        }
     }
     return XE_CALL_OK;
 }
@@ -355,7 +360,7 @@ static enum xe_result lookup_many(ErlNifEnv *env, const ERL_NIF_TERM argv[], uin
     if (!results)
         return XE_CALL_LIMIT;
     for (unsigned done = 0; done < n && result == XE_CALL_OK; done += g.n) {
-        result = group_encode(env, &g, &keys, budget);
+        result = group_encode(env, &g, &keys, &budget);
         if (result == XE_CALL_OK)
             result = group_lookup(env, argv[0], &g, &budget, &results[done]);
         group_clear(&g);

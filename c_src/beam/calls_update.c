@@ -19,6 +19,7 @@ enum outcome {
     WRONG, /* badarg */
     SLOW,  /* integers too large for this way */
     BUSY,  /* changed meanwhile */
+    LARGE, /* too much for a normal scheduler */
 };
 
 /* {Pos, Incr} or {Pos, Incr, Threshold, SetValue} */
@@ -30,6 +31,7 @@ struct op {
 
 struct counter {
     ErlNifEnv *env;
+    uint64_t budget;
     int keypos;
     struct op ops[OPS_MAX];
     int64_t results[OPS_MAX];
@@ -97,7 +99,9 @@ static enum outcome get_ops(struct counter *c, ERL_NIF_TERM term)
     c->list = true;
     c->n = 0;
     struct op rest;
-    while (enif_get_list_cell(c->env, term, &op, &term)) {
+    for (int i = 0; enif_get_list_cell(c->env, term, &op, &term); i++) {
+        if (i == XE_CALL_INLINE_MAX && c->budget != XE_TERM_NO_BUDGET)
+            return LARGE;
         struct op *to = c->n < OPS_MAX ? &c->ops[c->n] : &rest;
         o = worse(o, get_op(c->env, op, c->keypos, to));
         if (c->n < OPS_MAX)
@@ -238,7 +242,7 @@ static enum xe_status count_unlocked(struct counter *c, struct xe_use *use,
     enum xe_status status = xe_table_find_version(use->table->core, key, &view, &version);
     if (status != XE_OK)
         return status;
-    c->outcome = count(c, &view);
+    c->outcome = xe_term_object_words(&view) > c->budget ? LARGE : count(c, &view);
     if (c->outcome != DONE || c->n == 0)
         return XE_EXISTS;
     xe_term_object(&c->e, &o);
@@ -413,7 +417,9 @@ static enum xe_result count_in(struct counter *c, struct xe_use *use, const ERL_
     if (c->outcome == SLOW)
         return answer_slow(c, use, &key, xe_call_reusable_key(argv[1], encoded), has_default,
                            budget, out);
-    return c->outcome == WRONG ? XE_CALL_BADARG : XE_CALL_RETRY;
+    return c->outcome == WRONG   ? XE_CALL_BADARG
+           : c->outcome == LARGE ? XE_CALL_BUDGET
+                                 : XE_CALL_RETRY;
 }
 
 static enum xe_result counter_call(ErlNifEnv *env, const ERL_NIF_TERM argv[], bool has_default,
@@ -423,6 +429,7 @@ static enum xe_result counter_call(ErlNifEnv *env, const ERL_NIF_TERM argv[], bo
     struct counter c;
     struct xe_use use;
     c.env = env;
+    c.budget = budget;
     enum xe_result result = xe_call_encode_key(&e, env, argv[1], budget);
     if (XE_LIKELY(result == XE_CALL_OK)) {
         if (XE_LIKELY(xe_use_begin(env, argv[0], XE_NEED_WRITE, &use))) {
@@ -456,11 +463,13 @@ XE_CALL(update_counter_default, 4)
 
 /* --- update_element ----------------------------------------------------- */
 
-/* The elements to be set, ascending by position, of several for one position the last. */
+/* The elements to be set, in the end ascending by position, of several for one position the
+ * last. */
 struct elements {
     int *positions;
     ERL_NIF_TERM *terms;
     int n, cap;
+    bool unsorted;
     int small_positions[OPS_MAX];
     ERL_NIF_TERM small_terms[OPS_MAX];
 };
@@ -489,44 +498,72 @@ static bool elements_grow(struct elements *s)
     return true;
 }
 
-static enum xe_result elements_set(struct elements *s, int pos, ERL_NIF_TERM term)
+static enum xe_result elements_add(struct elements *s, int pos, ERL_NIF_TERM term)
 {
-    int i = s->n;
-    while (i && s->positions[i - 1] >= pos)
-        i--;
-    if (i < s->n && s->positions[i] == pos) {
-        s->terms[i] = term;
+    if (s->n && s->positions[s->n - 1] == pos) {
+        s->terms[s->n - 1] = term;
         return XE_CALL_OK;
     }
     if (s->n == s->cap && !elements_grow(s))
         return XE_CALL_LIMIT;
-    memmove(&s->positions[i + 1], &s->positions[i], (size_t)(s->n - i) * sizeof *s->positions);
-    memmove(&s->terms[i + 1], &s->terms[i], (size_t)(s->n - i) * sizeof *s->terms);
-    s->positions[i] = pos;
-    s->terms[i] = term;
-    s->n++;
+    if (s->n && s->positions[s->n - 1] > pos)
+        s->unsorted = true;
+    s->positions[s->n] = pos;
+    s->terms[s->n++] = term;
+    return XE_CALL_OK;
+}
+
+struct element {
+    int pos, order;
+    ERL_NIF_TERM term;
+};
+
+static int by_position(const void *x, const void *y)
+{
+    const struct element *a = x, *b = y;
+    return a->pos != b->pos ? (a->pos < b->pos ? -1 : 1) : a->order - b->order;
+}
+
+static enum xe_result elements_sort(struct elements *s)
+{
+    struct element small[OPS_MAX], *all = small;
+    int n = s->n;
+    if (!s->unsorted)
+        return XE_CALL_OK;
+    if (n > OPS_MAX && !(all = enif_alloc((size_t)n * sizeof *all)))
+        return XE_CALL_LIMIT;
+    for (int i = 0; i < n; i++)
+        all[i] = (struct element){s->positions[i], i, s->terms[i]};
+    qsort(all, (size_t)n, sizeof *all, by_position);
+    s->n = 0;
+    for (int i = 0; i < n; i++)
+        elements_add(s, all[i].pos, all[i].term);
+    if (all != small)
+        enif_free(all);
     return XE_CALL_OK;
 }
 
 static enum xe_result elements_get(ErlNifEnv *env, ERL_NIF_TERM spec, int keypos, int arity,
-                                   struct elements *s)
+                                   uint64_t budget, struct elements *s)
 {
     ERL_NIF_TERM one = spec, rest = spec;
     bool single = enif_is_tuple(env, spec);
     *s = (struct elements){.cap = OPS_MAX};
     s->positions = s->small_positions;
     s->terms = s->small_terms;
-    while (single || enif_get_list_cell(env, rest, &one, &rest)) {
+    for (int i = 0; single || enif_get_list_cell(env, rest, &one, &rest); i++) {
         const ERL_NIF_TERM *is;
         int n, pos;
+        if (i == XE_CALL_INLINE_MAX && budget != XE_TERM_NO_BUDGET)
+            return XE_CALL_BUDGET;
         if (!enif_get_tuple(env, one, &n, &is) || n != 2 || !enif_get_int(env, is[0], &pos) ||
             pos < 1 || pos == keypos || pos > arity)
             return XE_CALL_BADARG;
-        enum xe_result result = elements_set(s, pos, is[1]);
+        enum xe_result result = elements_add(s, pos, is[1]);
         if (single || result != XE_CALL_OK)
             return result;
     }
-    return enif_is_empty_list(env, rest) ? XE_CALL_OK : XE_CALL_BADARG;
+    return enif_is_empty_list(env, rest) ? elements_sort(s) : XE_CALL_BADARG;
 }
 
 /* One try: XE_EXISTS if the object changed meanwhile. */
@@ -543,7 +580,7 @@ static enum xe_result set_once(ErlNifEnv *env, struct xe_use *use, const struct 
     *status = xe_table_find_version(use->table->core, key, &view, &version);
     if (*status != XE_OK)
         return *status == XE_ABSENT ? XE_CALL_OK : xe_call_of_core(*status);
-    enum xe_result result = elements_get(env, spec, keypos, xe_term_arity(&view), &s);
+    enum xe_result result = elements_get(env, spec, keypos, xe_term_arity(&view), budget, &s);
     xe_encoder_init(&e, env, budget);
     if (result == XE_CALL_OK && s.n > 0) {
         result =
@@ -575,7 +612,7 @@ static enum xe_result insert_set(ErlNifEnv *env, struct xe_use *use, const ERL_N
     ERL_NIF_TERM *elements = copy_default(env, argv[3], keypos, argv[1], &arity);
     if (!elements)
         return XE_CALL_LIMIT;
-    enum xe_result result = elements_get(env, argv[2], keypos, arity, &s);
+    enum xe_result result = elements_get(env, argv[2], keypos, arity, budget, &s);
     if (result == XE_CALL_OK) {
         for (int i = 0; i < s.n; i++)
             elements[s.positions[i] - 1] = s.terms[i];

@@ -290,34 +290,53 @@ XE_CALL(insert_new, 2)
 
 /* --- Compare and act ---------------------------------------------------- */
 
+enum equality {
+    EQUAL,
+    DIFFERENT,
+    TOO_LARGE, /* to be compared within the budget */
+};
+
+/* Bytes are compared fast; else both objects are decoded. */
+static enum equality compare(const struct xe_view *stored, const struct xe_object *o,
+                             uint64_t budget)
+{
+    if (((stored->flags | o->flags) & XE_REC_LOOSE) && xe_term_object_words(stored) > budget)
+        return TOO_LARGE;
+    return xe_record_equal(stored, o) ? EQUAL : DIFFERENT;
+}
+
 /* Finds the object with the key of `o` and tells whether it is (=:=) `o`. Section open. */
 static enum xe_status find_equal(const struct xe_use *use, const struct xe_object *o,
-                                 struct xe_key *key, struct xe_version *version, bool *equal)
+                                 uint64_t budget, struct xe_key *key, struct xe_version *version,
+                                 enum equality *equality)
 {
     struct xe_view view;
     xe_key_init(key, use->table->seed, o->bytes, o->klen, o->handles,
                 o->n_key_handles);
     enum xe_status status = xe_table_find_version(use->table->core, key, &view, version);
-    *equal = status == XE_OK && xe_record_equal(&view, o);
+    if (status == XE_OK)
+        *equality = compare(&view, o, budget);
     return status;
 }
 
-static enum xe_status remove_equal(struct xe_use *use, const struct xe_object *o)
+static enum xe_result remove_equal(struct xe_use *use, const struct xe_object *o, uint64_t budget)
 {
     struct xe_key key;
     struct xe_version version;
-    bool equal;
+    enum equality equality;
     for (int i = 0; i < XE_CALL_TRIES; i++) {
-        enum xe_status status = find_equal(use, o, &key, &version, &equal);
-        if (status == XE_OK && equal)
+        enum xe_status status = find_equal(use, o, budget, &key, &version, &equality);
+        if (status == XE_OK && equality == TOO_LARGE)
+            return XE_CALL_BUDGET;
+        if (status == XE_ABSENT || (status == XE_OK && equality == DIFFERENT))
+            return XE_CALL_OK;
+        if (status == XE_OK)
             status = xe_table_remove(use->table->core, use->slot, &key, &version, NULL);
-        else
-            return status;
         /* XE_ABSENT: another version by now; look again. */
         if (status != XE_ABSENT)
-            return status;
+            return xe_call_of_core(status);
     }
-    return XE_RETRY;
+    return XE_CALL_RETRY;
 }
 
 static enum xe_result delete_object(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t budget,
@@ -333,8 +352,7 @@ static enum xe_result delete_object(ErlNifEnv *env, const ERL_NIF_TERM argv[], u
     enum xe_result result = encode_object(&e, env, argv[1], use.table->keypos, &key);
     if (result == XE_CALL_OK) {
         xe_term_object(&e, &o);
-        enum xe_status status = remove_equal(&use, &o);
-        result = status == XE_ABSENT ? XE_CALL_OK : xe_call_of_core(status);
+        result = remove_equal(&use, &o, budget);
     }
     xe_use_end(&use);
     xe_encoder_clear(&e);
@@ -349,9 +367,10 @@ static enum xe_status replace_equal(struct xe_use *use, const struct xe_object *
 {
     struct xe_key key;
     struct xe_version version;
-    bool equal;
-    enum xe_status status = find_equal(use, old, &key, &version, &equal);
-    if (status != XE_OK || !equal)
+    enum equality equality;
+    enum xe_status status =
+        find_equal(use, old, XE_TERM_NO_BUDGET, &key, &version, &equality);
+    if (status != XE_OK || equality != EQUAL)
         return status == XE_OK ? XE_ABSENT : status;
     return xe_table_replace(use->table->core, use->slot, p, &version);
 }
