@@ -117,6 +117,31 @@ long_lists() ->
     ?assertEqual([], xets:tab2list(T)),
     xets:delete(T).
 
+%% In any order, the last for each position counts.
+many_updates_of_one_object_test_() ->
+    {timeout, 600, fun many_updates_of_one_object/0}.
+
+many_updates_of_one_object() ->
+    T = xets:new(table, []),
+    N = many(100000),
+    Old = list_to_tuple(lists:seq(1, N)),
+    Up = [{I, {I}} || I <- lists:seq(2, N)],
+    [begin
+         xets:insert(T, Old),
+         ?assert(xets:update_element(T, 1, Specs)),
+         New = lists:foldl(fun({I, Value}, All) -> All#{I => Value} end, #{1 => 1}, Specs),
+         Expected = list_to_tuple([maps:get(I, New, I) || I <- lists:seq(1, N)]),
+         ?assert([Expected] =:= xets:lookup(T, 1)),
+         true = xets:delete(T, 1),
+         ?assert(xets:update_element(T, 1, Specs, Old)),
+         ?assert([Expected] =:= xets:lookup(T, 1))
+     end || Specs <- [Up, lists:reverse(Up), lists:reverse(Up) ++ [{2, two}, {N, n}, {3, three}],
+                      [{2, I} || I <- lists:seq(1, N)], [{2 + I rem 2, I} || I <- lists:seq(1, N)],
+                      Up ++ [{I, again} || {I, _} <- lists:reverse(Up), I rem 3 =:= 0]]],
+    ?assertEqual([I || I <- lists:seq(2, N)],
+                 xets:update_counter(T, counter, [{3, 1} || _ <- lists:seq(2, N)], {k, a, 1})),
+    xets:delete(T).
+
 %%% No normal scheduler is kept
 
 %% The emulator tells of everything that runs on a normal scheduler for longer than the limit
@@ -191,11 +216,29 @@ heavy() ->
      end,
      fun() ->
              T = xets:new(table, []),
+             Part = lists:duplicate(100000, zero()),
+             xets:insert(T, {key, lists:duplicate(many(100), Part)}),
+             xets:delete_object(T, {key, zero()}),
+             N = many(100000),
+             xets:insert(T, list_to_tuple(lists:seq(1, N))),
+             true = xets:update_element(T, 1, [{I, new} || I <- lists:seq(N, 2, -1)]),
+             Key = [{I} || I <- lists:seq(1, 15000)],
+             false = xets:member(T, Key),
+             Keys = lists:duplicate(2000, Key),
+             2000 = length(xets:lookup_many(T, Keys))
+     end,
+     fun() ->
+             T = xets:new(table, []),
              [begin
                   xets:insert(T, [{I, <<I:800>>} || I <- lists:seq(1, many(50000))]),
                   xets:delete_all_objects(T)
               end || _ <- lists:seq(1, 10)]
      end].
+
+%% Up to OTP 26 equal to 0.0, so that comparing takes more than comparing bytes.
+zero() ->
+    <<Zero/float>> = <<1:1, 0:63>>,
+    Zero.
 
 %%% Killed while on a dirty scheduler
 

@@ -8,6 +8,7 @@
  * answers {slow, Object}, and xets_counter.erl computes and stores with replace/3.
  */
 #include <limits.h>
+#include <stdlib.h>
 
 #include "call.h"
 
