@@ -145,14 +145,12 @@ new_named(Name) ->
     xets:new(Name, [named_table]).
 
 one_of_many_deletes_test() ->
-    [begin
-         Table = xets:new(table, [public]),
-         Outcomes = all_at_once([fun() -> outcome(fun() -> xets:delete(Table) end) end
-                                 || _ <- lists:seq(1, 4)]),
-         ?assertEqual([{error, badarg}, {error, badarg}, {error, badarg}, {value, true}],
-                      lists:sort(Outcomes)),
-         Round
-     end || Round <- lists:seq(1, 200)].
+    Tables = [xets:new(table, [public]) || _ <- lists:seq(1, 5000)],
+    Deleted = all_at_once([fun() ->
+                                   [Table || Table <- Tables,
+                                             outcome(fun() -> xets:delete(Table) end) =:= {value, true}]
+                           end || _ <- lists:seq(1, 4)]),
+    ?assertEqual(lists:sort(Tables), lists:sort(lists:append(Deleted))).
 
 %%% How long a table lives
 
@@ -318,6 +316,23 @@ name_passes(I) ->
     ?assertEqual(I, xets:lookup_element(xets_owner_ends, k, 2)),
     ?assertEqual(undefined, xets:info(Tid)),
     xets:delete(xets_owner_ends).
+
+%% While another makes the table go, the name is free.
+name_is_free_for_one_of_two_test_() ->
+    {timeout, 120, fun() -> [name_is_free(I) || I <- lists:seq(1, 1000)] end}.
+
+name_is_free(_) ->
+    {Owner, [Tid]} = owner(xets, [[named_table, public]], 0),
+    See = fun(Then) ->
+                  fun() ->
+                          Monitor = monitor(process, Owner),
+                          receive {'DOWN', Monitor, process, Owner, _} -> Then() end
+                  end
+          end,
+    Kill = fun() -> exit(Owner, kill) end,
+    ?assertEqual([undefined, xets_owner_ends, true],
+                 all_at_once([See(fun() -> xets:info(Tid) end),
+                              See(fun() -> new_named(xets_owner_ends) end), Kill])).
 
 %% Nobody asks for these tables again; the library ends them by itself.
 thousands_of_owners_end_test_() ->

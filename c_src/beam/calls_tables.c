@@ -63,10 +63,10 @@ static enum xe_result delete_table(ErlNifEnv *env, const ERL_NIF_TERM argv[], ui
     (void)budget;
     if (!xe_use_begin(env, argv[0], XE_NEED_WRITE, &use))
         return XE_CALL_BADARG;
-    xe_owner_bury(env, use.slot, use.table);
+    bool mine = xe_owner_bury(env, use.slot, use.table);
     xe_use_end(&use);
     *out = xe_am.yes;
-    return XE_CALL_OK;
+    return mine ? XE_CALL_OK : XE_CALL_BADARG;
 }
 XE_CALL(delete_table, 1)
 

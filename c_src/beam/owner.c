@@ -142,9 +142,12 @@ static enum xe_create name_take(struct xe_epoch_slot *slot, ERL_NIF_TERM atom,
     enum xe_create result = XE_CREATED;
     pthread_mutex_lock(&registry->lock);
     struct name *entry = names_entry(slot, atom);
+    struct xe_owned *had =
+        entry ? atomic_load_explicit(&entry->table, memory_order_relaxed) : NULL;
     if (!entry)
         result = XE_CREATE_NOMEM;
-    else if (atomic_load_explicit(&entry->table, memory_order_relaxed))
+    /* Whoever ends a table may not have come to its name yet. */
+    else if (had && atomic_load_explicit(&had->state, memory_order_relaxed) == XE_OWNED)
         result = XE_CREATE_EXISTS;
     else
         /* Release: the table is complete. Pairs with find_named(). */
@@ -160,13 +163,13 @@ static void owned_free(struct xe_retired *r)
     enif_release_resource((char *)r - offsetof(struct xe_owned, retired));
 }
 
-void xe_owner_bury(ErlNifEnv *env, struct xe_epoch_slot *slot, struct xe_owned *table)
+bool xe_owner_bury(ErlNifEnv *env, struct xe_epoch_slot *slot, struct xe_owned *table)
 {
     uint32_t owned = XE_OWNED;
     /* acq_rel: one of those who come here makes the transition. */
     if (!atomic_compare_exchange_strong_explicit(&table->state, &owned, XE_DEAD_TABLE,
                                                  memory_order_acq_rel, memory_order_relaxed))
-        return;
+        return false;
     if (table->is.named)
         name_release(table->is.name, table);
     atomic_fetch_sub_explicit(&registry->tables, 1, memory_order_relaxed);
@@ -176,6 +179,7 @@ void xe_owner_bury(ErlNifEnv *env, struct xe_epoch_slot *slot, struct xe_owned *
     table->retired.free = owned_free;
     table->retired.bytes = sizeof *table;
     xe_epoch_retire(slot, &table->retired);
+    return true;
 }
 
 static void owner_down(ErlNifEnv *env, void *obj, ErlNifPid *pid, ErlNifMonitor *monitor)

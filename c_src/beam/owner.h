@@ -97,8 +97,8 @@ enum xe_create {
 enum xe_create xe_owner_create(ErlNifEnv *env, const struct xe_settings *settings,
                                ERL_NIF_TERM *out);
 
-/* Ends the table, unless somebody has done it already. Inside a section. */
-void xe_owner_bury(ErlNifEnv *env, struct xe_epoch_slot *slot, struct xe_owned *table);
+/* Ends the table. False: somebody else does it or has done it. Inside a section. */
+bool xe_owner_bury(ErlNifEnv *env, struct xe_epoch_slot *slot, struct xe_owned *table);
 
 /* The identifier's term. */
 ERL_NIF_TERM xe_owner_term(ErlNifEnv *env, const struct xe_owned *table);
