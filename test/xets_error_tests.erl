@@ -237,7 +237,8 @@ texts(Module, Function, Args) ->
             #{module := xets} = proplists:get_value(error_info, Info),
             xets:format_error(badarg, Stack);
         ets ->
-            maps:map(fun(_, Text) -> as_table(Text) end, erl_stdlib_errors:format_error(badarg, Stack))
+            Texts = erl_stdlib_errors:format_error(badarg, Stack),
+            maps:map(fun(_, Text) -> as_table(Text) end, Texts)
     end.
 
 as_table(Text) ->

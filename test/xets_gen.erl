@@ -53,7 +53,8 @@ exceptions() ->
 %% @doc Cases of Length operations at most, for PropEr: it shrinks them by leaving operations out.
 -spec cases(pos_integer()) -> proper_types:type().
 cases(Length) ->
-    {drawn(fun() -> integer(1, 3) end), drawn(fun() -> [pool_key() || _ <- lists:seq(1, ?POOL)] end),
+    {drawn(fun() -> integer(1, 3) end),
+     drawn(fun() -> [pool_key() || _ <- lists:seq(1, ?POOL)] end),
      proper_types:resize(Length, proper_types:list(drawn(fun op/0)))}.
 
 drawn(Generator) ->
@@ -151,9 +152,9 @@ options() ->
 
 option() ->
     one_of({public, public, public, protected, private, named_table, named_table, set,
-            compressed(), {keypos, one_of({{'$', keypos}, 1, 2, 3, 16#7fffffff})}, {write_concurrency, true},
-            {write_concurrency, false}, {write_concurrency, auto}, {read_concurrency, true},
-            {read_concurrency, false}, {decentralized_counters, true},
+            compressed(), {keypos, one_of({{'$', keypos}, 1, 2, 3, 16#7fffffff})},
+            {write_concurrency, true}, {write_concurrency, false}, {write_concurrency, auto},
+            {read_concurrency, true}, {read_concurrency, false}, {decentralized_counters, true},
             {decentralized_counters, false}, {heir, none}}).
 
 compressed() ->

@@ -12,27 +12,27 @@
 %% @doc The result of a call, whose first argument is a table of ets.
 -spec call(Function :: atom(), Args :: [term()]) -> term().
 call(Function, Args) ->
-    case is_model(Function, Args) of
-        true -> model(Function, Args);
-        false -> apply(ets, Function, Args)
+    case
+        erlang:function_exported(ets, Function, length(Args)) andalso exceptions(Function, Args)
+    of
+        [] -> apply(ets, Function, Args);
+        _ -> model(Function, Args)
     end.
-
-%% Whether call/2 does it by itself.
-is_model(Function, Args) ->
-    not erlang:function_exported(ets, Function, length(Args)) orelse is_exception(Function, Args).
 
 %%% Exceptions
 
-is_exception(Insert, [_Table, [_, _ | _]]) when Insert =:= insert; Insert =:= insert_new ->
-    list_to_integer(erlang:system_info(otp_release)) < 27;
-is_exception(update_counter, [Table, Key, Ops | Default]) ->
-    is_short_default(Table, Default) orelse is_repeated_position(Table, Key, Ops, Default);
-is_exception(lookup_element, [_Table, _Key, Pos | _Default]) ->
-    is_integer(Pos) andalso Pos >= 1 bsl 31;
-is_exception(update_element, [Table, _Key, _Specs | Default]) ->
-    is_short_default(Table, Default);
-is_exception(_, _) ->
-    false.
+%% The names of those of xets_gen:exceptions/0 that a call is.
+exceptions(Insert, [_Table, [_, _ | _]]) when Insert =:= insert; Insert =:= insert_new ->
+    [equal_keys_in_list || list_to_integer(erlang:system_info(otp_release)) < 27];
+exceptions(update_counter, [Table, Key, Ops | Default]) ->
+    [short_default || is_short_default(Table, Default)] ++
+        [repeated_position || is_repeated_position(Table, Key, Ops, Default)];
+exceptions(lookup_element, [_Table, _Key, Pos | _Default]) ->
+    [large_position || is_integer(Pos), Pos >= 1 bsl 31];
+exceptions(update_element, [Table, _Key, _Specs | Default]) ->
+    [short_default || is_short_default(Table, Default)];
+exceptions(_, _) ->
+    [].
 
 is_short_default(Table, [Default]) when is_tuple(Default) ->
     case keypos(Table) of

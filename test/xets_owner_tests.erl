@@ -144,13 +144,14 @@ one_of_many_gets_a_name_test() ->
 new_named(Name) ->
     xets:new(Name, [named_table]).
 
-one_of_many_deletes_test() ->
-    Tables = [xets:new(table, [public]) || _ <- lists:seq(1, 5000)],
-    Deleted = all_at_once([fun() ->
-                                   [Table || Table <- Tables,
-                                             outcome(fun() -> xets:delete(Table) end) =:= {value, true}]
-                           end || _ <- lists:seq(1, 4)]),
-    ?assertEqual(lists:sort(Tables), lists:sort(lists:append(Deleted))).
+one_of_two_deletes_test_() ->
+    {timeout, 60, fun one_of_two_deletes/0}.
+
+one_of_two_deletes() ->
+    Tables = [xets:new(table, [public]) || _ <- lists:seq(1, 10000)],
+    Delete = fun(Table) -> outcome(fun() -> xets:delete(Table) end) =:= {value, true} end,
+    Deleted = duel(Delete, Delete, Tables),
+    ?assertEqual([], [Both || {Both, Both} <- Deleted]).
 
 %%% How long a table lives
 
@@ -317,22 +318,26 @@ name_passes(I) ->
     ?assertEqual(undefined, xets:info(Tid)),
     xets:delete(xets_owner_ends).
 
-%% While another makes the table go, the name is free.
-name_is_free_for_one_of_two_test_() ->
-    {timeout, 120, fun() -> [name_is_free(I) || I <- lists:seq(1, 1000)] end}.
+%% While another makes the table go, the name is free: whoever has seen that the table is gone
+%% gets it.
+name_is_free_at_once_test_() ->
+    {timeout, 60, fun name_is_free_at_once/0}.
 
-name_is_free(_) ->
-    {Owner, [Tid]} = owner(xets, [[named_table, public]], 0),
-    See = fun(Then) ->
-                  fun() ->
-                          Monitor = monitor(process, Owner),
-                          receive {'DOWN', Monitor, process, Owner, _} -> Then() end
-                  end
-          end,
-    Kill = fun() -> exit(Owner, kill) end,
-    ?assertEqual([undefined, xets_owner_ends, true],
-                 all_at_once([See(fun() -> xets:info(Tid) end),
-                              See(fun() -> new_named(xets_owner_ends) end), Kill])).
+name_is_free_at_once() ->
+    Names = [list_to_atom("xets_owner_duel_" ++ integer_to_list(I)) || I <- lists:seq(1, 1000)],
+    Tables = [begin
+                  Name = xets:new(Name, [named_table, public]),
+                  {Name, xets:whereis(Name)}
+              end || Name <- Names],
+    Delete = fun({_, Tid}) -> xets:delete(Tid) end,
+    Follow = fun({Name, Tid}) -> follow(Name, Tid) end,
+    ?assertEqual([], [Bad || {_, {error, _}} = Bad <- duel(Delete, Follow, Tables)]).
+
+follow(Name, Tid) ->
+    case xets:info(Tid, size) of
+        undefined -> outcome(fun() -> new_named(Name) end);
+        _ -> follow(Name, Tid)
+    end.
 
 %% Nobody asks for these tables again; the library ends them by itself.
 thousands_of_owners_end_test_() ->
@@ -442,6 +447,28 @@ all_at_once(Funs) ->
          {result, Result} -> Result;
          _ -> erlang:error(Reason)
      end || Reason <- Reasons].
+
+%% Two processes do each something with the same elements, one after the other and both at the
+%% same time; what came of it.
+duel(Fun1, Fun2, List) ->
+    Arrived = counters:new(length(List), [atomics]),
+    Indexed = lists:zip(lists:seq(1, length(List)), List),
+    [Results1, Results2] = all_at_once([fun() ->
+                                                [begin
+                                                     counters:add(Arrived, I, 1),
+                                                     spin(Arrived, I, 2000),
+                                                     Fun(Element)
+                                                 end || {I, Element} <- Indexed]
+                                        end || Fun <- [Fun1, Fun2]]),
+    lists:zip(Results1, Results2).
+
+%% Until both are there, or the other is not running.
+spin(_, _, 0) -> ok;
+spin(Arrived, I, N) ->
+    case counters:get(Arrived, I) of
+        2 -> ok;
+        _ -> spin(Arrived, I, N - 1)
+    end.
 
 %% A process with tables, filled with objects; their identifiers.
 owner(Module, OptionLists, Objects) ->

@@ -80,13 +80,14 @@ is_same_on_both(Case, Env) ->
             false
     end.
 
-%% @doc The number of a case, or what was printed for one: runs it.
+%% @doc Runs what was printed for a case.
 replay(Case) when is_tuple(Case) ->
     Env = xets_gen:env(),
     try run(Case, Env)
     after xets_gen:stop(Env)
     end.
 
+%% @doc Makes a case again from the numbers that were printed, and runs it.
 replay(Seed, I) ->
     Env = xets_gen:env(),
     try 'case'(Seed, I, Env)
