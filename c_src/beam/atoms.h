@@ -9,7 +9,9 @@
 /* X(C name, text) */
 #define XE_ATOMS(X)                                                                               \
     X(absent, "absent")                                                                           \
+    X(bag, "bag")                                                                                 \
     X(bytes, "bytes")                                                                             \
+    X(duplicate_bag, "duplicate_bag")                                                             \
     X(no, "false")                                                                                \
     X(image_bytes, "image_bytes")                                                                 \
     X(mapped, "mapped")                                                                           \

@@ -280,6 +280,9 @@ static struct xe_owned *owned_new(const struct xe_settings *settings, ERL_NIF_TE
 {
     struct xe_table_config config = {
         .seed = random_seed(),
+        .kind = settings->type == xe_am.bag             ? XE_BAG
+                : settings->type == xe_am.duplicate_bag ? XE_DUPLICATE_BAG
+                                                        : XE_SET,
         .hot = settings->write_concurrency != xe_am.no,
     };
     struct xe_owned *table = enif_alloc_resource(identifier_type, sizeof *table);
@@ -295,6 +298,8 @@ static struct xe_owned *owned_new(const struct xe_settings *settings, ERL_NIF_TE
     table->seed = config.seed;
     table->owner = owner;
     table->keypos = settings->keypos;
+    table->kind = config.kind;
+    table->compressed = settings->compressed;
     table->is = *settings;
     return table;
 }

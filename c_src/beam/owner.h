@@ -51,6 +51,8 @@ enum xe_owned_state { XE_DEAD_TABLE, XE_OWNED };
 struct xe_owned {
     _Atomic uint32_t state;
     int keypos;
+    enum xe_kind kind;
+    bool compressed;
     struct xe_table *core;
     uint64_t seed;      /* of the core's table */
     ERL_NIF_TERM owner; /* a local pid */

@@ -428,16 +428,16 @@ static uint32_t cut(const struct source *src, const struct xe_arrival *arrivals,
                     struct part *parts)
 {
     struct walk w = {.src = src, .arrivals = arrivals, .n = n};
-    struct range todo[XE_REBUILD_PARTS];
+    struct range ranges[XE_REBUILD_PARTS];
     uint64_t target = n_parts == 2 ? weight - 1 : (weight + n_parts - 1) / n_parts * 5 / 4;
     uint32_t made = 0, open = 1;
-    todo[0] = (struct range){lo, hi, weight};
+    ranges[0] = (struct range){lo, hi, weight};
     while (open) {
-        struct range r = todo[--open], left, right;
+        struct range r = ranges[--open], left, right;
         if (r.weight > target && made + open + 2 <= XE_REBUILD_PARTS &&
             divide(&w, &r, &left, &right)) {
-            todo[open++] = right;
-            todo[open++] = left;
+            ranges[open++] = right;
+            ranges[open++] = left;
             continue;
         }
         struct part *p = &parts[made++];

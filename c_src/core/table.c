@@ -104,6 +104,7 @@ struct xe_table *xe_table_new(const struct xe_table_config *config)
     t->seed = config->seed;
     t->max_objects = configured_objects(config->max_objects);
     t->hot = config->hot;
+    t->kind = config->kind;
     t->sequence = config->sequence;
     t->sequence_arg = config->sequence_arg;
     xe_table_account(t, XE_TABLE_BYTES);
@@ -589,6 +590,18 @@ enum xe_status xe_table_update(struct xe_table *t, struct xe_epoch_slot *slot,
     }
     xe_table_finish(t, slot, s, false);
     return status;
+}
+
+/* --- Fixing ------------------------------------------------------------- */
+
+void xe_table_fix(struct xe_table *t)
+{
+    (void)t;
+}
+
+void xe_table_unfix(struct xe_table *t)
+{
+    (void)t;
 }
 
 /* --- Walking ------------------------------------------------------------ */

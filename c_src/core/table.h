@@ -36,8 +36,16 @@
 
 struct xe_table;
 
+/* What two objects with the same key mean. */
+enum xe_kind {
+    XE_SET,           /* one object a key */
+    XE_BAG,           /* several, no two of them equal (=:=) */
+    XE_DUPLICATE_BAG, /* several, equal ones too */
+};
+
 struct xe_table_config {
     uint64_t seed;        /* of the hashes: random, against flooding */
+    enum xe_kind kind;
     uint32_t max_objects; /* of a segment; 0: the default. At most XE_SEGMENT_OBJECTS_MAX */
     bool hot;             /* expect contention: segments split early */
     /* Called under the segment's lock when a write is about to be published; what it
@@ -163,6 +171,14 @@ enum xe_status xe_table_clear(struct xe_table *t);
  */
 enum xe_status xe_table_close_gate(struct xe_table *t);
 void xe_table_open_gate(struct xe_table *t);
+
+/*
+ * Fixing: as long as a table is fixed, keys that are removed are remembered, so that a
+ * traversal can go on from them. Calls of the two alternate, and are not made at the same time;
+ * who counts fixations is the caller.
+ */
+void xe_table_fix(struct xe_table *t);
+void xe_table_unfix(struct xe_table *t);
 
 /* Visits the objects of the segment at *position whose hashes are not below it, then sets
  * *position to the next segment. False when that was the last segment. Start at 0. `visit`

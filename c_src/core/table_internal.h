@@ -58,6 +58,7 @@ struct xe_table {
     _Atomic uint32_t gate;
     uint32_t max_objects;
     bool hot;
+    enum xe_kind kind;
     uint64_t (*sequence)(void *arg);
     void *sequence_arg;
     _Alignas(XE_CACHE_LINE) _Atomic uint32_t directory_lock;
