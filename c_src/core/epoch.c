@@ -252,12 +252,9 @@ static uint32_t slot_count(void)
 
 /* --- The clock ----------------------------------------------------------- */
 
-bool xe_epoch_try_advance(void)
+/* Whether no open section that can be seen was entered before the clock stood at `now`. */
+static bool all_are_at(const struct xe_epoch_domain *d, uint64_t now)
 {
-    struct xe_epoch_domain *d = xe_epoch_the;
-    uint64_t now = atomic_load_explicit(&d->clock, memory_order_acquire);
-    if (!heavy_barrier())
-        return false;
     uint32_t n = slot_count();
     for (uint32_t i = 0; i < n; i++) {
         /* Acquire: pairs with the release in xe_epoch_leave(), see (4). */
@@ -265,6 +262,16 @@ bool xe_epoch_try_advance(void)
         if (e != 0 && e != now)
             return false;
     }
+    return true;
+}
+
+bool xe_epoch_try_advance(void)
+{
+    struct xe_epoch_domain *d = xe_epoch_the;
+    uint64_t now = atomic_load_explicit(&d->clock, memory_order_acquire);
+    /* The first look spares a barrier that would be for nothing: it interrupts all cores. */
+    if (!all_are_at(d, now) || !heavy_barrier() || !all_are_at(d, now))
+        return false;
     /* Release: pairs with the acquire in xe_epoch_enter() and xe_epoch_now().
      * Acquire: passes on what earlier advances acquired. Failing, somebody else
      * has advanced it. */

@@ -18,6 +18,7 @@ enum {
     SMALL_COUNT = 32,    /* objects that the index of the smallest image is for */
     ROUND_BYTES = 4096,  /* sizes of larger images are multiples of it */
     SMALL_TABLE = 262144, /* bytes; see spare_units() */
+    CONTENDED_SLOTS = 256, /* see there, too */
     SPARSE_BYTES = 1024, /* images of this size are not worth shrinking */
     MERGES = 4,          /* with neighbours, after one delete */
     WASTE_PART = 16,     /* an image that wastes more than this part is not stretched */
@@ -123,10 +124,15 @@ static uint32_t room_for(const struct xe_table *t, uint64_t lo, uint32_t count, 
 
 /* Units of records to add to `units` of them: an eighth, for inserting and overwriting. As much
  * again in a small table: all of its overwriting comes back to the same few images, and has to
- * wait for the clock the less often. */
-static uint32_t spare_units(const struct xe_table *t, uint32_t units)
+ * wait for the clock the less often. More if it is fought for: its segments are tiny then, and
+ * running the clock interrupts every core that is at work on them. */
+static uint32_t spare_units(const struct xe_table *t, uint32_t units, uint32_t count)
 {
-    return xe_table_bytes(t) < SMALL_TABLE ? units : units / 8;
+    bool small = xe_table_bytes(t) < SMALL_TABLE;
+    uint32_t each = count ? units / count : 0;
+    if (small && xe_table_is_contended(t) && count < CONTENDED_SLOTS)
+        return each * CONTENDED_SLOTS;
+    return small ? units : units / 8;
 }
 
 /* How many objects fit that, which is how many slots may be retired at once. */
@@ -166,7 +172,7 @@ static enum xe_status plan_part(const struct xe_table *t, const struct part *par
         return XE_LIMIT;
     uint32_t count = (uint32_t)objects, needed = (uint32_t)units;
     uint32_t most = split_count(t, limit, count, needed);
-    uint32_t room = room_for(t, part->lo, count, most), spare = spare_units(t, needed);
+    uint32_t room = room_for(t, part->lo, count, most), spare = spare_units(t, needed, count);
     *crowded = is_crowded(count, most);
     *plan = (struct xe_image_plan){
         .lo = part->lo,
@@ -501,7 +507,7 @@ static enum xe_status stretch(struct xe_table *t, struct xe_epoch_slot *slot, st
     if (count > img->room || img->env || xe_image_waste(img) > img->live / WASTE_PART ||
         is_crowded(count, split_count(t, s->limit, count, units)))
         return XE_LIMIT;
-    uint32_t spare = spare_units(t, units), slots = spare_slots(spare, units, count);
+    uint32_t spare = spare_units(t, units, count), slots = spare_slots(spare, units, count);
     uint32_t more = arrival->units + spare;
     more = round_units(xe_image_stretch_bytes(img, more, slots), more,
                        arrival->units + units / 16);

@@ -438,6 +438,7 @@ static void split_contended(struct xe_table *t, struct xe_epoch_slot *slot, stru
 {
     struct xe_segment *out[XE_REBUILD_PARTS];
     uint32_t n_out;
+    atomic_store_explicit(&t->contended, true, memory_order_relaxed);
     /* It is as good without, when there is no memory for it. */
     if (xe_rebuild(t, slot, s, NULL, 0, true, out, &n_out) != XE_OK) {
         out[0] = s;

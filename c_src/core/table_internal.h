@@ -64,6 +64,7 @@ struct xe_table {
     _Alignas(XE_CACHE_LINE) _Atomic uint32_t directory_lock;
     _Atomic uint32_t list_lock;
     _Atomic int64_t bytes;
+    _Atomic bool contended; /* segments were split because writers waited for them */
     struct xe_reclaim_job job;
     void *allocation;
 };
@@ -180,6 +181,12 @@ static inline void xe_table_account(struct xe_table *t, int64_t bytes)
     /* Relaxed: sums that promise no instant. */
     atomic_fetch_add_explicit(&t->bytes, bytes, memory_order_relaxed);
     atomic_fetch_add_explicit(&xe_table_all_bytes, bytes, memory_order_relaxed);
+}
+
+static inline bool xe_table_is_contended(const struct xe_table *t)
+{
+    /* Relaxed: for the sizes of images. */
+    return atomic_load_explicit(&t->contended, memory_order_relaxed);
 }
 
 /* --- reads ------------------------------------------------------------- */
