@@ -2,12 +2,14 @@
  * nif.c - the function table; loading, upgrading and unloading the library.
  *
  * Everything that outlives a copy of the library is reached from `struct shared`, which is
- * the module's private data: the epochs, the pages, the registry of tables. Its layout has a version; a
- * copy that finds another version refuses to load. The library is linked with -z nodelete,
- * so pointers to its functions stay good, and every copy starts a reclaimer thread of its own.
+ * the module's private data: the epochs, the pages, the core's counters, the registry of
+ * tables. Each has a layout with a version; a copy that finds another version refuses to
+ * load. The library is linked with -z nodelete, so pointers to its functions stay good, and
+ * every copy starts a reclaimer thread of its own.
  */
 #include "../core/pages.h"
 #include "../core/reclaim.h"
+#include "../core/shared.h"
 #include "call.h"
 
 enum { SHARED_VERSION = 1 };
@@ -16,6 +18,7 @@ struct shared {
     uint64_t version;
     void *epochs;
     void *pages;
+    void *core;
     void *registry;
 };
 
@@ -94,7 +97,7 @@ static int load(ErlNifEnv *env, void **priv, ERL_NIF_TERM arg)
         return 1;
     }
     *shared = (struct shared){SHARED_VERSION, xe_epoch_domain(), xe_pages_domain(),
-                              xe_owner_registry()};
+                              xe_core_domain(), xe_owner_registry()};
     *priv = shared;
     return 0;
 }
@@ -104,7 +107,8 @@ static int upgrade(ErlNifEnv *env, void **priv, void **old, ERL_NIF_TERM arg)
     (void)arg;
     struct shared *shared = *old;
     if (shared->version != SHARED_VERSION || !xe_epoch_adopt(shared->epochs) ||
-        !xe_pages_adopt(shared->pages) || !xe_owner_adopt(shared->registry) || xe_core_init(&callbacks) != XE_OK ||
+        !xe_pages_adopt(shared->pages) || !xe_core_adopt(shared->core) ||
+        !xe_owner_adopt(shared->registry) || xe_core_init(&callbacks) != XE_OK ||
         !start(env, ERL_NIF_RT_TAKEOVER))
         return 1;
     *priv = shared;

@@ -22,7 +22,6 @@ enum {
 };
 
 struct xe_callbacks xe_cb;
-_Atomic int64_t xe_table_all_bytes;
 
 enum xe_status xe_core_init(const struct xe_callbacks *callbacks)
 {
@@ -660,7 +659,7 @@ uint64_t xe_table_bytes(const struct xe_table *t)
 
 uint64_t xe_table_bytes_all(void)
 {
-    return load_bytes(&xe_table_all_bytes);
+    return load_bytes(&xe_core_the->bytes);
 }
 
 uint64_t xe_table_segments(const struct xe_table *t)

@@ -7,6 +7,7 @@
 
 #include "image.h"
 #include "reclaim.h"
+#include "shared.h"
 #include "table.h"
 
 /* States of a segment, under its lock. */
@@ -173,14 +174,11 @@ static inline struct xe_image *xe_segment_image(const struct xe_segment *s)
     return atomic_load_explicit(&s->image, memory_order_acquire);
 }
 
-/* The bytes of all tables. */
-extern _Atomic int64_t xe_table_all_bytes;
-
 static inline void xe_table_account(struct xe_table *t, int64_t bytes)
 {
-    /* Relaxed: sums that promise no instant. */
+    /* Relaxed: a sum that promises no instant. */
     atomic_fetch_add_explicit(&t->bytes, bytes, memory_order_relaxed);
-    atomic_fetch_add_explicit(&xe_table_all_bytes, bytes, memory_order_relaxed);
+    xe_core_account(bytes);
 }
 
 static inline bool xe_table_is_contended(const struct xe_table *t)
