@@ -288,6 +288,23 @@ NIF(equal)
     return enif_make_atom(env, equal ? "true" : "false");
 }
 
+/* identity(Object, KeyPos, Budget) -> {ok, Integer} */
+NIF(identity)
+{
+    struct xe_encoder e;
+    const ERL_NIF_TERM *elements;
+    int arity;
+    UNUSED_ARGS;
+    xe_encoder_init(&e, env, get_budget(env, argv[2]));
+    e.identify = true;
+    if (enif_get_tuple(env, argv[0], &arity, &elements))
+        xe_term_encode_object(&e, elements, arity, get_int(env, argv[1]));
+    enum xe_term_status status = e.status;
+    ERL_NIF_TERM t = enif_make_uint64(env, e.identity);
+    xe_encoder_clear(&e);
+    return make_result(env, status, t);
+}
+
 /* fail_after(N): N more allocations succeed, then all fail; negative: none fails. The number
  * of blocks allocated and not freed. */
 NIF(fail_after)
@@ -327,6 +344,7 @@ static ErlNifFunc functions[] = {
     {"immediate", 3, immediate, 0},
     {"replace", 5, replace, 0},
     {"equal", 3, equal, 0},
+    {"identity", 3, identity, 0},
     {"fail_after", 1, fail_after, 0},
     {"magic", 0, magic, 0},
 };

@@ -6,7 +6,7 @@
 -module(xets_term_nif).
 
 -export([key/2, object/3, roundtrip/4, decode_key/3, element/5, immediate/3, replace/5, equal/3,
-         fail_after/1, magic/0]).
+         identity/3, fail_after/1, magic/0]).
 -export_type([stored/0]).
 
 -on_load(init/0).
@@ -47,6 +47,9 @@ replace(_Object, _KeyPos, _Positions, _Terms, _Budget) -> erlang:nif_error(not_l
 
 -spec equal(tuple(), tuple(), pos_integer()) -> boolean().
 equal(_Stored, _Given, _KeyPos) -> erlang:nif_error(not_loaded).
+
+-spec identity(tuple(), pos_integer(), budget()) -> result(non_neg_integer()).
+identity(_Object, _KeyPos, _Budget) -> erlang:nif_error(not_loaded).
 
 %% Lets N more allocations succeed (negative: all); the number of blocks in use.
 -spec fail_after(integer()) -> integer().

@@ -6,7 +6,7 @@
 -include_lib("eunit/include/eunit.hrl").
 
 -import(xets_term_nif, [key/2, object/3, roundtrip/4, decode_key/3, element/5, immediate/3,
-                        replace/5, equal/3, fail_after/1]).
+                        replace/5, equal/3, identity/3, fail_after/1]).
 
 %% From term.h and record.h.
 -define(LOOSE, (1 bsl 20)).
@@ -155,11 +155,15 @@ negative_zero_in_keys_test() ->
          ?assertEqual(A =:= B, flags({1, B}) =:= ?LOOSE),
          ?assertEqual(0, flags({A, 1})),
          stores(A), stores(B)
-     end || F <- [fun(Z) -> Z end, fun(Z) -> {Z, a} end, fun(Z) -> [1.0, Z] end,
-                  fun(Z) -> #{a => Z} end, fun(Z) -> #{Z => a} end,
-                  fun(Z) -> maps:put(Z, Z, numbers(100)) end,
-                  fun(Z) -> {ref_once(), bytes(5000), Z} end,
-                  fun(Z) -> {many_handles_once(), Z} end]].
+     end || F <- zeros_in_terms()].
+
+zeros_in_terms() ->
+    [fun(Z) -> Z end, fun(Z) -> {Z, a} end, fun(Z) -> [1.0, Z] end,
+     fun(Z) -> #{a => Z} end, fun(Z) -> #{Z => a} end,
+     fun(Z) -> maps:put(Z, Z, numbers(100)) end,
+     fun(Z) -> #{[{Z}] => [#{Z => {Z, a}}]} end,
+     fun(Z) -> {ref_once(), bytes(5000), Z} end,
+     fun(Z) -> {many_handles_once(), Z} end].
 
 maps_as_keys_test_() ->
     [{lists:concat(["map of ", Size]), fun() -> maps_as_keys(Size) end}
@@ -230,6 +234,60 @@ binaries_in_keys_test() ->
          ?assertNot(same_key({A}, {<<B/binary, 0>>})),
          ?assertNot(same_key(A, <<A/binary, 0:1>>))
      end || {Size, Expected} <- [{0, 0}, {64, 0}, {65, 0}, {4096, 0}, {4097, 1}, {100000, 1}]].
+
+%%% Equal objects have equal identities
+
+identities_of_all_kinds_test() ->
+    Objects = [Object || {_, Term} <- samples(),
+                         Object <- [{k, Term}, {Term, k}, {k, [Term], Term}, {k, Term, 1}]],
+    Identities = [identify(Object) || Object <- Objects],
+    ?assertEqual(maps:size(maps:from_keys(Objects, x)), length(lists:usort(Identities))).
+
+identities_of_equal_terms_test() ->
+    [begin
+         Copy = rebuild(binary_to_term(term_to_binary(Term)), Seed),
+         ?assertEqual(identify({k, Term, [Term]}), identify({k, Copy, [Copy]})),
+         ?assertEqual(identify({Term, Term}), identify({Copy, Copy}))
+     end || {_, Term} <- samples(), not is_function(Term), not is_magic(Term), Seed <- [1, 2]].
+
+identities_of_zeros_test() ->
+    Zero = 0.0, Negative = negative_zero(),
+    [begin
+         A = F(Zero), B = F(Negative),
+         ?assertEqual(A =:= B, identify({k, A}) =:= identify({k, B})),
+         ?assertEqual(A =:= B, identify({A, 1}) =:= identify({B, 1})),
+         ?assertEqual(A =:= B, identify({A, {B}, A}) =:= identify({B, {A}, A})),
+         ?assertNotEqual(identify({A, 1}), identify({B, 2}))
+     end || F <- zeros_in_terms()].
+
+identities_of_large_binaries_test() ->
+    [begin
+         Binary = bytes(Size),
+         Flip = fun(Pos) ->
+                        <<Before:Pos/binary, Byte, After/binary>> = Binary,
+                        <<Before/binary, (Byte bxor 1), After/binary>>
+                end,
+         Variants = [Binary, <<Binary/binary, 0>>, <<Binary/binary, 0:1>>, <<Binary/binary, 1:1>>,
+                     <<Binary/binary, 0:2>>, Flip(0), Flip(Size - 1)]
+             ++ [Flip(Size div 2) || Size =< 4096] ++ [Flip(2047) || Size > 2047],
+         Identities = [identify({k, V}) || V <- Variants],
+         ?assertEqual(Identities, [identify({k, part(V)}) || V <- Variants]),
+         ?assertEqual(length(lists:usort(Variants)), length(lists:usort(Identities)))
+     end || Size <- [65, 1000, 4095, 4096, 4097, 10000]].
+
+%% Hashing of binaries is work, though little is decoded.
+identities_budget_test() ->
+    Binaries = lists:duplicate(4000, bytes(10000)),
+    ?assertMatch({ok, _}, object({k, Binaries}, 1, ?BUDGET)),
+    ?assertEqual(budget, identity({k, Binaries}, 1, ?BUDGET)),
+    ?assertMatch({ok, _}, identity({k, Binaries}, 1, infinity)).
+
+identify(Object) ->
+    {ok, Identity} = identity(Object, 1, infinity),
+    Identity.
+
+is_magic(Term) ->
+    is_reference(Term) andalso Term =/= binary_to_term(term_to_binary(Term)).
 
 %%% What objects keep alive
 
@@ -326,7 +384,8 @@ allocating() ->
      fun() -> decode_key({Key}, 1, infinity) end,
      fun() -> key(Key, infinity) end,
      fun() -> element(Object, 1, 3, [], infinity) end,
-     fun() -> replace(Object, 1, [3, 4], [Long, Deep], infinity) end].
+     fun() -> replace(Object, 1, [3, 4], [Long, Deep], infinity) end,
+     fun() -> identity({k, [negative_zero() | Long], bytes(100)}, 1, infinity) end].
 
 nomem(F) ->
     ?assertEqual(0, fail_after(-1)),
@@ -422,6 +481,7 @@ objects_agree(Pair) ->
          Equal = tight(StoredA) =:= tight(StoredB)
              orelse Loose andalso equal(ObjectA, ObjectB, 1),
          ?assertEqual(ObjectA =:= ObjectB, Equal),
+         ?assertEqual(ObjectA =:= ObjectB, identify(ObjectA) =:= identify(ObjectB)),
          ?assertEqual(ObjectA =:= ObjectB, equal(ObjectA, ObjectB, 1))
      end || {ObjectA, ObjectB} <- [{{k, A}, {k, B}}, {{A, 1}, {B, 1}}, {{A, B}, {B, A}}]].
 

@@ -114,12 +114,15 @@ struct xe_encoder {
     uint64_t *handles;
     uint32_t n_handles, cap_handles, n_key_handles;
     uint32_t flags;  /* XE_REC_LOOSE */
-    uint64_t budget; /* words that may be encoded */
+    uint64_t budget; /* words that may be encoded; other work is taken off it */
     uint64_t words;  /* heap words that decoding the encoded terms will need */
     uint64_t pinned;
+    uint64_t identity; /* of the object, if `identify` was set */
     enum xe_term_status status;
-    bool in_key;   /* key bytes are being written */
-    bool neg_zero; /* the key has a -0.0, and 0.0 =:= -0.0 here */
+    bool in_key;     /* key bytes are being written */
+    bool neg_zero;   /* the key has a -0.0, and 0.0 =:= -0.0 here */
+    bool mask_zeros; /* write -0.0 as 0.0: the form in which equal objects are hashed */
+    bool identify;   /* the caller's to set after xe_encoder_init(): fill in `identity` */
     uint64_t small_handles[8];
     uint8_t small[512];
 };
@@ -158,12 +161,19 @@ static inline void xe_encoder_init(struct xe_encoder *e, ErlNifEnv *env, uint64_
     e->budget = budget;
     e->words = 0;
     e->pinned = 0;
+    e->identity = 0;
     e->status = XE_TERM_OK;
-    e->in_key = e->neg_zero = false;
+    e->in_key = e->neg_zero = e->mask_zeros = e->identify = false;
 }
 
 /* Frees what an encoder holds. Idempotent; needed only after use. */
 void xe_encoder_clear(struct xe_encoder *e);
+
+/* What an encoder has left of its budget: for the next one of the same call. */
+static inline uint64_t xe_encoder_left(const struct xe_encoder *e)
+{
+    return e->words < e->budget ? e->budget - e->words : 0;
+}
 
 enum xe_term_status xe_term_encode_boxed_key(struct xe_encoder *e, ERL_NIF_TERM key);
 
@@ -189,7 +199,9 @@ static inline ERL_NIF_TERM xe_term_reusable_key(const struct xe_encoder *e, ERL_
 }
 
 /* Key and body of the object with these elements; key is elements[keypos-1],
- * 1 <= keypos <= arity. */
+ * 1 <= keypos <= arity. With `identify`, objects that are equal (=:=) get the same `identity`,
+ * and others with the likelihood of a good hash another one; large binaries of one size
+ * that differ in their middle only are not told apart. */
 enum xe_term_status xe_term_encode_object(struct xe_encoder *e, const ERL_NIF_TERM *elements,
                                           int arity, int keypos);
 

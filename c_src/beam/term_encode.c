@@ -214,7 +214,13 @@ static inline ERL_NIF_TERM take(struct walk *w)
 
 /* Nodes. */
 
-static bool emit_ext(struct xe_encoder *e, ERL_NIF_TERM t, uint64_t pinned)
+static void identify(struct xe_encoder *e, uint64_t hash)
+{
+    e->identity = XXH3_64bits_withSeed(&hash, sizeof hash, e->identity);
+}
+
+/* The node; what the term is known by to `identity` has been seen to. */
+static bool put_ext(struct xe_encoder *e, ERL_NIF_TERM t, uint64_t pinned)
 {
     if (!charge(e, XE_COST_EXT) || !reserve(e, 1 + XE_TERM_HASH_BYTES))
         return false;
@@ -224,12 +230,38 @@ static bool emit_ext(struct xe_encoder *e, ERL_NIF_TERM t, uint64_t pinned)
     return xe_encoder_add_handle(e, t, pinned);
 }
 
+static bool emit_ext(struct xe_encoder *e, ERL_NIF_TERM t, uint64_t pinned)
+{
+    if (XE_UNLIKELY(e->identify) && !e->in_key)
+        identify(e, enif_hash(ERL_NIF_INTERNAL_HASH, t, 0));
+    return put_ext(e, t, pinned);
+}
+
+/* A large binary or bit string in a value, which is known by its size and both its ends. The
+ * last byte of a bit string, of which `bits` count, is looked at by itself. */
+static bool emit_shared(struct xe_encoder *e, ERL_NIF_TERM t, const uint8_t *bytes, size_t size,
+                        unsigned bits)
+{
+    if (XE_UNLIKELY(e->identify)) {
+        uint64_t last = bits ? (uint64_t)(bytes[size - 1] & 0xff00 >> bits) << 8 | bits : 0;
+        size_t whole = size - (bits != 0);
+        size_t sample = whole < XE_TERM_SAMPLE_BYTES ? whole : XE_TERM_SAMPLE_BYTES;
+        if (!charge_work(e, sample / 4))
+            return false;
+        identify(e, size << 16 | last);
+        if (whole <= 2 * XE_TERM_SAMPLE_BYTES) {
+            identify(e, XXH3_64bits(bytes, whole));
+        } else {
+            identify(e, XXH3_64bits(bytes, sample));
+            identify(e, XXH3_64bits(bytes + whole - sample, sample));
+        }
+    }
+    return put_ext(e, t, size);
+}
+
 static bool emit_key_digest(struct xe_encoder *e, ERL_NIF_TERM t, const ErlNifBinary *bin)
 {
-    /* Hashing counts as work, though not as words of the result. */
-    if (bin->size / 8 > e->budget - e->words)
-        return fail(e, XE_TERM_BUDGET);
-    if (!charge(e, XE_COST_EXT) ||
+    if (!charge_work(e, bin->size / 8) || !charge(e, XE_COST_EXT) ||
         !put_header(e, XE_NODE_EXTBIN, 0, bin->size, XE_TERM_DIGEST_BYTES))
         return false;
     XXH128_hash_t h = XXH3_128bits(bin->data, bin->size);
@@ -241,7 +273,7 @@ static bool emit_key_digest(struct xe_encoder *e, ERL_NIF_TERM t, const ErlNifBi
 static inline bool emit_binary(struct xe_encoder *e, ERL_NIF_TERM t, const ErlNifBinary *bin)
 {
     if (bin->size > (e->in_key ? XE_TERM_BIN_KEY_MAX : XE_TERM_BIN_VALUE_MAX))
-        return e->in_key ? emit_key_digest(e, t, bin) : emit_ext(e, t, bin->size);
+        return e->in_key ? emit_key_digest(e, t, bin) : emit_shared(e, t, bin->data, bin->size, 0);
     if (!charge(e, xe_cost_binary(bin->size)) ||
         !put_header(e, XE_NODE_BIN, 0, bin->size, bin->size))
         return false;
@@ -280,8 +312,13 @@ static bool emit_bits(struct xe_encoder *e, ERL_NIF_TERM t)
     if (!enif_term_to_binary(e->env, t, &ext))
         return fail(e, XE_TERM_NOMEM);
     size_t size = xe_term_inspect_bits(&ext, &bytes, &bits);
-    size_t max = e->in_key ? XE_TERM_BIN_KEY_MAX : XE_TERM_BIN_VALUE_MAX;
-    bool ok = size > max ? emit_ext(e, t, size) : put_bits(e, bytes, size, bits);
+    bool ok;
+    if (size <= (e->in_key ? XE_TERM_BIN_KEY_MAX : XE_TERM_BIN_VALUE_MAX))
+        ok = put_bits(e, bytes, size, bits);
+    else if (e->in_key)
+        ok = put_ext(e, t, size);
+    else
+        ok = emit_shared(e, t, bytes, size, bits);
     enif_release_binary(&ext);
     return ok;
 }
@@ -324,12 +361,12 @@ static bool emit_float(struct xe_encoder *e, ERL_NIF_TERM t)
     enif_get_double(e->env, t, &d);
     memcpy(&bits, &d, sizeof bits);
     if (XE_UNLIKELY(bits == (uint64_t)1 << 63) && xe_term_traits.zeros_equal) {
-        if (e->in_key) {
-            e->neg_zero = true;
+        if (e->in_key || e->mask_zeros)
             bits = 0;
-        } else {
+        if (e->in_key)
+            e->neg_zero = true;
+        else if (!e->mask_zeros)
             e->flags |= XE_REC_LOOSE;
-        }
     }
     if (!charge(e, XE_COST_FLOAT) || !reserve(e, 9))
         return false;
@@ -580,7 +617,7 @@ static bool encode_key_as_ext(struct xe_encoder *e, ERL_NIF_TERM key)
     e->len = 0;
     e->n_handles = 0;
     e->pinned = 0;
-    return emit_ext(e, key, pinned);
+    return put_ext(e, key, pinned);
 }
 
 /* The node of a key. The commonest kinds are written without a walk. */
@@ -686,13 +723,76 @@ bool xe_term_encode_body(struct xe_encoder *e, const ERL_NIF_TERM *elements, siz
     return true;
 }
 
+/* An encoder with a key and no body, to come back to. */
+struct mark {
+    uint64_t words, pinned;
+    uint32_t n_handles, flags;
+};
+
+static struct mark mark_key(const struct xe_encoder *e)
+{
+    return (struct mark){e->words, e->pinned, e->n_handles, e->flags};
+}
+
+static void rewind_to_key(struct xe_encoder *e, const struct mark *key)
+{
+    e->len = e->klen;
+    e->words = key->words;
+    e->pinned = key->pinned;
+    e->n_handles = key->n_handles;
+    e->flags = key->flags;
+    e->identity = 0;
+}
+
+static uint64_t hash_object(const struct xe_encoder *e)
+{
+    return XXH3_64bits_withSeed(e->bytes, e->len, e->identity);
+}
+
+/* The identity of the object that is encoded. One with a -0.0 that equals 0.0 is hashed in the
+ * form of the object without it, then encoded again. */
+static bool identify_object(struct xe_encoder *e, const struct mark *key,
+                            const ERL_NIF_TERM *elements, size_t arity, size_t keypos)
+{
+    bool ok = true, neg_zero = e->neg_zero;
+    uint64_t identity = 0;
+    if (XE_LIKELY(!(e->flags & XE_REC_LOOSE))) {
+        identity = hash_object(e);
+    } else {
+        rewind_to_key(e, key);
+        e->mask_zeros = true;
+        e->neg_zero = false;
+        ok = xe_term_encode_body(e, elements, arity, keypos);
+        identity = ok ? hash_object(e) : 0;
+        e->mask_zeros = false;
+        e->neg_zero = neg_zero;
+        rewind_to_key(e, key);
+        ok = ok && xe_term_encode_body(e, elements, arity, keypos);
+    }
+    e->identity = identity;
+    return ok;
+}
+
+static __attribute__((noinline)) bool encode_identified_body(struct xe_encoder *e,
+                                                             const ERL_NIF_TERM *elements,
+                                                             size_t arity, size_t keypos)
+{
+    struct mark key = mark_key(e);
+    return xe_term_encode_body(e, elements, arity, keypos) &&
+           identify_object(e, &key, elements, arity, keypos);
+}
+
 enum xe_term_status xe_term_encode_object(struct xe_encoder *e, const ERL_NIF_TERM *elements,
                                           int arity, int keypos)
 {
     XE_ASSERT(1 <= keypos && keypos <= arity);
     ERL_NIF_TERM key = elements[keypos - 1];
-    if (xe_term_is_immediate(key) ? xe_term_encode_key(e, key) == XE_TERM_OK : encode_key(e, key))
-        xe_term_encode_body(e, elements, (size_t)arity, (size_t)keypos);
+    if (xe_term_is_immediate(key) ? xe_term_encode_key(e, key) == XE_TERM_OK : encode_key(e, key)) {
+        if (XE_UNLIKELY(e->identify))
+            encode_identified_body(e, elements, (size_t)arity, (size_t)keypos);
+        else
+            xe_term_encode_body(e, elements, (size_t)arity, (size_t)keypos);
+    }
     return e->status;
 }
 

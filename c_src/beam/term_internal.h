@@ -22,6 +22,7 @@ enum {
     XE_TERM_HASH_BYTES = 8,     /* behind EXT in key bytes */
     XE_TERM_DIGEST_BYTES = 16,  /* behind the size of EXTBIN */
     XE_TERM_VARINT_MAX = 10,
+    XE_TERM_SAMPLE_BYTES = 2048, /* of each end of a large binary: what tells it from others */
 };
 
 struct xe_term_traits {
@@ -103,6 +104,15 @@ static inline bool charge(struct xe_encoder *e, uint64_t words)
 {
     e->words += words;
     return XE_LIKELY(e->words <= e->budget) || fail(e, XE_TERM_BUDGET);
+}
+
+/* Counts work that adds nothing to what decoding will need, such as hashing. */
+static inline bool charge_work(struct xe_encoder *e, uint64_t words)
+{
+    if (XE_UNLIKELY(words > xe_encoder_left(e)))
+        return fail(e, XE_TERM_BUDGET);
+    e->budget -= words;
+    return true;
 }
 
 /* More room in `bytes`. */
