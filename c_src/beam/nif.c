@@ -44,6 +44,11 @@ static bool ext_equal(uint64_t a, uint64_t b)
     return enif_is_identical(a, b);
 }
 
+static int ext_compare(uint64_t a, uint64_t b)
+{
+    return enif_compare(a, b);
+}
+
 static const struct xe_callbacks callbacks = {
     .alloc = enif_alloc,
     .free = enif_free,
@@ -51,6 +56,7 @@ static const struct xe_callbacks callbacks = {
     .env_free = env_free,
     .ext_move = ext_move,
     .ext_equal = ext_equal,
+    .ext_compare = ext_compare,
     .object_equal = xe_term_object_equal,
 };
 

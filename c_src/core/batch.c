@@ -4,6 +4,7 @@
  *   1  sort by hash; of equal keys only the last one in the list stays
  *   2  take the list lock, so that two lists cannot wait for each other
  *   3  lock the touched segments, in the order of hashes
+ *      (in a bag: of equal objects the first; XE_PUT_NEW locks the run of each key)
  *   4  XE_PUT_NEW: is one of the keys there? Then nothing happens
  *   5  make room in each segment: an ordinary rebuild or split, which changes nothing
  *      that can be read; then write the records, unpublished
@@ -29,6 +30,7 @@ struct item {
     uint64_t hash;
     struct xe_prepared *p;
     uint32_t off; /* of its record, once it is written */
+    bool there;   /* an equal object is in the bag already */
 };
 
 /* A locked segment, and the items [first, end) in its range. */
@@ -42,7 +44,9 @@ struct batch {
     struct xe_epoch_slot *slot;
     bool patient;
     bool clock_ran;
-    struct item *items;
+    struct xe_prepared *list; /* what was given */
+    size_t n_list;
+    struct item *items; /* of it, what is to be stored, in the order of hashes */
     size_t n;
     struct group *groups; /* in the order of hashes */
     size_t n_groups, cap_groups;
@@ -74,14 +78,37 @@ static bool same_key(const struct xe_key *a, const struct xe_key *b)
     return true;
 }
 
-/* Of the items [first, end), which have the same hash, those whose keys do not come again
+/* Whether one of two items with the same hash overwrites the other: the later one, in a bag the
+ * earlier one. In a duplicate bag none does. */
+static bool is_same(const struct batch *b, const struct xe_prepared *x, const struct xe_prepared *y)
+{
+    struct xe_view view;
+    if (b->t->kind == XE_DUPLICATE_BAG || !same_key(&x->key, &y->key))
+        return false;
+    if (b->t->kind == XE_SET)
+        return true;
+    xe_object_view(x->object, &view);
+    return xe_record_equal(&view, y->object);
+}
+
+/* Turns the items [first, end) round. */
+static void reverse(struct batch *b, size_t first, size_t end)
+{
+    for (; first + 1 < end; first++, end--) {
+        struct item it = b->items[first];
+        b->items[first] = b->items[end - 1];
+        b->items[end - 1] = it;
+    }
+}
+
+/* Of the items [first, end), which have the same hash, those that do not come again
  * later move to the end, in their order. Returns the first of them. */
 static size_t keep_last(struct batch *b, size_t first, size_t end)
 {
     size_t kept = end;
     for (size_t i = end; i-- > first;) {
         size_t j = kept;
-        while (j < end && !same_key(&b->items[i].p->key, &b->items[j].p->key))
+        while (j < end && !is_same(b, b->items[i].p, b->items[j].p))
             j++;
         if (j < end)
             xe_record_unprepare(b->items[i].p);
@@ -93,7 +120,7 @@ static size_t keep_last(struct batch *b, size_t first, size_t end)
     return kept;
 }
 
-/* Drops the objects whose key comes again later in the list. False: more keys of the same
+/* Drops the objects that are overwritten by others of the list. False: more of the same
  * hash than an image holds. */
 static bool drop_overwritten(struct batch *b)
 {
@@ -102,8 +129,11 @@ static bool drop_overwritten(struct batch *b)
         size_t first = i;
         for (end = i + 1; end < b->n && b->items[end].hash == b->items[i].hash; end++)
             ;
-        if (end - i > 1)
+        if (end - i > 1) {
+            if (b->t->kind != XE_SET)
+                reverse(b, i, end);
             first = keep_last(b, i, end);
+        }
         if (end - first > XE_IMAGE_OBJECTS_MAX)
             return false;
         while (first < end)
@@ -182,10 +212,37 @@ static size_t range_end(const struct batch *b, size_t first, const struct xe_seg
     return first;
 }
 
-static enum xe_status lock_all(struct batch *b)
+static bool need_groups(struct batch *b, size_t more)
 {
-    for (size_t i = 0; i < b->n;) {
-        struct xe_segment *s = xe_segment_acquire(b->t, b->items[i].hash);
+    if (b->n_groups + more <= b->cap_groups)
+        return true;
+    size_t cap = 2 * (b->n_groups + more);
+    struct group *groups = xe_cb.alloc(cap * sizeof *groups);
+    if (!groups)
+        return false;
+    memcpy(groups, b->groups, b->n_groups * sizeof *groups);
+    if (b->groups != b->short_groups)
+        xe_cb.free(b->groups);
+    b->groups = groups;
+    b->cap_groups = cap;
+    return true;
+}
+
+/* `runs`: lock what there is of each item's key in a bag, and not only where the item goes. A
+ * group may be without items then. */
+static enum xe_status lock_all(struct batch *b, bool runs)
+{
+    uint64_t mask = runs ? XE_BAG_KEY_HASH : UINT64_MAX, locked_to = 0;
+    for (size_t i = 0, first = 0; i < b->n;) {
+        uint64_t hash = b->items[i].hash, lo = hash & mask, hi = hash | ~mask;
+        bool begun = b->n_groups && locked_to >= lo;
+        if (begun && locked_to >= hi) {
+            i++;
+            continue;
+        }
+        if (!need_groups(b, 1))
+            return XE_NOMEM;
+        struct xe_segment *s = xe_segment_acquire(b->t, begun ? locked_to + 1 : lo);
         if (!s && !b->patient)
             return XE_RETRY;
         if (!s) {
@@ -193,19 +250,35 @@ static enum xe_status lock_all(struct batch *b)
             continue;
         }
         struct group *g = &b->groups[b->n_groups++];
-        *g = (struct group){.s = s, .first = i, .end = range_end(b, i, s)};
-        i = g->end;
+        *g = (struct group){.s = s, .first = first, .end = range_end(b, first, s)};
+        first = g->end;
+        locked_to = s->hi;
+        if (!runs)
+            i = first;
     }
     return XE_OK;
 }
 
+/* Whether a key of the list is there. */
 static bool any_exists(const struct batch *b)
 {
     struct xe_place place;
-    for (size_t i = 0; i < b->n_groups; i++)
-        for (size_t j = b->groups[i].first; j < b->groups[i].end; j++)
-            if (xe_find(xe_segment_image(b->groups[i].s), &b->items[j].p->key, &place))
+    size_t from = 0;
+    for (size_t i = 0; i < b->n_groups; i++) {
+        const struct xe_segment *s = b->groups[i].s;
+        if (b->t->kind == XE_SET) {
+            for (size_t j = b->groups[i].first; j < b->groups[i].end; j++)
+                if (xe_find(xe_segment_image(s), &b->items[j].p->key, &place))
+                    return true;
+            continue;
+        }
+        /* The run of an item may begin in the group before its own, and end behind it. */
+        while (from < b->n && (b->items[from].hash | ~XE_BAG_KEY_HASH) < s->lo)
+            from++;
+        for (size_t j = from; j < b->n && (b->items[j].hash & XE_BAG_KEY_HASH) <= s->hi; j++)
+            if (xe_bag_segment_has(s, &b->items[j].p->key))
                 return true;
+    }
     return false;
 }
 
@@ -230,7 +303,11 @@ static bool reserve_places(struct batch *b, const struct group *g)
     struct xe_place place;
     uint32_t n = 0, all = 0;
     for (size_t i = g->first; i < g->end; i++) {
-        bool is_new = !xe_find(img, &b->items[i].p->key, &place);
+        struct item *it = &b->items[i];
+        bool is_new = b->t->kind == XE_SET ? !xe_find(img, &it->p->key, &place)
+                      : b->t->kind == XE_BAG ? !xe_bag_find_equal(img, it->p, &place)
+                                             : true;
+        it->there = !is_new && b->t->kind == XE_BAG;
         n += is_new;
         all += is_new;
         if (!xe_image_has_room(img, all))
@@ -250,10 +327,14 @@ static enum xe_status write_group(struct batch *b, const struct group *g)
 {
     struct xe_image *img = xe_segment_image(g->s);
     enum xe_status status = XE_OK;
+    if (g->first == g->end)
+        return XE_OK;
     if (xe_image_is_empty(img) || !reserve_places(b, g))
         return XE_LIMIT;
     for (size_t i = g->first; i < g->end && status == XE_OK; i++) {
         struct item *it = &b->items[i];
+        if (it->there)
+            continue;
         bool ext = it->p->object->n_handles && !it->p->blob;
         if (ext && !xe_image_need_env(img))
             status = XE_NOMEM;
@@ -265,22 +346,6 @@ static enum xe_status write_group(struct batch *b, const struct group *g)
     if (status != XE_OK)
         unwrite(b, g);
     return status;
-}
-
-static bool need_groups(struct batch *b, size_t more)
-{
-    if (b->n_groups + more <= b->cap_groups)
-        return true;
-    size_t cap = 2 * (b->n_groups + more);
-    struct group *groups = xe_cb.alloc(cap * sizeof *groups);
-    if (!groups)
-        return false;
-    memcpy(groups, b->groups, b->n_groups * sizeof *groups);
-    if (b->groups != b->short_groups)
-        xe_cb.free(b->groups);
-    b->groups = groups;
-    b->cap_groups = cap;
-    return true;
 }
 
 /* What the first items of a group need, as many as one rebuild makes room for. */
@@ -298,7 +363,7 @@ static size_t list_arrivals(struct batch *b, const struct group *g)
 }
 
 /* Rebuilds the segment of group `at` for its items; it becomes one or more groups. */
-static enum xe_status rebuild_group(struct batch *b, size_t at, bool split)
+static enum xe_status rebuild_group(struct batch *b, size_t at, enum xe_split split)
 {
     struct group g = b->groups[at];
     struct xe_segment *out[XE_REBUILD_PARTS];
@@ -321,7 +386,7 @@ static enum xe_status rebuild_group(struct batch *b, size_t at, bool split)
 }
 
 /* Makes room for a group, and again while others hold a lock of the directory's. */
-static enum xe_status make_room(struct batch *b, size_t at, bool split)
+static enum xe_status make_room(struct batch *b, size_t at, enum xe_split split)
 {
     enum xe_status status;
     while ((status = rebuild_group(b, at, split)) == XE_RETRY && b->patient)
@@ -354,7 +419,7 @@ static enum xe_status write_all(struct batch *b)
             status = XE_OK;
         } else if (status == XE_LIMIT && tries++ < ROOM_TRIES) {
             /* A rebuild that did not help would not help again: more segments may. */
-            status = make_room(b, at, tries > 1);
+            status = make_room(b, at, tries > 1 ? XE_SPLIT_HALF : XE_SPLIT_NO);
         }
     }
     while (status != XE_OK && at--)
@@ -367,26 +432,31 @@ static enum xe_status write_all(struct batch *b)
 static void publish_item(struct batch *b, struct xe_image *img, struct item *it)
 {
     struct xe_place place;
-    bool found = xe_find(img, &it->p->key, &place);
-    xe_table_publish(b->t, b->slot, img, it->p, it->off, found ? &place : NULL);
+    bool found = b->t->kind == XE_SET && xe_find(img, &it->p->key, &place);
+    if (it->there)
+        xe_record_unprepare(it->p);
+    else
+        xe_table_publish(b->t, b->slot, img, it->p, it->off, found ? &place : NULL);
 }
 
 static void publish_all(struct batch *b)
 {
-    uint64_t batch = atomic_load_explicit(&b->t->batch, memory_order_relaxed);
-    /* Relaxed: the stores that publish are releases, so none is seen before it. */
-    atomic_store_explicit(&b->t->batch, batch + 1, memory_order_relaxed);
-    for (size_t i = 0; i < b->n_groups; i++)
+    xe_batch_publish(b->t);
+    for (size_t i = 0; i < b->n_groups; i++) {
         for (size_t j = b->groups[i].first; j < b->groups[i].end; j++)
             publish_item(b, xe_segment_image(b->groups[i].s), &b->items[j]);
-    /* Release: whoever sees it even sees all of the list. Pairs with batch_begin(). */
-    atomic_store_explicit(&b->t->batch, batch + 2, memory_order_release);
+        xe_segment_changed(b->groups[i].s);
+    }
+    xe_batch_published(b->t);
 }
 
 /* Under the list lock. */
 static enum xe_status put_items(struct batch *b, enum xe_put mode)
 {
-    enum xe_status status = lock_all(b);
+    enum xe_status status = lock_all(b, mode == XE_PUT_NEW && b->t->kind != XE_SET);
+    /* In the order of the list; the locks keep others of these keys out. */
+    for (size_t i = 0; b->t->kind != XE_SET && status == XE_OK && i < b->n_list; i++)
+        xe_bag_number(&b->list[i]);
     if (status == XE_OK && mode == XE_PUT_NEW && any_exists(b))
         status = XE_EXISTS;
     if (status == XE_OK)
@@ -431,7 +501,8 @@ enum xe_status xe_table_put_many(struct xe_table *t, struct xe_epoch_slot *slot,
     b.t = t;
     b.slot = slot;
     b.patient = patient;
-    b.n = n;
+    b.list = p;
+    b.n = b.n_list = n;
     b.n_groups = 0;
     b.clock_ran = false;
     b.arrivals = NULL;

@@ -19,18 +19,18 @@
 #include <arm_neon.h>
 #endif
 
-/* Bit i of the result: fingerprint i of the bucket is `fp`. */
+/* Bit i of the result: fingerprint i of the bucket is `fp` in the bits of `mask`. */
 static inline __attribute__((always_inline)) uint32_t
-xe_find_matches(const struct xe_bucket *b, uint8_t fp, uint32_t *link)
+xe_find_masked(const struct xe_bucket *b, uint8_t fp, uint8_t mask, uint32_t *link)
 {
 #if defined(__SSE2__) && !XE_EPOCH_TSAN
     /* Each byte is read whole by any load; x86 keeps loads in order, and the barrier keeps
      * the compiler to it: the link pairs with xe_image_reserve_places(), and all of them
      * come before the reader's second look at the table's batch word. The two loads
      * overlap: places 0 to 15, and 16 to 19 as bytes 8 to 11 of the second. */
-    __m128i probe = _mm_set1_epi8((char)fp);
-    __m128i low = _mm_load_si128((const __m128i *)(const void *)b->fp);
-    __m128i high = _mm_loadu_si128((const __m128i *)(const void *)(b->fp + 8));
+    __m128i probe = _mm_set1_epi8((char)(fp & mask)), bits = _mm_set1_epi8((char)mask);
+    __m128i low = _mm_load_si128((const __m128i *)(const void *)b->fp) & bits;
+    __m128i high = _mm_loadu_si128((const __m128i *)(const void *)(b->fp + 8)) & bits;
     atomic_signal_fence(memory_order_acq_rel);
     *link = __atomic_load_n(&b->link, __ATOMIC_ACQUIRE);
     return (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(low, probe)) |
@@ -44,21 +44,27 @@ xe_find_matches(const struct xe_bucket *b, uint8_t fp, uint32_t *link)
     *link = (uint32_t)(read[2] >> 32) & 0xffff;
 #if defined(__ARM_NEON)
     /* Each matching byte keeps the bit of its position; adding up gathers them. */
-    static const uint8_t bits[8] = {1, 2, 4, 8, 16, 32, 64, 128};
-    uint8x8_t mask = vld1_u8(bits), probe = vdup_n_u8(fp);
-    uint32_t m0 = vaddv_u8(vand_u8(vceq_u8(vcreate_u8(read[0]), probe), mask));
-    uint32_t m1 = vaddv_u8(vand_u8(vceq_u8(vcreate_u8(read[1]), probe), mask));
-    uint32_t m2 = vaddv_u8(vand_u8(vceq_u8(vcreate_u8(read[2]), probe), mask));
-    return m0 | m1 << 8 | (m2 & 0xf) << 16;
+    static const uint8_t positions[8] = {1, 2, 4, 8, 16, 32, 64, 128};
+    uint8x8_t place = vld1_u8(positions), probe = vdup_n_u8(fp & mask), bits = vdup_n_u8(mask);
+    uint32_t m[3];
+    for (int i = 0; i < 3; i++)
+        m[i] = vaddv_u8(vand_u8(vceq_u8(vand_u8(vcreate_u8(read[i]), bits), probe), place));
+    return m[0] | m[1] << 8 | (m[2] & 0xf) << 16;
 #else
     uint8_t bytes[24];
     uint32_t m = 0;
     memcpy(bytes, read, sizeof bytes);
     for (uint32_t i = 0; i < XE_BUCKET_PLACES; i++)
-        m |= (uint32_t)(bytes[i] == fp) << i;
+        m |= (uint32_t)(((bytes[i] ^ fp) & mask) == 0) << i;
     return m;
 #endif
 #endif
+}
+
+static inline __attribute__((always_inline)) uint32_t
+xe_find_matches(const struct xe_bucket *b, uint8_t fp, uint32_t *link)
+{
+    return xe_find_masked(b, fp, 0xff, link);
 }
 
 /* Whether the key bytes of a record, with length klen, are those of the key. */

@@ -401,7 +401,7 @@ void xe_image_remove(struct xe_image *img, struct xe_place *place)
 static void move_handles(uint8_t *rec, uint32_t header, void *env)
 {
     struct xe_ext x = xe_record_ext(rec, header);
-    uint8_t *h = rec + (size_t)xe_record_units(header) * XE_UNIT - sizeof x - 8 * (size_t)x.n;
+    uint8_t *h = rec + xe_record_handles(&x, header);
     for (uint32_t i = 0; i < x.n; i++, h += 8) {
         uint64_t moved = xe_cb.ext_move(env, xe_load64(h));
         memcpy(h, &moved, sizeof moved);

@@ -405,59 +405,111 @@ static bool is_fair(uint64_t part, uint64_t whole)
     return part > whole / 4 && part < whole - whole / 4;
 }
 
-/* Divides the range whose objects begin at *w: *left and *right; false: it cannot be. */
-static bool divide(const struct walk *w, const struct range *r, struct range *left,
-                   struct range *right)
+static void set_halves(const struct range *r, uint64_t border, uint64_t weight,
+                       struct range *left, struct range *right)
+{
+    *left = (struct range){r->lo, border - 1, weight};
+    *right = (struct range){border, r->hi, r->weight - weight};
+}
+
+/* Divides the range whose objects begin at *w at the border that is best for even hashes; false:
+ * these are not even. */
+static bool divide_aligned(const struct walk *w, const struct range *r, struct range *left,
+                           struct range *right)
 {
     struct walk ahead = *w;
     uint64_t border = r->hi > r->lo ? aligned_border(r->lo, r->hi) : r->lo;
     uint64_t weight = border > r->lo ? walk_to(&ahead, border) : 0;
-    if (!is_fair(weight, r->weight)) {
-        /* The hashes are not even (the objects of one bag key): at the median. */
-        ahead = *w;
-        weight = walk_weight(&ahead, (r->weight + 1) / 2);
-        if (weight >= r->weight)
-            return false;
-        border = walk_hash(&ahead);
-    }
-    *left = (struct range){r->lo, border - 1, weight};
-    *right = (struct range){border, r->hi, r->weight - weight};
+    set_halves(r, border, weight, left, right);
+    return is_fair(weight, r->weight);
+}
+
+/* The same at the median. */
+static bool divide_at_median(const struct walk *w, const struct range *r, struct range *left,
+                             struct range *right)
+{
+    struct walk ahead = *w;
+    uint64_t weight = walk_weight(&ahead, (r->weight + 1) / 2);
+    if (weight >= r->weight)
+        return false;
+    set_halves(r, walk_hash(&ahead), weight, left, right);
     return true;
+}
+
+/* The same in a bag: not among the objects of the key at the median, but before or behind them.
+ * Alone in their segments their hashes are even, so that no chain of buckets is long. */
+static bool divide_at_group(const struct walk *w, const struct range *r, struct range *left,
+                            struct range *right)
+{
+    struct walk ahead = *w;
+    for (uint64_t weight = 0; weight < r->weight / 2; weight += INDEX_UNITS)
+        weight += walk_step(&ahead);
+    uint64_t first = walk_hash(&ahead) & XE_BAG_KEY_HASH, last = first | ~XE_BAG_KEY_HASH;
+    if (first <= r->lo && last >= r->hi)
+        return divide_at_median(w, r, left, right);
+    ahead = *w;
+    uint64_t border = first > r->lo ? first : last + 1;
+    set_halves(r, border, walk_to(&ahead, border), left, right);
+    return true;
+}
+
+static bool divide(const struct xe_table *t, const struct walk *w, const struct range *r,
+                   struct range *left, struct range *right)
+{
+    if (divide_aligned(w, r, left, right))
+        return true;
+    return t->kind == XE_SET ? divide_at_median(w, r, left, right)
+                             : divide_at_group(w, r, left, right);
+}
+
+/* The part lo..hi, whose objects begin at *w; moves the walk behind them. */
+static struct part take_part(struct walk *w, uint64_t lo, uint64_t hi)
+{
+    uint32_t before = w->units;
+    struct part p = {.lo = lo, .hi = hi, .first = w->i, .arrived = w->j};
+    while (!walk_ended(w) && walk_hash(w) <= hi)
+        walk_step(w);
+    p.end = w->i;
+    p.units = w->units - before;
+    p.arrived_end = w->j;
+    return p;
 }
 
 /*
  * Cuts lo..hi into parts of at most about weight / n_parts, but at most XE_REBUILD_PARTS
  * of them. Returns their number.
  */
-static uint32_t cut(const struct source *src, const struct xe_arrival *arrivals, size_t n,
-                    uint64_t lo, uint64_t hi, uint64_t weight, uint32_t n_parts,
-                    struct part *parts)
+static uint32_t cut(const struct xe_table *t, struct walk *w, struct range whole,
+                    uint32_t n_parts, struct part *parts)
 {
-    struct walk w = {.src = src, .arrivals = arrivals, .n = n};
-    struct range ranges[XE_REBUILD_PARTS];
+    struct range ranges[XE_REBUILD_PARTS] = {whole};
+    uint64_t weight = whole.weight;
     uint64_t target = n_parts == 2 ? weight - 1 : (weight + n_parts - 1) / n_parts * 5 / 4;
     uint32_t made = 0, open = 1;
-    ranges[0] = (struct range){lo, hi, weight};
     while (open) {
         struct range r = ranges[--open], left, right;
         if (r.weight > target && made + open + 2 <= XE_REBUILD_PARTS &&
-            divide(&w, &r, &left, &right)) {
+            divide(t, w, &r, &left, &right)) {
             ranges[open++] = right;
             ranges[open++] = left;
-            continue;
+        } else {
+            parts[made++] = take_part(w, r.lo, r.hi);
         }
-        struct part *p = &parts[made++];
-        uint32_t before = w.units;
-        *p = (struct part){.lo = r.lo, .hi = r.hi, .first = w.i, .arrived = w.j};
-        if (r.hi == hi)
-            while (!walk_ended(&w))
-                walk_step(&w);
-        else
-            walk_to(&w, r.hi + 1);
-        p->end = w.i;
-        p->units = w.units - before;
-        p->arrived_end = w.j;
     }
+    return made;
+}
+
+/* Cuts lo..hi before and behind the objects of the key with this hash. */
+static uint32_t cut_group(struct walk *w, uint64_t lo, uint64_t hi, uint64_t hash,
+                          struct part *parts)
+{
+    uint64_t first = hash & XE_BAG_KEY_HASH, last = first | ~XE_BAG_KEY_HASH;
+    uint32_t made = 0;
+    if (first > lo)
+        parts[made++] = take_part(w, lo, first - 1);
+    parts[made++] = take_part(w, first > lo ? first : lo, last < hi ? last : hi);
+    if (last < hi)
+        parts[made++] = take_part(w, last + 1, hi);
     return made;
 }
 
@@ -520,7 +572,7 @@ static enum xe_status stretch(struct xe_table *t, struct xe_epoch_slot *slot, st
 }
 
 enum xe_status xe_rebuild(struct xe_table *t, struct xe_epoch_slot *slot, struct xe_segment *s,
-                          const struct xe_arrival *arrivals, size_t n, bool split,
+                          const struct xe_arrival *arrivals, size_t n, enum xe_split split,
                           struct xe_segment **out, uint32_t *n_out)
 {
     struct source src;
@@ -530,7 +582,7 @@ enum xe_status xe_rebuild(struct xe_table *t, struct xe_epoch_slot *slot, struct
     bool crowded;
     out[0] = s;
     *n_out = 1;
-    if (n == 1 && !split) {
+    if (n == 1 && split == XE_SPLIT_NO) {
         enum xe_status stretched = stretch(t, slot, s, arrivals);
         if (stretched != XE_LIMIT)
             return stretched;
@@ -538,20 +590,33 @@ enum xe_status xe_rebuild(struct xe_table *t, struct xe_epoch_slot *slot, struct
     source_init(&src);
     gather(&src, xe_segment_image(s), t->seed);
     n = fit_arrivals(t, &src, arrivals, n, &units);
+    struct walk w = {.src = &src, .arrivals = arrivals, .n = n};
+    if (split == XE_SPLIT_GROUP) {
+        sort(&src);
+        *n_out = cut_group(&w, s->lo, s->hi, arrivals->hash, parts);
+        enum xe_status cut_off =
+            replace_segments(t, slot, &s, 1, parts, *n_out, &src, arrivals, out);
+        /* XE_LIMIT: they need several segments. */
+        if (cut_off != XE_LIMIT)
+            return cut_off;
+        out[0] = s;
+        *n_out = 1;
+        w = (struct walk){.src = &src, .arrivals = arrivals, .n = n};
+    }
     struct part whole = {.lo = s->lo, .hi = s->hi, .end = src.n, .units = src.units,
                          .arrived_end = n};
     enum xe_status status =
         plan_part(t, &whole, &src, arrivals, s->limit, &plan, &crowded);
-    if (status == XE_OK && !split && !crowded) {
+    if (status == XE_OK && split == XE_SPLIT_NO && !crowded) {
         status = replace_image(t, slot, s, &src, arrivals, &whole, &plan);
         if (status != XE_LIMIT)
             return status;
     }
     uint32_t n_parts = parts_for(t, src.n + n, units);
     if (n_parts != 2 || n > 1 || !halve(&src, n ? arrivals : NULL, s->lo, s->hi, parts)) {
+        struct range range = {s->lo, s->hi, units + (src.n + n) * INDEX_UNITS};
         sort(&src);
-        n_parts = cut(&src, arrivals, n, s->lo, s->hi, units + (src.n + n) * INDEX_UNITS, n_parts,
-                      parts);
+        n_parts = cut(t, &w, range, n_parts, parts);
     }
     if (n_parts == 1)
         return status == XE_OK ? replace_image(t, slot, s, &src, arrivals, &whole, &plan)
@@ -581,6 +646,13 @@ static struct xe_segment *try_neighbour(struct xe_table *t, uint64_t hash)
     return NULL;
 }
 
+/* How many objects a merged segment has at most. In a bag few: they may be those of one key, whose
+ * chain of buckets would be long in a range that is wider than theirs. */
+static uint32_t merged_most(const struct xe_table *t, const struct xe_segment *s)
+{
+    return t->kind == XE_SET ? s->limit / 2 : s->limit / 8;
+}
+
 /* Makes one of two locked neighbours if both together are small. NULL: they stay as they
  * are, and locked. */
 static struct xe_segment *merge(struct xe_table *t, struct xe_epoch_slot *slot,
@@ -590,7 +662,7 @@ static struct xe_segment *merge(struct xe_table *t, struct xe_epoch_slot *slot,
     struct xe_segment *to[1], *from[2] = {left, right};
     struct xe_image *a = xe_segment_image(left), *b = xe_segment_image(right);
     XE_ASSERT(right->lo == left->hi + 1);
-    if (count_of(a) + count_of(b) > left->limit / 2 ||
+    if (count_of(a) + count_of(b) > merged_most(t, left) ||
         (uint64_t)a->live + b->live > PART_UNITS / 2)
         return NULL;
     source_init(&src);

@@ -101,6 +101,7 @@ enum xe_status xe_record_prepare(uint64_t seed, const struct xe_object *o, struc
     p->blob = blob_new(o, (o->flags & XE_REC_LOOSE) | p->key.flags);
     if (!p->blob)
         return XE_NOMEM;
+    p->in_bag = false;
     p->units = units_of(XE_HDR_BYTES + p->key.klen + sizeof p->blob);
     return XE_OK;
 }
@@ -118,6 +119,12 @@ void xe_record_write(uint8_t *at, const struct xe_prepared *p,
     const struct xe_object *o = p->object;
     uint32_t header = p->units | (uint32_t)p->key.klen << XE_HDR_KLEN_SHIFT | p->key.flags |
                       (o->flags & XE_REC_LOOSE);
+    size_t bytes = (size_t)p->units * XE_RECORD_ALIGN;
+    if (p->in_bag) {
+        header |= XE_REC_BAG;
+        bytes -= sizeof p->tail;
+        memcpy(at + bytes, &p->tail, sizeof p->tail);
+    }
     if (p->blob) {
         header |= XE_REC_BLOB;
         memcpy(at, &header, sizeof header);
@@ -133,7 +140,7 @@ void xe_record_write(uint8_t *at, const struct xe_prepared *p,
         return;
     struct xe_ext x = {.n = o->n_handles, .n_key = o->n_key_handles & 0xff,
                        .pinned = pinned_units(o) & 0xffffff};
-    uint8_t *end = at + (size_t)p->units * XE_RECORD_ALIGN;
+    uint8_t *end = at + bytes;
     memcpy(end - sizeof x, &x, sizeof x);
     uint8_t *h = end - sizeof x - 8 * (size_t)o->n_handles;
     for (uint32_t i = 0; i < o->n_handles; i++, h += 8) {
@@ -165,7 +172,7 @@ void xe_record_view(const uint8_t *rec, struct xe_view *out)
         return;
     }
     struct xe_ext x = xe_record_ext(rec, header);
-    size_t bytes = (size_t)xe_record_units(header) * XE_RECORD_ALIGN - sizeof x - 8 * (size_t)x.n;
+    size_t bytes = xe_record_handles(&x, header);
     out->key = rec + XE_HDR_BYTES;
     out->klen = xe_record_klen(header);
     out->body = out->key + out->klen;

@@ -4,11 +4,11 @@
  * A record lies 4-byte aligned inside an image and never changes once it has
  * been published, but for the two bits of the use counter:
  *
- *   0        4            4+klen                        size-8-8n     size-8   size
- *   +--------+------------+-------------------+ - - - +-------------+--------+
- *   | header | key bytes  | body bytes        |  pad  | n handles   | xe_ext |
- *   +--------+------------+-------------------+ - - - +-------------+--------+
- *                                                       only with XE_REC_EXT
+ *   0        4            4+klen                                               size
+ *   +--------+------------+------------+ - - - +-------------+--------+-------------+
+ *   | header | key bytes  | body bytes |  pad  | n handles   | xe_ext | xe_bag_tail |
+ *   +--------+------------+------------+ - - - +-------------+--------+-------------+
+ *                                                only with XE_REC_EXT   with XE_REC_BAG
  *
  *   header, 32 bits:
  *     0..8   size of the record in units of 4 bytes
@@ -17,6 +17,11 @@
  *     30..31 use counter, for caches to come
  *
  * The core hashes and compares key bytes, and knows nothing of the body.
+ *
+ * Bags. The hash by which an object of a bag is stored is made of two halves (bag.c): the
+ * high one is that of its key's hash, the low one tells objects with that key apart. The
+ * low one cannot be found from the bytes, so the record carries it, and with it the number by
+ * which the objects of a key are put in the order of their insertion.
  *
  * Blob records. An object whose record would be larger than
  * XE_RECORD_INLINE_MAX, or that pins more than XE_EXT_SHARED_MAX bytes through
@@ -52,6 +57,7 @@ enum {
     XE_REC_KEYBIG = 1u << 24,  /* key bytes are a digest */
     XE_REC_TOMB = 1u << 25,    /* key only: deleted while the table is fixed */
     XE_REC_EXPIRY = 1u << 26,  /* reserved: the body starts with an expiry time */
+    XE_REC_BAG = 1u << 27,     /* an object of a bag: ends with an xe_bag_tail */
 };
 
 /* The last 8 bytes of a record with XE_REC_EXT. */
@@ -59,6 +65,12 @@ struct xe_ext {
     uint32_t n;          /* handles before this trailer */
     uint32_t n_key : 8;  /* of them, how many belong to the key (the first ones) */
     uint32_t pinned : 24; /* what the handles keep alive, in units of 256 bytes, saturating */
+};
+
+/* The last 12 bytes of a record with XE_REC_BAG; as halves, for records are 4-byte aligned. */
+struct xe_bag_tail {
+    uint32_t low;         /* the low half of the object's hash */
+    uint32_t sequence[2]; /* 48 bits; above them 16 more of the hash of the whole object */
 };
 
 /*
@@ -74,6 +86,7 @@ struct xe_object {
     uint32_t n_handles;
     uint32_t n_key_handles; /* at most 255 */
     uint64_t pinned;        /* bytes kept alive by the handles */
+    uint64_t identity;      /* for bags: a hash that equal objects have in common */
     uint32_t flags;         /* XE_REC_LOOSE */
 };
 
@@ -218,6 +231,8 @@ struct xe_prepared {
     const struct xe_object *object;
     struct xe_blob *blob; /* NULL: stored inline */
     uint32_t units;       /* size of the record, 4 bytes each */
+    bool in_bag;          /* it has a tail */
+    struct xe_bag_tail tail;
 };
 
 /* Prepares `o`, which must outlive `p`. XE_NOMEM: nothing to undo. O(size). */
@@ -244,6 +259,7 @@ static inline void xe_record_prepare_inline(const struct xe_object *o, struct xe
 {
     p->object = o;
     p->blob = NULL;
+    p->in_bag = false;
     p->units = (uint32_t)((xe_record_inline_bytes(o) + XE_RECORD_ALIGN - 1) / XE_RECORD_ALIGN);
 }
 
@@ -299,18 +315,49 @@ static inline uint32_t xe_record_klen(uint32_t header)
     return header >> XE_HDR_KLEN_SHIFT & XE_HDR_KLEN_MASK;
 }
 
-/* The hash of the key of a record in an image. */
-static inline uint64_t xe_record_hash(const uint8_t *rec, uint64_t seed)
+/* The bytes of a record without its tail. */
+static inline size_t xe_record_bytes(uint32_t header)
 {
-    return xe_key_hash(rec + XE_HDR_BYTES, xe_record_klen(xe_load32(rec)), seed);
+    return (size_t)xe_record_units(header) * XE_RECORD_ALIGN -
+           (header & XE_REC_BAG ? sizeof(struct xe_bag_tail) : 0);
 }
 
-/* The trailer of a record with XE_REC_EXT. */
+static inline struct xe_bag_tail xe_record_tail(const uint8_t *rec, uint32_t header)
+{
+    struct xe_bag_tail tail;
+    memcpy(&tail, rec + xe_record_bytes(header), sizeof tail);
+    return tail;
+}
+
+static inline uint64_t xe_tail_sequence(const struct xe_bag_tail *tail)
+{
+    return (uint64_t)(tail->sequence[1] & 0xffff) << 32 | tail->sequence[0];
+}
+
+/* The half of a hash that is the key's alone, in a bag. */
+#define XE_BAG_KEY_HASH 0xffffffff00000000ull
+
+/* The hash by which a record is stored. */
+static inline uint64_t xe_record_hash(const uint8_t *rec, uint64_t seed)
+{
+    uint32_t header = xe_load32(rec);
+    uint64_t hash = xe_key_hash(rec + XE_HDR_BYTES, xe_record_klen(header), seed);
+    if (XE_UNLIKELY(header & XE_REC_BAG))
+        return (hash & XE_BAG_KEY_HASH) | xe_record_tail(rec, header).low;
+    return hash;
+}
+
+/* The trailer of a record with XE_REC_EXT, and where its handles begin. */
 static inline struct xe_ext xe_record_ext(const uint8_t *rec, uint32_t header)
 {
     struct xe_ext x;
-    memcpy(&x, rec + xe_record_units(header) * XE_RECORD_ALIGN - sizeof x, sizeof x);
+    memcpy(&x, rec + xe_record_bytes(header) - sizeof x, sizeof x);
     return x;
+}
+
+static inline size_t xe_record_handles(const struct xe_ext *x, uint32_t header)
+{
+    return xe_record_bytes(header) - sizeof *x - 8 * (size_t)x->n;
 }
 
 static inline struct xe_blob *xe_record_blob(const uint8_t *rec, uint32_t header)
@@ -330,7 +377,7 @@ static inline bool xe_record_view_plain(const uint8_t *rec, struct xe_view *out)
     out->key = rec + XE_HDR_BYTES;
     out->klen = xe_record_klen(header);
     out->body = out->key + out->klen;
-    out->blen = (size_t)xe_record_units(header) * XE_RECORD_ALIGN - XE_HDR_BYTES - out->klen;
+    out->blen = xe_record_bytes(header) - XE_HDR_BYTES - out->klen;
     out->handles = NULL;
     out->n_handles = out->n_key_handles = 0;
     out->flags = header;

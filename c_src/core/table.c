@@ -128,6 +128,7 @@ static void reclaim_table(struct xe_reclaim_job *job)
     /* A grace period has passed, but a writer may have moved its section since. */
     while (!xe_epoch_quiesce_writers(t, RECLAIM_WAIT_NS))
         ;
+    xe_table_forget(t);
     xe_directory_free(atomic_load_explicit(&t->directory, memory_order_acquire));
     xe_table_account(t, -(int64_t)xe_table_bytes(t));
     xe_cb.free(t->allocation);
@@ -176,22 +177,10 @@ void xe_table_open_gate(struct xe_table *t)
                                             memory_order_relaxed);
 }
 
-/* The directory of a cleared table on its way out. */
-struct cleared {
-    struct xe_reclaim_job job;
-    struct xe_directory *directory;
-};
-
-static void reclaim_cleared(struct xe_reclaim_job *job)
-{
-    struct cleared *c = (void *)job;
-    xe_directory_free(c->directory);
-    xe_cb.free(c);
-}
-
 enum xe_status xe_table_clear(struct xe_table *t)
 {
-    struct cleared *c = xe_cb.alloc(sizeof *c);
+    struct xe_cleared *c = xe_cb.alloc(sizeof *c);
+    bool kept = false;
     if (!c)
         return XE_NOMEM;
     enum xe_status status = xe_table_close_gate(t);
@@ -202,17 +191,17 @@ enum xe_status xe_table_clear(struct xe_table *t)
         if (fresh) {
             xe_table_account(t, XE_TABLE_BYTES - before);
             c->directory = atomic_load_explicit(&t->directory, memory_order_relaxed);
-            /* Release: pairs with xe_directory_find(). */
-            atomic_store_explicit(&t->directory, fresh, memory_order_release);
+            /* Sequentially consistent: whoever has fixed the table and then still saw the old
+             * directory finds it kept. Release: pairs with xe_directory_find(). */
+            atomic_store_explicit(&t->directory, fresh, memory_order_seq_cst);
+            kept = xe_table_keep_cleared(t, c);
         }
         xe_table_open_gate(t);
     }
-    if (status == XE_OK) {
-        c->job.run = reclaim_cleared;
-        xe_reclaim_push(&c->job);
-    } else {
+    if (status != XE_OK)
         xe_cb.free(c);
-    }
+    else if (!kept)
+        xe_table_reclaim_cleared(c);
     return status;
 }
 
@@ -348,6 +337,18 @@ void xe_table_run_clock(struct xe_epoch_slot *slot)
     }
 }
 
+/* Whether the objects of one bag key have made a chain of buckets long, that would be short if
+ * they were alone in their segment. */
+static bool is_chain_long(const struct xe_segment *s, const struct xe_image *img, uint64_t hash)
+{
+    enum { CHAIN_MAX = 6 };
+    const struct xe_bucket *b = xe_image_home(img, hash);
+    uint32_t n = 1;
+    for (; b->link && n <= CHAIN_MAX; n++)
+        b = xe_image_linked(img, b->link);
+    return n > CHAIN_MAX && (s->lo ^ s->hi) & XE_BAG_KEY_HASH;
+}
+
 /* Room in the locked segment *s for a record, and for its place if the key is new. On
  * failure *s is still locked. */
 static enum xe_status make_room(struct xe_table *t, struct xe_epoch_slot *slot,
@@ -356,7 +357,10 @@ static enum xe_status make_room(struct xe_table *t, struct xe_epoch_slot *slot,
 {
     for (int tries = 0; tries < ROOM_TRIES; tries++) {
         struct xe_image *img = xe_segment_image(*s);
-        if (!is_new || (xe_image_has_room(img, 1) && xe_image_reserve_places(img, hash, 1))) {
+        bool group = t->kind != XE_SET && tries == 0 && is_chain_long(*s, img, hash);
+        if (group)
+            ;
+        else if (!is_new || (xe_image_has_room(img, 1) && xe_image_reserve_places(img, hash, 1))) {
             if (XE_LIKELY((*off = xe_image_alloc(img, units)) != 0))
                 return XE_OK;
             if (xe_image_has_retired(img)) {
@@ -369,7 +373,10 @@ static enum xe_status make_room(struct xe_table *t, struct xe_epoch_slot *slot,
         struct xe_segment *out[XE_REBUILD_PARTS];
         uint32_t n_out;
         /* A rebuild that did not help would not help again: more segments may. */
-        enum xe_status status = xe_rebuild(t, slot, *s, &arrival, 1, tries > 0, out, &n_out);
+        enum xe_split split = group       ? XE_SPLIT_GROUP
+                              : tries > 0 ? XE_SPLIT_HALF
+                                          : XE_SPLIT_NO;
+        enum xe_status status = xe_rebuild(t, slot, *s, &arrival, 1, split, out, &n_out);
         if (status != XE_OK)
             return status;
         *s = keep_one(out, n_out, hash);
@@ -377,6 +384,7 @@ static enum xe_status make_room(struct xe_table *t, struct xe_epoch_slot *slot,
     return XE_LIMIT;
 }
 
+/* The record is in no bucket any more. */
 static void drop_record(struct xe_table *t, struct xe_epoch_slot *slot, struct xe_image *img,
                         uint32_t off)
 {
@@ -388,6 +396,16 @@ static void drop_record(struct xe_table *t, struct xe_epoch_slot *slot, struct x
         xe_blob_retire(slot, b);
     }
     xe_image_retire(img, off);
+}
+
+void xe_table_drop(struct xe_table *t, struct xe_epoch_slot *slot, struct xe_image *img,
+                   struct xe_place *place)
+{
+    uint32_t old = place->off;
+    if (t->sequence)
+        t->sequence(t->sequence_arg);
+    xe_image_remove(img, place);
+    drop_record(t, slot, img, old);
 }
 
 /* Writes a prepared object to the room made for it, not yet published. */
@@ -439,7 +457,7 @@ static void split_contended(struct xe_table *t, struct xe_epoch_slot *slot, stru
     uint32_t n_out;
     atomic_store_explicit(&t->contended, true, memory_order_relaxed);
     /* It is as good without, when there is no memory for it. */
-    if (xe_rebuild(t, slot, s, NULL, 0, true, out, &n_out) != XE_OK) {
+    if (xe_rebuild(t, slot, s, NULL, 0, XE_SPLIT_HALF, out, &n_out) != XE_OK) {
         out[0] = s;
         n_out = 1;
     }
@@ -481,8 +499,11 @@ enum xe_status xe_table_store(struct xe_table *t, struct xe_epoch_slot *slot,
             xe_find(img, &p->key, place);
         status = write_record(img, p, off);
     }
-    if (XE_LIKELY(status == XE_OK))
+    if (XE_LIKELY(status == XE_OK)) {
         xe_table_publish(t, slot, img, p, off, place);
+        if (t->kind != XE_SET)
+            xe_segment_changed(s);
+    }
     xe_table_finish(t, slot, s, place && status == XE_OK);
     return status;
 }
@@ -552,13 +573,11 @@ enum xe_status xe_table_remove(struct xe_table *t, struct xe_epoch_slot *slot,
     }
     if (out)
         xe_record_view(xe_image_record(img, place.off), out);
-    if (t->sequence)
-        t->sequence(t->sequence_arg);
-    uint32_t old = place.off;
-    xe_image_remove(img, &place);
-    drop_record(t, slot, img, old);
-    xe_table_finish(t, slot, s, true);
-    return XE_OK;
+    status = xe_table_bury_if_fixed(t, slot, key);
+    if (XE_LIKELY(status == XE_OK))
+        xe_table_drop(t, slot, img, &place);
+    xe_table_finish(t, slot, s, status == XE_OK);
+    return status;
 }
 
 enum xe_status xe_table_update(struct xe_table *t, struct xe_epoch_slot *slot,
@@ -592,38 +611,7 @@ enum xe_status xe_table_update(struct xe_table *t, struct xe_epoch_slot *slot,
     return status;
 }
 
-/* --- Fixing ------------------------------------------------------------- */
-
-void xe_table_fix(struct xe_table *t)
-{
-    (void)t;
-}
-
-void xe_table_unfix(struct xe_table *t)
-{
-    (void)t;
-}
-
-/* --- Walking ------------------------------------------------------------ */
-
-bool xe_table_scan(struct xe_table *t, uint64_t *position, xe_visit_fn visit, void *arg)
-{
-    const struct xe_segment *s = xe_directory_find(t, *position);
-    const struct xe_image *img = xe_segment_image(s);
-    /* After a merge the segment begins before the place where we are. */
-    bool filter = s->lo < *position;
-    struct xe_image_cursor cursor = {0};
-    for (uint32_t off; (off = xe_image_next(img, &cursor));) {
-        const uint8_t *rec = xe_image_record(img, off);
-        if (filter && xe_record_hash(rec, t->seed) < *position)
-            continue;
-        struct xe_view view;
-        xe_record_view(rec, &view);
-        visit(arg, &view);
-    }
-    *position = s->hi + 1;
-    return s->hi != UINT64_MAX;
-}
+/* --- Sums -------------------------------------------------------------- */
 
 void xe_table_stats(const struct xe_table *t, struct xe_table_stats *out)
 {
@@ -654,7 +642,8 @@ static uint64_t load_bytes(const _Atomic int64_t *sum)
 
 uint64_t xe_table_bytes(const struct xe_table *t)
 {
-    return load_bytes(&t->bytes);
+    const struct xe_table *graves = atomic_load_explicit(&t->graves, memory_order_acquire);
+    return load_bytes(&t->bytes) + (graves ? load_bytes(&graves->bytes) : 0);
 }
 
 uint64_t xe_table_bytes_all(void)

@@ -173,18 +173,99 @@ enum xe_status xe_table_close_gate(struct xe_table *t);
 void xe_table_open_gate(struct xe_table *t);
 
 /*
+ * Bags. An object is stored by a hash of two halves: that of its key, and one that tells it from
+ * others with that key (bag.c). So a large group of objects with one key is a run of segments,
+ * and to insert or remove one of them is a point operation whatever the group's size.
+ *
+ * A run is what was found of one key, in the order of insertion. Keys are prepared as for sets,
+ * objects by xe_table_prepare(), which sees to the identity in xe_object.
+ *
+ * `patient`: wait for locks instead of returning XE_RETRY; never on a normal scheduler.
+ */
+enum { XE_RUN_SMALL = 24 };
+
+struct xe_run_entry {
+    uint64_t sequence;
+    const uint8_t *rec; /* for xe_record_view() */
+};
+
+struct xe_run {
+    struct xe_run_entry *at;
+    uint32_t n, cap;
+    struct xe_run_entry small[XE_RUN_SMALL];
+};
+
+static inline void xe_run_begin(struct xe_run *run)
+{
+    run->at = run->small;
+    run->n = 0;
+    run->cap = XE_RUN_SMALL;
+}
+void xe_run_end(struct xe_run *run);
+
+/* Prepares an object for a table of any kind. As xe_record_prepare(). */
+enum xe_status xe_table_prepare(const struct xe_table *t, const struct xe_object *o,
+                                struct xe_prepared *p);
+
+/* All objects with the key, as of one instant. XE_OK, XE_ABSENT; XE_LIMIT: more than `most`. What
+ * is in the run may be viewed as long as a view (above). O(objects with that key), and their
+ * sorting. */
+enum xe_status xe_bag_find(struct xe_table *t, struct xe_epoch_slot *slot,
+                           const struct xe_key *key, uint32_t most, bool patient,
+                           struct xe_run *run);
+/* Whether there is one: XE_OK or XE_ABSENT. */
+enum xe_status xe_bag_member(struct xe_table *t, struct xe_epoch_slot *slot,
+                             const struct xe_key *key, bool patient);
+
+/* Adds an object. XE_EXISTS: an equal one is there, in a bag; with XE_PUT_NEW, one with its
+ * key. O(1) in the number of objects. */
+enum xe_status xe_bag_put(struct xe_table *t, struct xe_epoch_slot *slot, struct xe_prepared *p,
+                          enum xe_put mode, bool patient);
+
+/* Removes the object that is equal (=:=) to a prepared one, in a duplicate bag all of them.
+ * XE_OK, XE_ABSENT. O(1) in the number of other objects. */
+enum xe_status xe_bag_remove(struct xe_table *t, struct xe_epoch_slot *slot,
+                             const struct xe_prepared *p, bool patient);
+
+/* Removes all objects with a key, at one instant, if there are at most `most`, and `accept` (or
+ * NULL) accepts what is found; else XE_LIMIT. They are in `run` then. */
+typedef bool (*xe_accept_fn)(void *arg, const struct xe_run *run);
+enum xe_status xe_bag_take(struct xe_table *t, struct xe_epoch_slot *slot,
+                           const struct xe_key *key, uint32_t most, xe_accept_fn accept,
+                           void *arg, bool patient, struct xe_run *run);
+
+/*
  * Fixing: as long as a table is fixed, keys that are removed are remembered, so that a
  * traversal can go on from them. Calls of the two alternate, and are not made at the same time;
- * who counts fixations is the caller.
+ * who counts fixations is the caller. XE_RETRY: a write took longer than XE_LOCK_WAIT_NS; not
+ * in a section in which this thread has written.
  */
-void xe_table_fix(struct xe_table *t);
+enum xe_status xe_table_fix(struct xe_table *t);
 void xe_table_unfix(struct xe_table *t);
 
-/* Visits the objects of the segment at *position whose hashes are not below it, then sets
- * *position to the next segment. False when that was the last segment. Start at 0. `visit`
- * must not write.
- * O(objects of one segment). */
+/* Whether a traversal may go on from this key: it is there, or was when the table was fixed.
+ * XE_OK, XE_ABSENT, XE_RETRY. */
+enum xe_status xe_table_may_go_on(struct xe_table *t, struct xe_epoch_slot *slot,
+                                  const struct xe_key *key, bool patient);
+
+/* The first object behind all those with the key `after`, whose hash need not be there; NULL: the
+ * first of all. The order is that of hashes, and among equal ones that of key bytes: it survives
+ * growth, splits and deletions. In a bag one object of each key comes. XE_OK, XE_ABSENT: there is
+ * none. O(objects of a bucket). */
+enum xe_status xe_table_next(struct xe_table *t, const struct xe_key *after, struct xe_view *out);
+
+/* Slots: the hashes in as many equal ranges. Their number, a power of two, changes as the table
+ * grows, but not while it is fixed. */
+uint64_t xe_table_slots(const struct xe_table *t);
+/* Visits the objects of a slot below that number. `n_slots`: of xe_table_slots(). */
 typedef void (*xe_visit_fn)(void *arg, const struct xe_view *view);
+void xe_table_scan_slot(struct xe_table *t, uint64_t n_slots, uint64_t i, xe_visit_fn visit,
+                        void *arg);
+
+/* Visits the objects of the segment at *position (in a bag: those of a key in the order of
+ * insertion) whose hashes are not below it, then sets
+ * *position to the next segment. False when that was the last segment. Start at 0. `visit`
+ * must not write. O(objects of one segment). */
 bool xe_table_scan(struct xe_table *t, uint64_t *position, xe_visit_fn visit, void *arg);
 
 struct xe_table_stats {

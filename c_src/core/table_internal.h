@@ -25,6 +25,7 @@ struct xe_segment {
     /* What writers change. */
     _Alignas(XE_CACHE_LINE) _Atomic uint32_t lock; /* 1: taken */
     uint32_t state;
+    _Atomic uint32_t version; /* of a bag's objects: see xe_segment_changed() */
     _Atomic int32_t heat; /* contention: up when the lock is found taken, else down */
     void *allocation;     /* what to free: allocations are only 8-byte aligned */
 };
@@ -65,6 +66,11 @@ struct xe_table {
     _Alignas(XE_CACHE_LINE) _Atomic uint32_t directory_lock;
     _Atomic uint32_t list_lock;
     _Atomic int64_t bytes;
+    /* Fixing (traverse.c). */
+    _Atomic bool fixed;
+    _Atomic uint32_t slot_bits; /* of xe_table_slots(), while it is fixed */
+    _Atomic(struct xe_table *) graves;  /* keys removed while it is fixed */
+    _Atomic(struct xe_cleared *) cleared; /* what it was cleared of meanwhile */
     _Atomic bool contended; /* segments were split because writers waited for them */
     struct xe_reclaim_job job;
     void *allocation;
@@ -107,17 +113,23 @@ static inline struct xe_segment *xe_leaf_find(const struct xe_leaf *leaf, uint64
     return leaf->at[low].segment;
 }
 
-/* The segment of a hash. Inside a section. O(1) expected. */
-static inline struct xe_segment *xe_directory_find(const struct xe_table *t, uint64_t hash)
+/* The segment of a hash in a directory. */
+static inline struct xe_segment *xe_directory_segment(const struct xe_directory *d, uint64_t hash)
 {
-    /* Acquire, both: pair with the release stores of swap_publish() and
-     * publish_directory(). */
-    const struct xe_directory *d = atomic_load_explicit(&t->directory, memory_order_acquire);
+    /* Acquire: pairs with the release stores of swap_publish(). */
     uintptr_t slot =
         atomic_load_explicit(&d->slot[hash >> 1 >> (63 - d->bits)], memory_order_acquire);
     if (XE_LIKELY(slot & SLOT_SEGMENT))
         return (struct xe_segment *)(slot - SLOT_SEGMENT);
     return xe_leaf_find((const struct xe_leaf *)slot, hash);
+}
+
+/* The segment of a hash. Inside a section. O(1) expected. */
+static inline struct xe_segment *xe_directory_find(const struct xe_table *t, uint64_t hash)
+{
+    /* Acquire: pairs with the release store of publish_directory(). */
+    const struct xe_directory *d = atomic_load_explicit(&t->directory, memory_order_acquire);
+    return xe_directory_segment(d, hash);
 }
 
 /* A new segment, locked if `locked`. NULL: out of memory. Owns `image`. */
@@ -174,6 +186,26 @@ static inline struct xe_image *xe_segment_image(const struct xe_segment *s)
     return atomic_load_explicit(&s->image, memory_order_acquire);
 }
 
+/*
+ * Versions tell the readers of a bag, which look at several records, whether what they saw was
+ * one state: the version of each segment is even and the same before and after. Whoever changes
+ * one object raises it by two afterwards, before the lock is released; whoever changes several
+ * makes it odd before that. So does the end of a segment, whose image does not change any more.
+ */
+static inline void xe_segment_changes(struct xe_segment *s)
+{
+    /* Relaxed: what is published next is published by a release. The lock is ours. */
+    uint32_t v = atomic_load_explicit(&s->version, memory_order_relaxed);
+    atomic_store_explicit(&s->version, v | 1, memory_order_relaxed);
+}
+
+static inline void xe_segment_changed(struct xe_segment *s)
+{
+    uint32_t v = atomic_load_explicit(&s->version, memory_order_relaxed);
+    /* Release: whoever sees it sees the change. Pairs with the loads in bag.c. */
+    atomic_store_explicit(&s->version, (v | 1) + 1, memory_order_release);
+}
+
 static inline void xe_table_account(struct xe_table *t, int64_t bytes)
 {
     /* Relaxed: a sum that promises no instant. */
@@ -204,6 +236,21 @@ static inline bool xe_batch_unchanged(const struct xe_table *t, uint64_t batch)
     return !(batch & 1) && atomic_load_explicit(&t->batch, memory_order_acquire) == batch;
 }
 
+/* Around the publishing of several changes as one. Under the list lock. */
+static inline void xe_batch_publish(struct xe_table *t)
+{
+    uint64_t batch = atomic_load_explicit(&t->batch, memory_order_relaxed);
+    /* Relaxed: the stores that publish are releases, so none is seen before it. */
+    atomic_store_explicit(&t->batch, batch | 1, memory_order_relaxed);
+}
+
+static inline void xe_batch_published(struct xe_table *t)
+{
+    uint64_t batch = atomic_load_explicit(&t->batch, memory_order_relaxed);
+    /* Release: whoever sees it even sees all of it. Pairs with xe_batch_begin(). */
+    atomic_store_explicit(&t->batch, batch + 1, memory_order_release);
+}
+
 /* --- writes (table.c) --------------------------------------------------- */
 
 /* Lets the clock run until what was retired just now is ripe. The caller holds a
@@ -219,11 +266,54 @@ enum xe_status xe_table_store(struct xe_table *t, struct xe_epoch_slot *slot,
 /* Publishes the record at `off`, in the place of `place` if that is not NULL. */
 void xe_table_publish(struct xe_table *t, struct xe_epoch_slot *slot, struct xe_image *img,
                       const struct xe_prepared *p, uint32_t off, struct xe_place *place);
+/* Empties a place: the record in it is retired. */
+void xe_table_drop(struct xe_table *t, struct xe_epoch_slot *slot, struct xe_image *img,
+                   struct xe_place *place);
 /* Ends a write on a locked segment: releases the lock, and before that splits, merges or
  * compacts the segment if what it has become calls for it. `less`: something was removed or
  * replaced. */
 void xe_table_finish(struct xe_table *t, struct xe_epoch_slot *slot, struct xe_segment *s,
                      bool less);
+
+/* --- traverse.c --------------------------------------------------------- */
+
+/* A directory that was taken out of its table by xe_table_clear(). */
+struct xe_cleared {
+    struct xe_reclaim_job job;
+    struct xe_directory *directory;
+    struct xe_cleared *next; /* the one cleared before, of those that are kept */
+};
+
+/* Frees it, after a grace period. */
+void xe_table_reclaim_cleared(struct xe_cleared *c);
+/* Keeps it if the table is fixed, for whoever goes on from one of its keys. In the gate. */
+bool xe_table_keep_cleared(struct xe_table *t, struct xe_cleared *c);
+/* Hands over what was kept and remembered. */
+void xe_table_forget(struct xe_table *t);
+
+/* Remembers a key of a fixed table that is about to be removed. The caller holds the lock of its
+ * segment. XE_RETRY: a lock was not had. Without memory it is not remembered. */
+enum xe_status xe_table_bury(struct xe_table *t, struct xe_epoch_slot *slot,
+                             const struct xe_key *key);
+static inline enum xe_status xe_table_bury_if_fixed(struct xe_table *t,
+                                                    struct xe_epoch_slot *slot,
+                                                    const struct xe_key *key)
+{
+    /* Relaxed: xe_table_fix() has waited for those who did not see it. */
+    if (XE_LIKELY(!atomic_load_explicit(&t->fixed, memory_order_relaxed)))
+        return XE_OK;
+    return xe_table_bury(t, slot, key);
+}
+
+/* --- bag.c -------------------------------------------------------------- */
+
+/* Whether a segment has an object with this key. */
+bool xe_bag_segment_has(const struct xe_segment *s, const struct xe_key *key);
+/* Finds the object of a bag that is equal (=:=) to a prepared one. */
+bool xe_bag_find_equal(const struct xe_image *img, const struct xe_prepared *p,
+                       struct xe_place *out);
+/* Numbers a prepared object: it comes behind all objects of its key so far. */
+void xe_bag_number(struct xe_prepared *p);
 
 /* --- rebuild.c ---------------------------------------------------------- */
 
@@ -239,14 +329,20 @@ enum {
     XE_REBUILD_ARRIVALS = XE_REBUILD_PARTS / 4 * XE_SEGMENT_OBJECTS_MAX,
 };
 
+/* Whether a segment is to be split even though there is no need for room. */
+enum xe_split {
+    XE_SPLIT_NO,
+    XE_SPLIT_HALF,  /* in two: writers wait for each other */
+    XE_SPLIT_GROUP, /* the objects of one bag key, that of the first arrival, from the others */
+};
+
 /*
  * Makes room for `n` arrivals (first come those that fit XE_REBUILD_PARTS segments) in the
  * locked segment `s`, by a new image or by more segments. On XE_OK out[0..*n_out) are the
  * locked segments that now make up its range (`s` itself, or new ones; then `s` is gone).
- * `split`: in two even though there is no need (contention).
  */
 enum xe_status xe_rebuild(struct xe_table *t, struct xe_epoch_slot *slot, struct xe_segment *s,
-                          const struct xe_arrival *arrivals, size_t n, bool split,
+                          const struct xe_arrival *arrivals, size_t n, enum xe_split split,
                           struct xe_segment **out, uint32_t *n_out);
 
 /* Gives memory back when the image has become too large or holds dead terms, and merges

@@ -135,6 +135,7 @@ static bool segment_is_valid(const struct xe_table *t, const struct xe_segment *
         const uint8_t *rec = xe_image_record(img, off);
         uint32_t header = xe_load32(rec);
         CHECK(xe_record_hash(rec, t->seed) <= s->hi, "hash above the range");
+        CHECK(!(header & XE_REC_BAG) == (t->kind == XE_SET), "a record of another kind of table");
         if (header & XE_REC_BLOB)
             sum->bytes += (int64_t)xe_record_blob(rec, header)->bytes;
     }

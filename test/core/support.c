@@ -253,6 +253,12 @@ static bool ext_equal(uint64_t a, uint64_t b)
     return term_value(a) == term_value(b);
 }
 
+static int ext_compare(uint64_t a, uint64_t b)
+{
+    uint64_t x = term_value(a), y = term_value(b);
+    return (x > y) - (x < y);
+}
+
 /* --- Objects that are known by two numbers ------------------------------- */
 
 static void fill(uint8_t *at, size_t n, uint64_t from)
@@ -600,6 +606,7 @@ void core_start(void)
         .env_free = terms_free,
         .ext_move = ext_move,
         .ext_equal = ext_equal,
+        .ext_compare = ext_compare,
         .object_equal = object_equal,
     };
     CHECK(xe_core_init(&callbacks) == XE_OK);

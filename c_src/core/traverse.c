@@ -1,0 +1,435 @@
+/*
+ * traverse.c - going through a table: scans, the next key, slots; and what is remembered for
+ * that of a fixed table.
+ *
+ * Order. Records are in the order of their hashes, those of one hash in that of their key bytes,
+ * so a position is a key: it need not be in the table, and means the same after growth, splits
+ * and deletions. Buckets are in that order already, so only one chain is searched for the next.
+ * In a bag the order is that of the keys' half of the hash and then of key bytes: the objects of
+ * one key may be anywhere in its run.
+ *
+ * Fixing. What is removed from a fixed table is remembered, in a table of its own (`graves`),
+ * so that "deleted meanwhile" can be told from "never there"; a table that is cleared keeps its
+ * directory. Nothing that reads or writes objects has to know of that.
+ */
+#include "find.h"
+#include "reclaim.h"
+#include "table_internal.h"
+
+enum { FIX_WAIT_NS = XE_LOCK_WAIT_NS };
+
+/* --- Order -------------------------------------------------------------- */
+
+/* The bits of a hash that all objects of a key have in common. */
+static uint64_t key_mask(const struct xe_table *t)
+{
+    return t->kind == XE_SET ? UINT64_MAX : XE_BAG_KEY_HASH;
+}
+
+/* A key in the terms of the order. */
+struct position {
+    uint64_t hash;
+    const uint8_t *bytes;
+    size_t len;
+    const uint8_t *handles; /* 8-byte words, unaligned */
+    uint32_t n_handles;
+};
+
+static struct position position_of_key(const struct xe_key *key)
+{
+    return (struct position){key->hash, key->full, key->full_len,
+                             (const uint8_t *)key->handles, key->n_handles};
+}
+
+static struct position position_of_view(uint64_t hash, const struct xe_view *v)
+{
+    return (struct position){hash, v->key, v->klen, v->handles, v->n_key_handles};
+}
+
+/* The order of two keys with the same hash. */
+static int compare_keys(const struct position *a, const struct position *b)
+{
+    if (a->len != b->len)
+        return a->len < b->len ? -1 : 1;
+    int order = memcmp(a->bytes, b->bytes, a->len);
+    if (order || a->n_handles != b->n_handles)
+        return order ? order : a->n_handles < b->n_handles ? -1 : 1;
+    for (uint32_t i = 0; i < a->n_handles && !order; i++)
+        order = xe_cb.ext_compare(xe_load64(a->handles + 8 * (size_t)i),
+                                  xe_load64(b->handles + 8 * (size_t)i));
+    return order;
+}
+
+/* The least of what is offered to it, of all that comes behind `after`. */
+struct least {
+    uint64_t mask;
+    const struct position *after; /* NULL: everything does */
+    struct position at;
+    struct xe_view view;
+    bool found;
+};
+
+static int compare_positions(uint64_t mask, const struct position *a, const struct position *b)
+{
+    uint64_t x = a->hash & mask, y = b->hash & mask;
+    return x != y ? (x < y ? -1 : 1) : compare_keys(a, b);
+}
+
+static void offer(struct least *l, uint64_t hash, const uint8_t *rec)
+{
+    /* Most are decided by their hashes. */
+    if ((l->after && (hash & l->mask) < (l->after->hash & l->mask)) ||
+        (l->found && (hash & l->mask) > (l->at.hash & l->mask)))
+        return;
+    struct xe_view view;
+    xe_record_view(rec, &view);
+    struct position p = position_of_view(hash, &view);
+    if ((l->after && compare_positions(l->mask, &p, l->after) <= 0) ||
+        (l->found && compare_positions(l->mask, &p, &l->at) >= 0))
+        return;
+    l->at = p;
+    l->view = view;
+    l->found = true;
+}
+
+/* --- The next key ------------------------------------------------------- */
+
+/* Offers the records of a chain whose hashes are in lo..hi. */
+static void offer_chain(struct least *l, const struct xe_table *t, const struct xe_image *img,
+                        const struct xe_bucket *b, uint64_t lo, uint64_t hi)
+{
+    for (;;) {
+        for (uint32_t i = 0; i < XE_BUCKET_PLACES; i++) {
+            /* Acquire: pairs with the publishing store, as in xe_find(). */
+            uint32_t off = __atomic_load_n(&b->off[i], __ATOMIC_ACQUIRE);
+            if (!off)
+                continue;
+            const uint8_t *rec = xe_image_record(img, off);
+            uint64_t hash = xe_record_hash(rec, t->seed);
+            if (lo <= hash && hash <= hi)
+                offer(l, hash, rec);
+        }
+        uint32_t link = __atomic_load_n(&b->link, __ATOMIC_ACQUIRE);
+        if (!link)
+            return;
+        b = xe_image_linked(img, link);
+    }
+}
+
+/* Offers what is in lo..hi, chain by chain; with `first` only until something was taken, whose
+ * hash is then the least there is. */
+static void offer_range(struct least *l, const struct xe_table *t, uint64_t lo, uint64_t hi,
+                        bool first)
+{
+    for (uint64_t position = lo;;) {
+        const struct xe_segment *s = xe_directory_find(t, position);
+        const struct xe_image *img = xe_segment_image(s);
+        uint64_t end = hi < s->hi ? hi : s->hi;
+        const struct xe_bucket *last = xe_image_home(img, end);
+        for (const struct xe_bucket *b = xe_image_home(img, position); b <= last; b++) {
+            offer_chain(l, t, img, b, position, end);
+            if (first && l->found)
+                return;
+        }
+        if (end == hi)
+            return;
+        position = end + 1;
+    }
+}
+
+enum xe_status xe_table_next(struct xe_table *t, const struct xe_key *after, struct xe_view *out)
+{
+    uint64_t mask = key_mask(t);
+    struct position from;
+    struct least l = {.mask = mask};
+    if (after) {
+        from = position_of_key(after);
+        l.after = &from;
+    }
+    offer_range(&l, t, after ? after->hash & mask : 0, UINT64_MAX, true);
+    /* Objects of keys with the same half of a hash are anywhere in the run of these keys. */
+    if (l.found && mask != UINT64_MAX)
+        offer_range(&l, t, l.at.hash & mask, l.at.hash | ~mask, false);
+    *out = l.view;
+    return l.found ? XE_OK : XE_ABSENT;
+}
+
+/* --- Scans -------------------------------------------------------------- */
+
+/* The objects of a bag's segment, to be visited in the order of insertion. */
+struct visit {
+    uint64_t group, sequence;
+    const uint8_t *rec;
+};
+
+static bool comes_before(const struct visit *a, const struct visit *b)
+{
+    return a->group != b->group ? a->group < b->group : a->sequence < b->sequence;
+}
+
+/* Sifts the first of n down, in a heap whose top comes last. */
+static void sift(struct visit *heap, uint32_t n, uint32_t i)
+{
+    struct visit v = heap[i];
+    for (uint32_t child; (child = 2 * i + 1) < n; i = child) {
+        child += child + 1 < n && comes_before(&heap[child], &heap[child + 1]);
+        if (!comes_before(&v, &heap[child]))
+            break;
+        heap[i] = heap[child];
+    }
+    heap[i] = v;
+}
+
+static void sort_visits(struct visit *at, uint32_t n)
+{
+    for (uint32_t i = n / 2; i-- > 0;)
+        sift(at, n, i);
+    for (uint32_t end = n; end > 1;) {
+        struct visit top = at[0];
+        at[0] = at[--end];
+        at[end] = top;
+        sift(at, end, 0);
+    }
+}
+
+static void visit_record(const uint8_t *rec, xe_visit_fn visit, void *arg)
+{
+    struct xe_view view;
+    xe_record_view(rec, &view);
+    visit(arg, &view);
+}
+
+/* Visits what a bag's image has in lo..hi. */
+static void scan_bag_image(const struct xe_table *t, const struct xe_image *img, uint64_t lo,
+                           uint64_t hi, xe_visit_fn visit, void *arg)
+{
+    struct visit at[XE_IMAGE_OBJECTS_MAX];
+    struct xe_image_cursor cursor = {0};
+    uint32_t n = 0;
+    /* Writers may add to it meanwhile: more than there can be are not read. */
+    for (uint32_t off; n < XE_IMAGE_OBJECTS_MAX && (off = xe_image_next(img, &cursor));) {
+        const uint8_t *rec = xe_image_record(img, off);
+        uint64_t hash = xe_record_hash(rec, t->seed);
+        struct xe_bag_tail tail = xe_record_tail(rec, xe_load32(rec));
+        if (lo <= hash && hash <= hi)
+            at[n++] = (struct visit){hash & XE_BAG_KEY_HASH, xe_tail_sequence(&tail), rec};
+    }
+    sort_visits(at, n);
+    for (uint32_t i = 0; i < n; i++)
+        visit_record(at[i].rec, visit, arg);
+}
+
+static void scan_set_image(const struct xe_table *t, const struct xe_segment *s,
+                           const struct xe_image *img, uint64_t lo, uint64_t hi,
+                           xe_visit_fn visit, void *arg)
+{
+    /* After a merge the segment begins before the place where a scan is. */
+    bool filter = s->lo < lo || s->hi > hi;
+    struct xe_image_cursor cursor = {0};
+    for (uint32_t off; (off = xe_image_next(img, &cursor));) {
+        const uint8_t *rec = xe_image_record(img, off);
+        if (filter) {
+            uint64_t hash = xe_record_hash(rec, t->seed);
+            if (hash < lo || hash > hi)
+                continue;
+        }
+        visit_record(rec, visit, arg);
+    }
+}
+
+/* Visits what the segment of `lo` has in lo..hi; returns the segment's last hash. */
+static uint64_t scan_segment(const struct xe_table *t, uint64_t lo, uint64_t hi,
+                             xe_visit_fn visit, void *arg)
+{
+    const struct xe_segment *s = xe_directory_find(t, lo);
+    const struct xe_image *img = xe_segment_image(s);
+    if (t->kind == XE_SET)
+        scan_set_image(t, s, img, lo, hi, visit, arg);
+    else
+        scan_bag_image(t, img, lo, hi, visit, arg);
+    return s->hi;
+}
+
+bool xe_table_scan(struct xe_table *t, uint64_t *position, xe_visit_fn visit, void *arg)
+{
+    uint64_t end = scan_segment(t, *position, UINT64_MAX, visit, arg);
+    *position = end + 1;
+    return end != UINT64_MAX;
+}
+
+static uint32_t directory_bits(const struct xe_table *t)
+{
+    return atomic_load_explicit(&t->directory, memory_order_acquire)->bits;
+}
+
+uint64_t xe_table_slots(const struct xe_table *t)
+{
+    /* Acquire: pairs with the release in xe_table_fix(). */
+    if (atomic_load_explicit(&t->fixed, memory_order_acquire))
+        return 1ull << atomic_load_explicit(&t->slot_bits, memory_order_relaxed);
+    return 1ull << directory_bits(t);
+}
+
+void xe_table_scan_slot(struct xe_table *t, uint64_t n_slots, uint64_t i, xe_visit_fn visit,
+                        void *arg)
+{
+    uint64_t width = n_slots == 1 ? 0 : UINT64_MAX / n_slots + 1; /* 0: 2^64 */
+    uint64_t lo = i * width, hi = lo + width - 1;
+    for (uint64_t position = lo;;) {
+        uint64_t end = scan_segment(t, position, hi, visit, arg);
+        if (end >= hi)
+            return;
+        position = end + 1;
+    }
+}
+
+/* --- Fixing ------------------------------------------------------------- */
+
+static void run_cleared(struct xe_reclaim_job *job)
+{
+    struct xe_cleared *c = (void *)job;
+    xe_directory_free(c->directory);
+    xe_cb.free(c);
+}
+
+void xe_table_reclaim_cleared(struct xe_cleared *c)
+{
+    c->job.run = run_cleared;
+    xe_reclaim_push(&c->job);
+}
+
+bool xe_table_keep_cleared(struct xe_table *t, struct xe_cleared *c)
+{
+    /* Sequentially consistent: see xe_table_clear(). */
+    if (!atomic_load_explicit(&t->fixed, memory_order_seq_cst))
+        return false;
+    /* One clears at a time, so only xe_table_forget() changes it meanwhile. */
+    c->next = atomic_load_explicit(&t->cleared, memory_order_relaxed);
+    /* Release: pairs with the load in is_remembered(). */
+    while (!atomic_compare_exchange_weak_explicit(&t->cleared, &c->next, c, memory_order_release,
+                                                  memory_order_relaxed))
+        ;
+    return true;
+}
+
+void xe_table_forget(struct xe_table *t)
+{
+    /* Acquire, both: whoever made these is done with them. */
+    struct xe_table *graves = atomic_exchange_explicit(&t->graves, NULL, memory_order_acq_rel);
+    struct xe_cleared *c = atomic_exchange_explicit(&t->cleared, NULL, memory_order_acq_rel);
+    if (graves)
+        xe_table_delete(graves);
+    while (c) {
+        struct xe_cleared *next = c->next;
+        xe_table_reclaim_cleared(c);
+        c = next;
+    }
+}
+
+enum xe_status xe_table_fix(struct xe_table *t)
+{
+    /* What a removal kept that was under way when the last fixing ended. */
+    xe_table_forget(t);
+    atomic_store_explicit(&t->slot_bits, directory_bits(t), memory_order_relaxed);
+    atomic_store_explicit(&t->fixed, true, memory_order_release);
+    /* Removals that did not see it are over when this returns: none of what is read from now on
+     * goes without being remembered. */
+    if (xe_epoch_quiesce_writers(t, FIX_WAIT_NS))
+        return XE_OK;
+    atomic_store_explicit(&t->fixed, false, memory_order_release);
+    return XE_RETRY;
+}
+
+void xe_table_unfix(struct xe_table *t)
+{
+    atomic_store_explicit(&t->fixed, false, memory_order_release);
+    xe_table_forget(t);
+}
+
+/* The table of removed keys, made when it is needed. NULL: out of memory. */
+static struct xe_table *need_graves(struct xe_table *t)
+{
+    /* Acquire: pairs with the exchange below. */
+    struct xe_table *graves = atomic_load_explicit(&t->graves, memory_order_acquire);
+    if (graves)
+        return graves;
+    struct xe_table_config config = {.seed = t->seed, .kind = XE_SET};
+    struct xe_table *fresh = xe_table_new(&config);
+    if (fresh && !atomic_compare_exchange_strong_explicit(
+                     &t->graves, &graves, fresh, memory_order_acq_rel, memory_order_acquire)) {
+        xe_table_delete(fresh);
+        return graves;
+    }
+    return fresh;
+}
+
+enum xe_status xe_table_bury(struct xe_table *t, struct xe_epoch_slot *slot,
+                             const struct xe_key *key)
+{
+    /* A table of keys only. Nothing is ever removed from it, so that making room in it does not
+     * run the clock: the caller's section stays as it is. */
+    struct xe_object o = {.bytes = key->full, .klen = key->full_len, .len = key->full_len,
+                          .handles = key->handles, .n_handles = key->n_handles,
+                          .n_key_handles = key->n_handles};
+    struct xe_prepared p;
+    struct xe_place place;
+    struct xe_table *graves = need_graves(t);
+    if (!graves || xe_record_prepare(t->seed, &o, &p) != XE_OK)
+        return XE_OK;
+    struct xe_segment *s = xe_segment_acquire(graves, p.key.hash);
+    enum xe_status status = s ? XE_EXISTS : XE_RETRY;
+    if (s && !xe_find(xe_segment_image(s), &p.key, &place))
+        status = xe_table_store(graves, slot, s, &p, NULL);
+    else if (s)
+        xe_table_finish(graves, slot, s, false);
+    if (status != XE_OK)
+        xe_record_unprepare(&p);
+    return status == XE_RETRY ? XE_RETRY : XE_OK;
+}
+
+static bool is_in_directory(const struct xe_table *t, const struct xe_directory *d,
+                            const struct xe_key *key)
+{
+    struct xe_place place;
+    uint64_t mask = key_mask(t);
+    if (mask == UINT64_MAX)
+        return xe_find(xe_segment_image(xe_directory_segment(d, key->hash)), key, &place);
+    for (uint64_t position = key->hash & mask;;) {
+        const struct xe_segment *s = xe_directory_segment(d, position);
+        if (xe_bag_segment_has(s, key))
+            return true;
+        if (s->hi >= (key->hash | ~mask))
+            return false;
+        position = s->hi + 1;
+    }
+}
+
+/* Whether a key was removed while the table was fixed. */
+static bool is_remembered(const struct xe_table *t, const struct xe_key *key)
+{
+    /* Acquire, both: pair with need_graves() and xe_table_keep_cleared(). */
+    struct xe_table *graves = atomic_load_explicit(&t->graves, memory_order_acquire);
+    struct xe_cleared *c = atomic_load_explicit(&t->cleared, memory_order_acquire);
+    struct xe_place place;
+    if (graves &&
+        xe_find(xe_segment_image(xe_directory_find(graves, key->hash)), key, &place))
+        return true;
+    for (; c; c = c->next)
+        if (is_in_directory(t, c->directory, key))
+            return true;
+    return false;
+}
+
+enum xe_status xe_table_may_go_on(struct xe_table *t, struct xe_epoch_slot *slot,
+                                  const struct xe_key *key, bool patient)
+{
+    const uint8_t *rec;
+    enum xe_status status = t->kind == XE_SET ? xe_table_find_record(t, key, &rec)
+                                              : xe_bag_member(t, slot, key, patient);
+    if (status != XE_ABSENT || !atomic_load_explicit(&t->fixed, memory_order_relaxed))
+        return status;
+    /* Acquire: if it was being cleared, and is not any more, what it was cleared of is seen. */
+    if (atomic_load_explicit(&t->gate, memory_order_acquire) == GATE_CLOSED)
+        return XE_RETRY;
+    return is_remembered(t, key) ? XE_OK : XE_ABSENT;
+}
