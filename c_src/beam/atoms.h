@@ -12,6 +12,7 @@
     X(bag, "bag")                                                                                 \
     X(bytes, "bytes")                                                                             \
     X(duplicate_bag, "duplicate_bag")                                                             \
+    X(end_of_table, "$end_of_table")                                                              \
     X(no, "false")                                                                                \
     X(image_bytes, "image_bytes")                                                                 \
     X(mapped, "mapped")                                                                           \

@@ -137,17 +137,76 @@ static inline ERL_NIF_TERM xe_call_reusable_key(ERL_NIF_TERM term, const struct 
     return xe_term_is_immediate(term) ? term : xe_term_reusable_key(e, term);
 }
 
+/* What of a table says how its objects are encoded. */
+struct xe_form {
+    int keypos;
+    enum xe_kind kind;
+};
+
+static inline struct xe_form xe_call_form(const struct xe_owned *t)
+{
+    return (struct xe_form){.keypos = t->keypos, .kind = t->kind};
+}
+
+/* An encoder for objects. */
+static inline void xe_call_encoder(struct xe_encoder *e, ErlNifEnv *env, const struct xe_form *form,
+                                   uint64_t budget)
+{
+    xe_encoder_init(e, env, budget);
+    e->identify = form->kind != XE_SET;
+}
+
 /* Prepares an encoded object with this key term for the core. */
 static inline enum xe_status xe_call_prepare(const struct xe_owned *t, const struct xe_object *o,
                                              ERL_NIF_TERM key, struct xe_prepared *p)
 {
-    if (XE_LIKELY(xe_term_is_immediate(key)) && XE_LIKELY(xe_record_fits_inline(o))) {
+    if (XE_LIKELY(xe_term_is_immediate(key) && t->kind == XE_SET) &&
+        XE_LIKELY(xe_record_fits_inline(o))) {
         xe_call_key(&p->key, t, key, NULL);
         xe_record_prepare_inline(o, p);
         return XE_OK;
     }
-    return xe_record_prepare(t->seed, o, p);
+    return xe_table_prepare(t->core, o, p);
 }
+
+/* Whether a call may wait for locks. */
+static inline bool xe_call_is_patient(uint64_t budget)
+{
+    return budget == XE_TERM_NO_BUDGET;
+}
+
+/* The length of a proper list; XE_CALL_BUDGET past XE_CALL_INLINE_MAX, XE_CALL_BADARG if
+ * improper. */
+enum xe_result xe_call_list_length(ErlNifEnv *env, ERL_NIF_TERM list, uint64_t budget,
+                                   unsigned *n);
+
+/* What is done with a view: its result is the call's. */
+typedef enum xe_result (*xe_view_fn)(ErlNifEnv *env, const struct xe_view *view, int keypos,
+                                     ERL_NIF_TERM key, const void *arg, uint64_t budget,
+                                     ERL_NIF_TERM *out);
+
+/* The object of a view. */
+enum xe_result xe_call_decode(ErlNifEnv *env, const struct xe_view *view, int keypos,
+                              ERL_NIF_TERM key, const void *arg, uint64_t budget,
+                              ERL_NIF_TERM *out);
+
+/* lookup/2, for calls that are made of it. */
+enum xe_result xe_call_lookup(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t budget,
+                              ERL_NIF_TERM *out);
+
+/*
+ * Bags (calls_bag.c). `key` is the core's key of the term `term`, which `e` encodes. The section
+ * is open, and stays so.
+ */
+/* The list of what `fn` makes of each object of the key, in the order of insertion. */
+enum xe_result xe_call_bag_list(ErlNifEnv *env, struct xe_use *use, const struct xe_key *key,
+                                ERL_NIF_TERM term, xe_view_fn fn, const void *arg,
+                                uint64_t budget, ERL_NIF_TERM *out);
+/* The same for the objects themselves, which are removed. */
+enum xe_result xe_call_bag_take(ErlNifEnv *env, struct xe_use *use, const struct xe_key *key,
+                                ERL_NIF_TERM term, uint64_t budget, ERL_NIF_TERM *out);
+/* Removes them. */
+enum xe_result xe_call_bag_delete(struct xe_use *use, const struct xe_key *key, uint64_t budget);
 
 /* The NIFs, by the file they are in. */
 #define XE_CALLS_TABLES(X)                                                                        \
@@ -165,15 +224,24 @@ static inline enum xe_status xe_call_prepare(const struct xe_owned *t, const str
     X(lookup_element_default, 4)                                                                  \
     X(lookup_elements, 3)                                                                         \
     X(lookup_many, 2)                                                                             \
-    X(member, 2)                                                                                  \
+    X(member, 2)
+#define XE_CALLS_TRAVERSE(X)                                                                      \
+    X(first, 1)                                                                                   \
+    X(first_lookup, 1)                                                                            \
+    X(next, 2)                                                                                    \
+    X(next_lookup, 2)                                                                             \
+    X(slot, 2)                                                                                    \
     X(tab2list, 1)
 #define XE_CALLS_WRITE(X)                                                                         \
     X(insert, 2)                                                                                  \
     X(insert_new, 2)                                                                              \
     X(replace, 3)                                                                                 \
+    X(put_new, 2)                                                                                 \
     X(delete, 2)                                                                                  \
+    X(delete_many, 2)                                                                             \
     X(delete_object, 2)                                                                           \
-    X(take, 2)
+    X(take, 2)                                                                                    \
+    X(take_many, 2)
 #define XE_CALLS_UPDATE(X)                                                                        \
     X(update_counter, 3)                                                                          \
     X(update_counter_default, 4)                                                                  \
@@ -184,6 +252,7 @@ static inline enum xe_status xe_call_prepare(const struct xe_owned *t, const str
     ERL_NIF_TERM name##_nif(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]);
 XE_CALLS_TABLES(XE_CALL_DECLARE)
 XE_CALLS_READ(XE_CALL_DECLARE)
+XE_CALLS_TRAVERSE(XE_CALL_DECLARE)
 XE_CALLS_WRITE(XE_CALL_DECLARE)
 XE_CALLS_UPDATE(XE_CALL_DECLARE)
 #undef XE_CALL_DECLARE

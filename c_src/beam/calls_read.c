@@ -14,7 +14,7 @@ struct found {
     const uint8_t *rec;
     struct xe_use use;
     struct xe_encoder encoder; /* used unless the key is an immediate */
-    enum xe_status status;     /* XE_OK or XE_ABSENT */
+    enum xe_status status;     /* XE_OK, XE_ABSENT; XE_LIMIT: nobody has looked, it is a bag */
 };
 
 /* Ends the section and the encoder. */
@@ -35,6 +35,10 @@ find(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t budget, struct found *f
         xe_call_key_end(&f->encoder, argv[1]);
         return XE_CALL_BADARG;
     }
+    if (XE_UNLIKELY(f->use.table->kind != XE_SET)) {
+        f->status = XE_LIMIT;
+        return XE_CALL_OK;
+    }
     if (XE_LIKELY(xe_term_is_immediate(argv[1]))) {
         struct xe_short_key key;
         unsigned width = xe_term_width(argv[1]);
@@ -52,14 +56,9 @@ find(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t budget, struct found *f
     return xe_call_of_core(f->status);
 }
 
-/* What is done with a view: its result is the call's. */
-typedef enum xe_result (*view_fn)(ErlNifEnv *env, const struct xe_view *view, int keypos,
-                                  ERL_NIF_TERM key, const void *arg, uint64_t budget,
-                                  ERL_NIF_TERM *out);
-
 /* Applies `fn` to any object found, a blob pinned and outside of the section. Ends `f`. */
 static __attribute__((noinline)) enum xe_result
-with_view(ErlNifEnv *env, struct found *f, ERL_NIF_TERM key, view_fn fn, const void *arg,
+with_view(ErlNifEnv *env, struct found *f, ERL_NIF_TERM key, xe_view_fn fn, const void *arg,
           uint64_t budget, ERL_NIF_TERM *out)
 {
     struct xe_view view;
@@ -87,16 +86,36 @@ static inline const uint8_t *flat_body(const uint8_t *rec)
     return header & (XE_REC_BLOB | XE_REC_EXT) || !(body[0] & XE_TERM_BODY_FLAT) ? NULL : body;
 }
 
+enum xe_result xe_call_decode(ErlNifEnv *env, const struct xe_view *view, int keypos,
+                              ERL_NIF_TERM key, const void *arg, uint64_t budget,
+                              ERL_NIF_TERM *out)
+{
+    (void)arg;
+    return xe_call_of_term(xe_term_decode_object(env, view, keypos, key, budget, out));
+}
+
 static enum xe_result decode_listed(ErlNifEnv *env, const struct xe_view *view, int keypos,
                                     ERL_NIF_TERM key, const void *arg, uint64_t budget,
                                     ERL_NIF_TERM *out)
 {
     ERL_NIF_TERM object;
-    (void)arg;
-    enum xe_result result =
-        xe_call_of_term(xe_term_decode_object(env, view, keypos, key, budget, &object));
+    enum xe_result result = xe_call_decode(env, view, keypos, key, arg, budget, &object);
     if (XE_LIKELY(result == XE_CALL_OK))
-        *out = enif_make_list_from_array(env, &object, 1);
+        *out = enif_make_list_cell(env, object, xe_call_nil);
+    return result;
+}
+
+/* The list of what `fn` makes of the objects of a bag. Ends `f`. */
+static __attribute__((noinline)) enum xe_result
+with_bag(ErlNifEnv *env, struct found *f, ERL_NIF_TERM term, xe_view_fn fn, const void *arg,
+         uint64_t budget, ERL_NIF_TERM *out)
+{
+    struct xe_key key;
+    xe_call_key(&key, f->use.table, term, &f->encoder);
+    enum xe_result result =
+        xe_call_bag_list(env, &f->use, &key, xe_call_reusable_key(term, &f->encoder), fn, arg,
+                         budget, out);
+    found_end(f, term);
     return result;
 }
 
@@ -108,7 +127,9 @@ static enum xe_result lookup(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t
     enum xe_result result = find(env, argv, budget, &f);
     if (XE_UNLIKELY(result != XE_CALL_OK))
         return result;
-    if (f.status == XE_ABSENT) {
+    if (XE_UNLIKELY(f.status != XE_OK)) {
+        if (f.status == XE_LIMIT)
+            return with_bag(env, &f, argv[1], xe_call_decode, NULL, budget, out);
         found_end(&f, argv[1]);
         *out = xe_call_nil;
         return XE_CALL_OK;
@@ -124,15 +145,27 @@ static enum xe_result lookup(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t
 }
 XE_CALL(lookup, 2)
 
+enum xe_result xe_call_lookup(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t budget,
+                              ERL_NIF_TERM *out)
+{
+    return lookup(env, argv, budget, out);
+}
+
 static enum xe_result member(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t budget,
                              ERL_NIF_TERM *out)
 {
     struct found f;
     enum xe_result result = find(env, argv, budget, &f);
-    if (XE_LIKELY(result == XE_CALL_OK)) {
-        found_end(&f, argv[1]);
-        *out = xe_call_bool(f.status == XE_OK);
+    if (XE_UNLIKELY(result != XE_CALL_OK))
+        return result;
+    if (XE_UNLIKELY(f.status == XE_LIMIT)) {
+        struct xe_key key;
+        xe_call_key(&key, f.use.table, argv[1], &f.encoder);
+        f.status = xe_bag_member(f.use.table->core, f.use.slot, &key, xe_call_is_patient(budget));
+        result = f.status == XE_ABSENT ? XE_CALL_OK : xe_call_of_core(f.status);
     }
+    found_end(&f, argv[1]);
+    *out = xe_call_bool(f.status == XE_OK);
     return result;
 }
 XE_CALL(member, 2)
@@ -169,8 +202,14 @@ static enum xe_result element(ErlNifEnv *env, const ERL_NIF_TERM argv[], ERL_NIF
     enum xe_result result = find(env, argv, budget, &f);
     if (XE_UNLIKELY(result != XE_CALL_OK))
         return result;
-    if (XE_UNLIKELY(f.status == XE_ABSENT)) {
-        found_end(&f, argv[1]);
+    if (XE_UNLIKELY(f.status != XE_OK)) {
+        *out = xe_call_nil;
+        if (f.status == XE_LIMIT)
+            result = with_bag(env, &f, argv[1], decode_one, &pos, budget, out);
+        else
+            found_end(&f, argv[1]);
+        if (result != XE_CALL_OK || *out != xe_call_nil)
+            return result;
         *out = missing;
         return missing ? XE_CALL_OK : XE_CALL_BADARG;
     }
@@ -240,6 +279,10 @@ static enum xe_result lookup_elements(ErlNifEnv *env, const ERL_NIF_TERM argv[],
         return result;
     if (f.status == XE_OK)
         return with_view(env, &f, argv[1], decode_some, &p, budget, out);
+    if (f.status == XE_LIMIT) {
+        result = with_bag(env, &f, argv[1], decode_some, &p, budget, out);
+        return result == XE_CALL_OK && *out == xe_call_nil ? XE_CALL_BADARG : result;
+    }
     found_end(&f, argv[1]);
     return XE_CALL_BADARG;
 }
@@ -302,6 +345,20 @@ static enum xe_result group_decode(ErlNifEnv *env, const struct group *g, uint32
     return result;
 }
 
+/* In a bag each key has a list of its own, and is one of its own. */
+static enum xe_result group_lookup_bag(ErlNifEnv *env, struct xe_use *use, struct group *g,
+                                       uint64_t budget, ERL_NIF_TERM *out)
+{
+    enum xe_result result = XE_CALL_OK;
+    for (uint32_t i = 0; i < g->n && result == XE_CALL_OK; i++)
+        result = xe_call_bag_list(env, use, &g->keys[i],
+                                  xe_call_reusable_key(g->terms[i], &g->encoders[i]),
+                                  xe_call_decode, NULL,
+                                  budget == XE_TERM_NO_BUDGET ? budget : budget / XE_FIND_MANY,
+                                  &out[i]);
+    return result;
+}
+
 /* Records are decoded inside the section, blobs after it. */
 static enum xe_result group_lookup(ErlNifEnv *env, ERL_NIF_TERM table, struct group *g,
                                    uint64_t *budget, ERL_NIF_TERM *out)
@@ -312,6 +369,11 @@ static enum xe_result group_lookup(ErlNifEnv *env, ERL_NIF_TERM table, struct gr
     int keypos = use.table->keypos;
     for (uint32_t i = 0; i < g->n; i++)
         xe_call_key(&g->keys[i], use.table, g->terms[i], &g->encoders[i]);
+    if (use.table->kind != XE_SET) {
+        enum xe_result listed = group_lookup_bag(env, &use, g, *budget, out);
+        xe_use_end(&use);
+        return listed;
+    }
     enum xe_result result = xe_call_of_core(
         xe_table_find_many(use.table->core, g->keys, g->n, g->views, g->found));
     bool searched = result == XE_CALL_OK;
@@ -332,8 +394,8 @@ static enum xe_result group_lookup(ErlNifEnv *env, ERL_NIF_TERM table, struct gr
     return result;
 }
 
-/* The length of a proper list; XE_CALL_BUDGET past the limit, XE_CALL_BADARG if improper. */
-static enum xe_result list_length(ErlNifEnv *env, ERL_NIF_TERM list, uint64_t budget, unsigned *n)
+enum xe_result xe_call_list_length(ErlNifEnv *env, ERL_NIF_TERM list, uint64_t budget,
+                                   unsigned *n)
 {
     ERL_NIF_TERM rest = list, head;
     *n = 0;
@@ -350,7 +412,7 @@ static enum xe_result lookup_many(ErlNifEnv *env, const ERL_NIF_TERM argv[], uin
     struct xe_use use;
     ERL_NIF_TERM keys = argv[1];
     unsigned n;
-    enum xe_result result = list_length(env, keys, budget, &n);
+    enum xe_result result = xe_call_list_length(env, keys, budget, &n);
     if (result != XE_CALL_OK)
         return result;
     if (!xe_use_begin(env, argv[0], XE_NEED_READ, &use))
@@ -371,59 +433,3 @@ static enum xe_result lookup_many(ErlNifEnv *env, const ERL_NIF_TERM argv[], uin
     return result;
 }
 XE_CALL(lookup_many, 2)
-
-/* --- The whole table ---------------------------------------------------- */
-
-struct listing {
-    ErlNifEnv *env;
-    int keypos;
-    uint64_t budget;
-    ERL_NIF_TERM list;
-    enum xe_result result;
-};
-
-static void list_object(void *arg, const struct xe_view *view)
-{
-    struct listing *l = arg;
-    ERL_NIF_TERM object;
-    if (l->result != XE_CALL_OK)
-        return;
-    uint64_t words = xe_term_object_words(view);
-    if (words > l->budget) {
-        l->result = XE_CALL_BUDGET;
-        return;
-    }
-    l->budget -= l->budget == XE_TERM_NO_BUDGET ? 0 : words;
-    l->result = xe_call_of_term(
-        xe_term_decode_object(l->env, view, l->keypos, 0, XE_TERM_NO_BUDGET, &object));
-    if (l->result == XE_CALL_OK)
-        l->list = enif_make_list_cell(l->env, object, l->list);
-}
-
-static enum xe_result tab2list(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t budget,
-                               ERL_NIF_TERM *out)
-{
-    enum { SEGMENTS_INLINE = 2 };
-    struct listing l = {.env = env, .budget = budget, .result = XE_CALL_OK};
-    uint64_t position = 0;
-    bool more = true;
-    l.list = xe_call_nil;
-    while (more && l.result == XE_CALL_OK) {
-        struct xe_use use;
-        /* Each segment in a section of its own; the table may have gone meanwhile. */
-        if (!xe_use_begin(env, argv[0], XE_NEED_READ, &use))
-            return XE_CALL_BADARG;
-        l.keypos = use.table->keypos;
-        if (budget != XE_TERM_NO_BUDGET && xe_table_segments(use.table->core) > SEGMENTS_INLINE)
-            l.result = XE_CALL_BUDGET;
-        else
-            more = xe_table_scan(use.table->core, &position, list_object, &l);
-        xe_use_end(&use);
-        /* On a dirty scheduler a killed process goes on: nobody wants the result. */
-        if (budget == XE_TERM_NO_BUDGET && !enif_is_current_process_alive(env))
-            return XE_CALL_BADARG;
-    }
-    *out = l.list;
-    return l.result;
-}
-XE_CALL(tab2list, 1)

@@ -33,7 +33,8 @@ static bool get_settings(ErlNifEnv *env, ERL_NIF_TERM name, ERL_NIF_TERM term,
     s->read_concurrency = is[6] == xe_am.yes;
     s->decentralized_counters = is[7] == xe_am.yes;
     s->compressed = is[8] == xe_am.yes;
-    return s->type == xe_am.set && get_access(is[1], &s->access) &&
+    return (s->type == xe_am.set || s->type == xe_am.bag || s->type == xe_am.duplicate_bag) &&
+           get_access(is[1], &s->access) &&
            enif_get_int(env, is[3], &s->keypos) && s->keypos >= 1;
 }
 

@@ -401,6 +401,8 @@ static enum xe_result count_in(struct counter *c, struct xe_use *use, const ERL_
     struct xe_key key;
     xe_call_key(&key, use->table, argv[1], encoded);
     c->keypos = use->table->keypos;
+    if (use->table->kind != XE_SET)
+        return XE_CALL_BADARG;
     if (has_default && !is_default(c->env, argv[3], c->keypos))
         return XE_CALL_BADARG;
     c->outcome = get_ops(c, argv[2]);
@@ -630,7 +632,8 @@ static enum xe_result set_in(ErlNifEnv *env, struct xe_use *use, const ERL_NIF_T
 {
     struct xe_key key;
     enum xe_status status;
-    if (has_default && !is_default(env, argv[3], use->table->keypos))
+    if (use->table->kind != XE_SET ||
+        (has_default && !is_default(env, argv[3], use->table->keypos)))
         return XE_CALL_BADARG;
     xe_call_key(&key, use->table, argv[1], e);
     for (int i = 0; i < XE_CALL_TRIES; i++) {

@@ -15,15 +15,23 @@ static enum xe_result encode_object(struct xe_encoder *e, ErlNifEnv *env, ERL_NI
     return xe_call_of_term(xe_term_encode_object(e, elements, arity, keypos));
 }
 
-/* The keypos of a table that the caller has the right for. */
-static bool keypos_of(ErlNifEnv *env, ERL_NIF_TERM table, enum xe_need need, int *keypos)
+/* The form of a table that the caller has the right for. */
+static bool form_of(ErlNifEnv *env, ERL_NIF_TERM table, enum xe_need need, struct xe_form *form)
 {
     struct xe_use use;
     if (!xe_use_begin(env, table, need, &use))
         return false;
-    *keypos = use.table->keypos;
+    *form = xe_call_form(use.table);
     xe_use_end(&use);
     return true;
+}
+
+/* In a bag objects are compared with equal ones. What is shared by reference was encoded for
+ * nothing, but is compared as a whole. */
+static enum xe_result check_comparing(const struct xe_encoder *e, enum xe_kind kind,
+                                      uint64_t budget)
+{
+    return kind != XE_SET && e->pinned / 8 > budget ? XE_CALL_BUDGET : XE_CALL_OK;
 }
 
 /* --- One object --------------------------------------------------------- */
@@ -72,14 +80,16 @@ static inline bool make_flat(struct flat *f, const struct xe_owned *t,
 
 /* Any other object. */
 static enum xe_status put_encoded(struct xe_use *use, struct xe_encoder *e, ERL_NIF_TERM key,
-                                  enum xe_put mode)
+                                  enum xe_put mode, bool patient)
 {
     struct xe_object o;
     struct xe_prepared p;
     xe_term_object(e, &o);
     enum xe_status status = xe_call_prepare(use->table, &o, key, &p);
     if (XE_LIKELY(status == XE_OK)) {
-        status = xe_table_put(use->table->core, use->slot, &p, mode);
+        status = use->table->kind == XE_SET
+                     ? xe_table_put(use->table->core, use->slot, &p, mode)
+                     : xe_bag_put(use->table->core, use->slot, &p, mode, patient);
         if (status != XE_OK)
             xe_record_unprepare(&p);
     }
@@ -103,15 +113,20 @@ static inline enum xe_result put_object(ErlNifEnv *env, ERL_NIF_TERM table,
         xe_use_end(&use);
         return result;
     }
-    if (XE_LIKELY(make_flat(&flat, use.table, elements, arity))) {
+    if (XE_LIKELY(use.table->kind == XE_SET) &&
+        XE_LIKELY(make_flat(&flat, use.table, elements, arity))) {
         *status = xe_table_put_plain(use.table->core, use.slot, &flat.key, flat.rec, flat.len,
                                      mode);
         xe_use_end(&use);
     } else {
-        xe_encoder_init(&e, env, budget);
+        struct xe_form form = xe_call_form(use.table);
+        xe_call_encoder(&e, env, &form, budget);
         result = xe_call_of_term(xe_term_encode_object(&e, elements, arity, keypos));
         if (result == XE_CALL_OK)
-            *status = put_encoded(&use, &e, elements[keypos - 1], mode);
+            result = check_comparing(&e, form.kind, budget);
+        if (result == XE_CALL_OK)
+            *status = put_encoded(&use, &e, elements[keypos - 1], mode,
+                                  xe_call_is_patient(budget));
         xe_use_end(&use);
         xe_encoder_clear(&e);
     }
@@ -184,19 +199,21 @@ static void list_clear(struct list *l)
 }
 
 static enum xe_result list_encode(struct list *l, ErlNifEnv *env, ERL_NIF_TERM objects,
-                                  int keypos, uint64_t budget)
+                                  const struct xe_form *form, uint64_t budget)
 {
     struct xe_encoder e;
     ERL_NIF_TERM object, key;
     uint64_t left = budget;
     enum xe_result result = XE_CALL_OK;
     while (result == XE_CALL_OK && enif_get_list_cell(env, objects, &object, &objects)) {
-        xe_encoder_init(&e, env, left);
-        result = encode_object(&e, env, object, keypos, &key);
+        xe_call_encoder(&e, env, form, left);
+        result = encode_object(&e, env, object, form->keypos, &key);
+        if (result == XE_CALL_OK)
+            result = check_comparing(&e, form->kind, left);
         if (result == XE_CALL_OK)
             result = list_add(l, &e);
         if (budget != XE_TERM_NO_BUDGET) {
-            left = left > e.words ? left - e.words : 0;
+            left = xe_encoder_left(&e);
             if (result == XE_CALL_OK && l->n > XE_CALL_INLINE_MAX)
                 result = XE_CALL_BUDGET;
         }
@@ -213,7 +230,7 @@ static enum xe_status put_prepared(struct xe_use *use, struct list *l, struct xe
     size_t n = 0;
     enum xe_status status = XE_OK;
     for (; n < l->n && status == XE_OK; n++)
-        status = xe_record_prepare(use->table->seed, &l->objects[n], &p[n]);
+        status = xe_table_prepare(use->table->core, &l->objects[n], &p[n]);
     if (status == XE_OK)
         status = xe_table_put_many(use->table->core, use->slot, p, l->n, mode, patient);
     else
@@ -228,11 +245,11 @@ static enum xe_result put_list(ErlNifEnv *env, ERL_NIF_TERM table, ERL_NIF_TERM 
 {
     struct list l = {0};
     struct xe_use use;
-    int keypos;
-    if (!keypos_of(env, table, XE_NEED_WRITE, &keypos))
+    struct xe_form form;
+    if (!form_of(env, table, XE_NEED_WRITE, &form))
         return XE_CALL_BADARG;
     *status = XE_OK;
-    enum xe_result result = list_encode(&l, env, objects, keypos, budget);
+    enum xe_result result = list_encode(&l, env, objects, &form, budget);
     if (result == XE_CALL_OK && l.n > 0) {
         struct xe_prepared *p = enif_alloc(l.n * sizeof *p);
         list_settle(&l);
@@ -288,6 +305,34 @@ static enum xe_result insert_new(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint
 }
 XE_CALL(insert_new, 2)
 
+/* The object that is in the table after it: the given one, or one that was there. */
+static enum xe_result put_new(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t budget,
+                              ERL_NIF_TERM *out)
+{
+    enum xe_status status;
+    struct xe_form form;
+    const ERL_NIF_TERM *elements;
+    ERL_NIF_TERM found, rest;
+    int arity;
+    if (!form_of(env, argv[0], XE_NEED_WRITE, &form) || form.kind != XE_SET ||
+        !enif_get_tuple(env, argv[1], &arity, &elements) || arity < form.keypos)
+        return XE_CALL_BADARG;
+    const ERL_NIF_TERM key[] = {argv[0], elements[form.keypos - 1]};
+    for (int i = 0; i < XE_CALL_TRIES; i++) {
+        enum xe_result result =
+            put_object(env, argv[0], elements, arity, XE_PUT_NEW, budget, &status);
+        *out = argv[1];
+        if (result != XE_CALL_OK || status == XE_OK)
+            return result;
+        result = xe_call_lookup(env, key, budget, &found);
+        if (result != XE_CALL_OK || enif_get_list_cell(env, found, out, &rest))
+            return result;
+        /* It has gone meanwhile. */
+    }
+    return XE_CALL_RETRY;
+}
+XE_CALL(put_new, 2)
+
 /* --- Compare and act ---------------------------------------------------- */
 
 enum equality {
@@ -339,6 +384,18 @@ static enum xe_result remove_equal(struct xe_use *use, const struct xe_object *o
     return XE_CALL_RETRY;
 }
 
+/* In a duplicate bag it may be there several times. */
+static enum xe_result remove_from_bag(struct xe_use *use, const struct xe_object *o, uint64_t budget)
+{
+    struct xe_prepared p;
+    enum xe_status status = xe_table_prepare(use->table->core, o, &p);
+    if (status == XE_OK) {
+        status = xe_bag_remove(use->table->core, use->slot, &p, xe_call_is_patient(budget));
+        xe_record_unprepare(&p);
+    }
+    return status == XE_ABSENT ? XE_CALL_OK : xe_call_of_core(status);
+}
+
 static enum xe_result delete_object(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t budget,
                                     ERL_NIF_TERM *out)
 {
@@ -347,12 +404,16 @@ static enum xe_result delete_object(ErlNifEnv *env, const ERL_NIF_TERM argv[], u
     struct xe_use use;
     if (!xe_use_begin(env, argv[0], XE_NEED_WRITE, &use))
         return XE_CALL_BADARG;
-    xe_encoder_init(&e, env, budget);
+    struct xe_form form = xe_call_form(use.table);
+    xe_call_encoder(&e, env, &form, budget);
     ERL_NIF_TERM key;
-    enum xe_result result = encode_object(&e, env, argv[1], use.table->keypos, &key);
+    enum xe_result result = encode_object(&e, env, argv[1], form.keypos, &key);
+    if (result == XE_CALL_OK)
+        result = check_comparing(&e, form.kind, budget);
     if (result == XE_CALL_OK) {
         xe_term_object(&e, &o);
-        result = remove_equal(&use, &o, budget);
+        result = form.kind == XE_SET ? remove_equal(&use, &o, budget)
+                                     : remove_from_bag(&use, &o, budget);
     }
     xe_use_end(&use);
     xe_encoder_clear(&e);
@@ -414,28 +475,57 @@ XE_CALL(replace, 3)
 
 /* --- By key ------------------------------------------------------------- */
 
-static enum xe_result delete(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t budget,
-                             ERL_NIF_TERM *out)
+/* Removes what has the key of a term. */
+static enum xe_result delete_key(ErlNifEnv *env, ERL_NIF_TERM table, ERL_NIF_TERM term,
+                                 uint64_t budget)
 {
     struct xe_encoder e;
     struct xe_key key;
     struct xe_use use;
-    enum xe_result result = xe_call_encode_key(&e, env, argv[1], budget);
-    if (XE_LIKELY(result == XE_CALL_OK)) {
-        if (XE_LIKELY(xe_use_begin(env, argv[0], XE_NEED_WRITE, &use))) {
-            xe_call_key(&key, use.table, argv[1], &e);
+    enum xe_result result = xe_call_encode_key(&e, env, term, budget);
+    if (XE_UNLIKELY(result != XE_CALL_OK))
+        return result;
+    if (XE_LIKELY(xe_use_begin(env, table, XE_NEED_WRITE, &use))) {
+        xe_call_key(&key, use.table, term, &e);
+        if (XE_LIKELY(use.table->kind == XE_SET)) {
             enum xe_status status = xe_table_remove(use.table->core, use.slot, &key, NULL, NULL);
-            xe_use_end(&use);
             result = status == XE_ABSENT ? XE_CALL_OK : xe_call_of_core(status);
         } else {
-            result = XE_CALL_BADARG;
+            result = xe_call_bag_delete(&use, &key, budget);
         }
-        xe_call_key_end(&e, argv[1]);
+        xe_use_end(&use);
+    } else {
+        result = XE_CALL_BADARG;
     }
+    xe_call_key_end(&e, term);
+    return result;
+}
+
+static enum xe_result delete(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t budget,
+                             ERL_NIF_TERM *out)
+{
+    *out = xe_am.yes;
+    return delete_key(env, argv[0], argv[1], budget);
+}
+XE_CALL(delete, 2)
+
+/* Each key by itself. When it begins anew, those deleted already are deleted again, which is the
+ * same but for what others have inserted meanwhile: as if they had done it before. */
+static enum xe_result delete_many(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t budget,
+                                  ERL_NIF_TERM *out)
+{
+    struct xe_form form;
+    ERL_NIF_TERM key, keys = argv[1];
+    unsigned n;
+    enum xe_result result = xe_call_list_length(env, keys, budget, &n);
+    if (result == XE_CALL_OK && !form_of(env, argv[0], XE_NEED_WRITE, &form))
+        result = XE_CALL_BADARG;
+    while (result == XE_CALL_OK && enif_get_list_cell(env, keys, &key, &keys))
+        result = delete_key(env, argv[0], key, budget);
     *out = xe_am.yes;
     return result;
 }
-XE_CALL(delete, 2)
+XE_CALL(delete_many, 2)
 
 /* Decodes first and removes what it has decoded: a budget may forbid the one, nothing the
  * other. */
@@ -468,23 +558,64 @@ static enum xe_result take_version(ErlNifEnv *env, struct xe_use *use, const str
     return XE_CALL_RETRY;
 }
 
-static enum xe_result take(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t budget,
-                           ERL_NIF_TERM *out)
+/* The list of what had the key of a term. */
+static enum xe_result take_key(ErlNifEnv *env, ERL_NIF_TERM table, ERL_NIF_TERM term,
+                               uint64_t budget, ERL_NIF_TERM *out)
 {
     struct xe_encoder e;
     struct xe_key key;
     struct xe_use use;
-    enum xe_result result = xe_call_encode_key(&e, env, argv[1], budget);
-    if (result == XE_CALL_OK) {
-        if (xe_use_begin(env, argv[0], XE_NEED_WRITE, &use)) {
-            xe_call_key(&key, use.table, argv[1], &e);
-            result = take_version(env, &use, &key, xe_call_reusable_key(argv[1], &e), budget, out);
-            xe_use_end(&use);
-        } else {
-            result = XE_CALL_BADARG;
-        }
-        xe_call_key_end(&e, argv[1]);
+    enum xe_result result = xe_call_encode_key(&e, env, term, budget);
+    if (result != XE_CALL_OK)
+        return result;
+    if (xe_use_begin(env, table, XE_NEED_WRITE, &use)) {
+        ERL_NIF_TERM reusable = xe_call_reusable_key(term, &e);
+        xe_call_key(&key, use.table, term, &e);
+        result = use.table->kind == XE_SET
+                     ? take_version(env, &use, &key, reusable, budget, out)
+                     : xe_call_bag_take(env, &use, &key, reusable, budget, out);
+        xe_use_end(&use);
+    } else {
+        result = XE_CALL_BADARG;
     }
+    xe_call_key_end(&e, term);
     return result;
 }
+
+static enum xe_result take(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t budget,
+                           ERL_NIF_TERM *out)
+{
+    return take_key(env, argv[0], argv[1], budget, out);
+}
 XE_CALL(take, 2)
+
+/*
+ * Each key by itself. What has been taken must not be lost: when a key cannot be taken now, after
+ * others were, the result is {Taken, Keys} with what is left to take, and the caller goes on
+ * with these.
+ */
+static enum xe_result take_many(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t budget,
+                                ERL_NIF_TERM *out)
+{
+    struct xe_form form;
+    ERL_NIF_TERM key, taken, rest, keys = argv[1], all = xe_call_nil;
+    unsigned n;
+    enum xe_result result = xe_call_list_length(env, keys, budget, &n);
+    if (result == XE_CALL_OK && !form_of(env, argv[0], XE_NEED_WRITE, &form))
+        result = XE_CALL_BADARG;
+    while (result == XE_CALL_OK && enif_get_list_cell(env, keys, &key, &rest)) {
+        result = take_key(env, argv[0], key, budget, &taken);
+        if (result == XE_CALL_OK) {
+            all = enif_make_list_cell(env, taken, all);
+            keys = rest;
+        }
+    }
+    bool stopped = result != XE_CALL_OK && result != XE_CALL_BADARG && all != xe_call_nil;
+    if (result != XE_CALL_OK && !stopped)
+        return result;
+    enif_make_reverse_list(env, all, out);
+    if (stopped)
+        *out = enif_make_tuple2(env, *out, keys);
+    return XE_CALL_OK;
+}
+XE_CALL(take_many, 2)

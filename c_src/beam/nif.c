@@ -134,6 +134,11 @@ static void unload(ErlNifEnv *env, void *priv)
 static ErlNifFunc functions[] = {
     {"delete_nif", 1, delete_table_nif, 0},
     {"info_nif", 0, info_all_nif, 0},
+    /* As in ets there is no other direction in tables without an order. */
+    {"last_nif", 1, first_nif, 0},
+    {"last_lookup_nif", 1, first_lookup_nif, 0},
+    {"prev_nif", 2, next_nif, 0},
+    {"prev_lookup_nif", 2, next_lookup_nif, 0},
     {"lookup_element_nif", 4, lookup_element_default_nif, 0},
     {"update_counter_nif", 4, update_counter_default_nif, 0},
     {"update_element_nif", 4, update_element_default_nif, 0},
@@ -148,11 +153,19 @@ static ErlNifFunc functions[] = {
     XE_NIF(lookup_elements, 3)
     XE_NIF(lookup_many, 2)
     XE_NIF(member, 2)
+    XE_NIF(first, 1)
+    XE_NIF(first_lookup, 1)
+    XE_NIF(next, 2)
+    XE_NIF(next_lookup, 2)
+    XE_NIF(slot, 2)
     XE_NIF(tab2list, 1)
     XE_NIF(insert, 2)
     XE_NIF(insert_new, 2)
+    XE_NIF(put_new, 2)
     XE_NIF(replace, 3)
     XE_NIF(delete, 2)
+    XE_NIF(delete_many, 2)
+    XE_NIF(take_many, 2)
     XE_NIF(delete_object, 2)
     XE_NIF(take, 2)
     XE_NIF(update_counter, 3)

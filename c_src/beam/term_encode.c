@@ -805,5 +805,6 @@ void xe_term_object(const struct xe_encoder *e, struct xe_object *out)
     out->n_handles = e->n_handles;
     out->n_key_handles = e->n_key_handles;
     out->pinned = e->pinned;
+    out->identity = e->identity;
     out->flags = e->flags;
 }
