@@ -87,24 +87,6 @@
 -type element_spec() :: {Pos :: pos_integer(), Value :: term()}.
 %% Element `Pos' becomes `Value'.
 
--type facts() :: {
-    Id :: reference(),
-    Name :: atom(),
-    Named :: boolean(),
-    Owner :: pid(),
-    access(),
-    type(),
-    KeyPos :: pos_integer(),
-    Size :: non_neg_integer() | undefined,
-    Memory :: non_neg_integer(),
-    Heir :: pid() | none,
-    ReadConcurrency :: boolean(),
-    WriteConcurrency :: boolean() | auto,
-    DecentralizedCounters :: boolean(),
-    Compressed :: boolean(),
-    Bytes :: non_neg_integer()
-}.
-
 %% A macro, and not a function, because the caller of erlang:error/3 is the
 %% function that the error report names.
 -define(BADARG(Args, Cause),
@@ -186,7 +168,7 @@ delete(Table) ->
 -spec info() -> #{version := string(), terms := atom(), atom() => term()}.
 info() ->
     Facts = info_nif(),
-    Facts#{version => version()}.
+    Facts#{version => xets_info:version()}.
 
 %% @doc Facts about a table, in the form that `ets:info/1' gives them.
 %%
@@ -209,7 +191,7 @@ info(Table) ->
         {_, undefined} ->
             undefined;
         {Facts, Size} ->
-            [{Item, fact(Item, setelement(8, Facts, Size))} || Item <- items()]
+            xets_info:items(Facts, Size)
     catch
         error:badarg -> ?BADARG([Table], type);
         error:xets_retry -> erlang:yield(), info(Table)
@@ -255,8 +237,8 @@ info(Table, Item) ->
         undefined ->
             undefined;
         Facts ->
-            case is_item(Item) of
-                true -> fact(Item, Facts);
+            case xets_info:is_item(Item) of
+                true -> xets_info:item(Item, Facts);
                 false -> ?BADARG([Table, Item], none)
             end
     catch
@@ -588,7 +570,7 @@ tab2list(Table) ->
 update_counter(Table, Key, UpdateOp) ->
     try update_counter_nif(Table, Key, UpdateOp) of
         {slow, Object} ->
-            case count(Table, Key, UpdateOp, Object, none) of
+            case xets_counter:update(Table, Key, UpdateOp, Object, none, fun store/3) of
                 {ok, Result} -> Result;
                 changed -> update_counter(Table, Key, UpdateOp);
                 {error, Cause} -> ?BADARG([Table, Key, UpdateOp], Cause)
@@ -624,7 +606,7 @@ update_counter(Table, Key, UpdateOp) ->
 update_counter(Table, Key, UpdateOp, Default) ->
     try update_counter_nif(Table, Key, UpdateOp, Default) of
         {slow, Old} ->
-            case count(Table, Key, UpdateOp, Old, Default) of
+            case xets_counter:update(Table, Key, UpdateOp, Old, Default, fun store/3) of
                 {ok, Result} -> Result;
                 changed -> update_counter(Table, Key, UpdateOp, Default);
                 {error, Cause} -> ?BADARG([Table, Key, UpdateOp, Default], Cause)
@@ -638,6 +620,22 @@ update_counter(Table, Key, UpdateOp, Default) ->
         error:xets_retry ->
             erlang:yield(),
             update_counter(Table, Key, UpdateOp, Default)
+    end.
+
+%% False: the table is not what it was when the native side looked.
+-spec store(table(), Old :: tuple() | absent, New :: tuple()) -> boolean().
+store(Table, Old, New) ->
+    try
+        case Old of
+            absent -> insert_new_nif(Table, New);
+            _ -> replace_nif(Table, Old, New)
+        end
+    catch
+        error:badarg ->
+            false;
+        error:xets_retry ->
+            erlang:yield(),
+            false
     end.
 
 %% @doc Replaces one or more elements of the object that has this key.
@@ -705,99 +703,6 @@ update_element(Table, Key, ElementSpec, Default) ->
 format_error(Reason, StackTrace) ->
     xets_errors:format_error(Reason, StackTrace).
 
-%%% The slow way of update_counter. The native side has found integers that do not fit
-%%% a machine word, and handed out the object, or `absent'.
-
--spec count(table(), Key :: term(), term(), Old, Default) -> Outcome when
-    Old :: tuple() | absent,
-    Default :: tuple() | none,
-    Outcome :: {ok, integer() | [integer()]} | changed | {error, xets_errors:cause()}.
-count(Table, Key, UpdateOp, Old, Default) ->
-    case info(Table, keypos) of
-        undefined ->
-            changed;
-        KeyPos ->
-            Object =
-                case Old of
-                    absent -> setelement(KeyPos, Default, Key);
-                    _ -> Old
-                end,
-            case xets_counter:update(UpdateOp, Object, KeyPos) of
-                {ok, Result, New} ->
-                    case store(Table, Old, New) of
-                        true -> {ok, Result};
-                        false -> changed
-                    end;
-                {error, Cause} ->
-                    {error, Cause}
-            end
-    end.
-
-%% False: the table is not what it was when the native side looked.
--spec store(table(), Old :: tuple() | absent, New :: tuple()) -> boolean().
-store(Table, Old, New) ->
-    try
-        case Old of
-            absent -> insert_new_nif(Table, New);
-            _ -> replace_nif(Table, Old, New)
-        end
-    catch
-        error:badarg ->
-            false;
-        error:xets_retry ->
-            erlang:yield(),
-            false
-    end.
-
-%%% Facts about tables
-
-%% In the order of ets:info/1.
-items() ->
-    [
-        id,
-        decentralized_counters,
-        read_concurrency,
-        write_concurrency,
-        compressed,
-        memory,
-        owner,
-        heir,
-        name,
-        size,
-        node,
-        named_table,
-        type,
-        keypos,
-        protection
-    ].
-
-is_item(Item) ->
-    lists:member(Item, items()) orelse
-        lists:member(Item, [binary, fixed, safe_fixed, safe_fixed_monotonic_time, stats]).
-
-fact(id, Facts) -> element(1, Facts);
-fact(name, Facts) -> element(2, Facts);
-fact(named_table, Facts) -> element(3, Facts);
-fact(owner, Facts) -> element(4, Facts);
-fact(protection, Facts) -> element(5, Facts);
-fact(type, Facts) -> element(6, Facts);
-fact(keypos, Facts) -> element(7, Facts);
-fact(size, Facts) -> element(8, Facts);
-fact(memory, Facts) -> element(9, Facts);
-fact(heir, Facts) -> element(10, Facts);
-fact(read_concurrency, Facts) -> element(11, Facts);
-fact(write_concurrency, Facts) -> element(12, Facts);
-fact(decentralized_counters, Facts) -> element(13, Facts);
-fact(compressed, Facts) -> element(14, Facts);
-fact(node, Facts) -> node(element(4, Facts));
-fact(binary, _) -> [];
-fact(_, _) -> false.
-
-version() ->
-    _ = application:load(?MODULE),
-    {ok, Version} = application:get_key(?MODULE, vsn),
-    Version.
-
 %%% Loading
 
 %% The directory with the native library: that of the environment, for builds under
@@ -842,7 +747,7 @@ delete_nif(_Table) -> ?NIF.
 info_nif() -> ?NIF.
 
 %% All facts but the size, which takes longer the larger the table is.
--spec info_nif(table()) -> facts() | undefined.
+-spec info_nif(table()) -> xets_info:facts() | undefined.
 info_nif(_Table) -> ?NIF.
 
 -spec size_nif(table()) -> non_neg_integer() | undefined.

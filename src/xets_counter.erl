@@ -1,11 +1,43 @@
 %% @private
 %% @doc What update_counter does to an object, for integers of any size.
 %%
-%% The native side does the same for integers that fit a machine word, and comes here
-%% with the others. The errors of both are explained by what this module says.
+%% The native side does the same for integers that fit a machine word, and hands out the
+%% object, or `absent', for the others to be done here. The errors of both are explained by
+%% what this module says.
 -module(xets_counter).
 
--export([update/3]).
+-export([update/3, update/6]).
+
+%% @doc Does what `xets:update_counter' is to do to the object `Old', or, if that is absent,
+%% to `Default', and has `Store' put the new object in the place of the old one.
+%%
+%% Returns `changed' if the table has changed since: then all is to be done again.
+-spec update(Table, Key, UpdateOp, Old, Default, Store) -> Outcome when
+    Table :: xets:table(),
+    Key :: term(),
+    UpdateOp :: term(),
+    Old :: tuple() | absent,
+    Default :: tuple() | none,
+    Store :: fun((Table, Old, New :: tuple()) -> boolean()),
+    Outcome :: {ok, integer() | [integer()]} | changed | {error, xets_errors:cause()}.
+update(Table, Key, UpdateOp, Old, Default, Store) ->
+    case xets:info(Table, keypos) of
+        undefined ->
+            changed;
+        KeyPos ->
+            case update(UpdateOp, object(Old, Default, KeyPos, Key), KeyPos) of
+                {ok, Result, New} ->
+                    case Store(Table, Old, New) of
+                        true -> {ok, Result};
+                        false -> changed
+                    end;
+                {error, Cause} ->
+                    {error, Cause}
+            end
+    end.
+
+object(absent, Default, KeyPos, Key) -> setelement(KeyPos, Default, Key);
+object(Old, _Default, _KeyPos, _Key) -> Old.
 
 %% @doc The object with `UpdateOp' applied, and what update_counter returns.
 %%

@@ -1,0 +1,85 @@
+%% @private
+%% @doc What `xets:info' tells: the items of a table, made of the facts that the native side
+%% gives, and the version.
+-module(xets_info).
+
+-export([items/2, item/2, is_item/1, version/0]).
+-export_type([facts/0]).
+
+-type facts() :: {
+    Id :: reference(),
+    Name :: atom(),
+    Named :: boolean(),
+    Owner :: pid(),
+    xets:access(),
+    xets:type(),
+    KeyPos :: pos_integer(),
+    Size :: undefined,
+    Memory :: non_neg_integer(),
+    Heir :: pid() | none,
+    ReadConcurrency :: boolean(),
+    WriteConcurrency :: boolean() | auto,
+    DecentralizedCounters :: boolean(),
+    Compressed :: boolean(),
+    Bytes :: non_neg_integer()
+}.
+%% All but the size, which takes longer the larger the table is.
+
+%% @doc The list that `xets:info/1' returns, in the order of `ets:info/1'.
+-spec items(facts(), Size :: non_neg_integer()) -> [{atom(), term()}].
+items(Facts, Size) ->
+    [{Item, value(Item, Facts, Size)} || Item <- items()].
+
+value(size, _Facts, Size) -> Size;
+value(Item, Facts, _Size) -> item(Item, Facts).
+
+items() ->
+    [
+        id,
+        decentralized_counters,
+        read_concurrency,
+        write_concurrency,
+        compressed,
+        memory,
+        owner,
+        heir,
+        name,
+        size,
+        node,
+        named_table,
+        type,
+        keypos,
+        protection
+    ].
+
+%% @doc Whether `xets:info/2' has such an item.
+-spec is_item(term()) -> boolean().
+is_item(Item) ->
+    lists:member(Item, items()) orelse
+        lists:member(Item, [binary, fixed, safe_fixed, safe_fixed_monotonic_time, stats]).
+
+%% @doc The value of an item other than the size.
+-spec item(Item :: atom(), facts()) -> term().
+item(id, Facts) -> element(1, Facts);
+item(name, Facts) -> element(2, Facts);
+item(named_table, Facts) -> element(3, Facts);
+item(owner, Facts) -> element(4, Facts);
+item(protection, Facts) -> element(5, Facts);
+item(type, Facts) -> element(6, Facts);
+item(keypos, Facts) -> element(7, Facts);
+item(memory, Facts) -> element(9, Facts);
+item(heir, Facts) -> element(10, Facts);
+item(read_concurrency, Facts) -> element(11, Facts);
+item(write_concurrency, Facts) -> element(12, Facts);
+item(decentralized_counters, Facts) -> element(13, Facts);
+item(compressed, Facts) -> element(14, Facts);
+item(node, Facts) -> node(element(4, Facts));
+item(binary, _) -> [];
+item(_, _) -> false.
+
+%% @doc The version of the application.
+-spec version() -> string().
+version() ->
+    _ = application:load(xets),
+    {ok, Version} = application:get_key(xets, vsn),
+    Version.
