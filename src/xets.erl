@@ -5,6 +5,11 @@
 %% is deleted when that process ends. Objects are copied into the table by a write
 %% and out of it by a read.
 %%
+%% Its type says how many objects may have one key: in a `set' one; in a `bag' several, no
+%% two of them equal; in a `duplicate_bag' several, equal ones too. Keys, and objects, are
+%% equal if they are by `=:='. The objects of a key in a bag are kept in the order in which
+%% they were inserted.
+%%
 %% The functions that `ets' has too take the same arguments, return the same
 %% results and fail in the same cases. Functions that `ets' lacks are marked as
 %% such. What the documentation of a function calls
@@ -12,6 +17,14 @@
 %% <li><em>atomic</em>: it is done wholly or not at all, also when it fails;</li>
 %% <li><em>isolated</em>: no read of a single key sees it half done.</li>
 %% </ul>
+%%
+%% == Traversal ==
+%% `first/1' and `next/2' go through the keys of a table, in an order of no meaning that does
+%% not change. A key that is there throughout is met once, whatever is inserted and deleted
+%% meanwhile; one that is inserted or deleted meanwhile may or may not be met. `next/2' fails
+%% for a key that has been deleted, unless that was while the table was fixed
+%% (`safe_fixtable/2'). `last/1' and `prev/2' are the same as `first/1' and `next/2', as in
+%% `ets' for tables without an order.
 %%
 %% == Errors ==
 %% A function that fails raises the error `badarg', with what the shell needs to
@@ -23,9 +36,12 @@
 -module(xets).
 
 -export([new/2, delete/1, info/0, info/1, info/2, whereis/1]).
--export([insert/2, insert_new/2, delete/2, delete_object/2, delete_all_objects/1, take/2]).
+-export([insert/2, insert_new/2, put_new/2]).
+-export([delete/2, delete_many/2, delete_object/2, delete_all_objects/1, take/2, take_many/2]).
 -export([lookup/2, lookup_element/3, lookup_element/4, lookup_elements/3, lookup_many/2]).
 -export([member/2, tab2list/1]).
+-export([first/1, last/1, next/2, prev/2, slot/2]).
+-export([first_lookup/1, last_lookup/1, next_lookup/2, prev_lookup/2]).
 -export([update_counter/3, update_counter/4, update_element/3, update_element/4]).
 -export([format_error/2]).
 -export_type([table/0, tid/0, access/0, type/0, option/0, update_op/0, element_spec/0]).
@@ -41,11 +57,14 @@
     whereis_nif/1,
     insert_nif/2,
     insert_new_nif/2,
+    put_new_nif/2,
     replace_nif/3,
     delete_nif/2,
+    delete_many_nif/2,
     delete_object_nif/2,
     delete_all_objects_nif/1,
     take_nif/2,
+    take_many_nif/2,
     lookup_nif/2,
     lookup_element_nif/3,
     lookup_element_nif/4,
@@ -53,6 +72,15 @@
     lookup_many_nif/2,
     member_nif/2,
     tab2list_nif/1,
+    first_nif/1,
+    last_nif/1,
+    next_nif/2,
+    prev_nif/2,
+    slot_nif/2,
+    first_lookup_nif/1,
+    last_lookup_nif/1,
+    next_lookup_nif/2,
+    prev_lookup_nif/2,
     update_counter_nif/3,
     update_counter_nif/4,
     update_element_nif/3,
@@ -101,8 +129,8 @@
 %% `Options' is a list of options, of which a later one overrides an earlier one, except
 %% that `set' and `protected' override nothing, as in `ets':
 %% <dl>
-%% <dt>`set'</dt><dd>The type of the table: one object a key, keys compared with
-%% `=:='. Default, and the one type that can be created.</dd>
+%% <dt>`set', `bag', `duplicate_bag'</dt><dd>The type of the table. Default `set'. There
+%% are no tables of the type `ordered_set'.</dd>
 %% <dt>`public', `protected', `private'</dt><dd>Who may use the table. Default
 %% `protected'.</dd>
 %% <dt>`named_table'</dt><dd>The table can be used by its name until it is
@@ -269,16 +297,18 @@ whereis(Name) ->
 
 %% @doc Puts an object, or all objects of a list, into the table.
 %%
-%% An object replaces the one that has the same key. Of objects in the list that
-%% have the same key, the last is kept. The empty list changes nothing.
+%% In a `set' an object replaces the one that has the same key, and of objects in the list
+%% that have the same key, the last is kept. In a bag the objects come after those that have
+%% the same key, in the order of the list; a `bag' that has an equal object already keeps
+%% it where it is. The empty list changes nothing.
 %%
 %% Returns `true'.
 %%
 %% Errors: `badarg' if the second argument is neither a tuple nor a proper list of
 %% tuples, or a tuple has no element at the table's key position.
 %%
-%% Complexity: O(1) and the size of the object, for each object. Atomic and
-%% isolated, lists included.
+%% Complexity: O(1) and the size of the object, for each object, however many objects of a
+%% bag have its key. Atomic and isolated, lists included.
 -spec insert(Table, ObjectOrObjects) -> true when
     Table :: table(),
     ObjectOrObjects :: tuple() | [tuple()].
@@ -298,7 +328,7 @@ insert(Table, ObjectOrObjects) ->
 %% keys is there.
 %%
 %% Returns `false', and changes nothing, if any of the keys is in the table, else
-%% `true'. Of objects in the list that have the same key, the last is kept.
+%% `true'. Objects in the list that have the same key are treated as by `insert/2'.
 %%
 %% Errors: as `insert/2'.
 %%
@@ -318,11 +348,36 @@ insert_new(Table, ObjectOrObjects) ->
             insert_new(Table, ObjectOrObjects)
     end.
 
-%% @doc Removes the object that has this key, if there is one.
+%% @doc Puts an object into the table if its key is not there. Not in `ets'.
+%%
+%% Returns the object that the table has for the key afterwards: `Object', or the one that
+%% was there already.
+%%
+%% Errors: `badarg' if `Object' is not a tuple, or has no element at the table's key
+%% position, or the table is a bag.
+%%
+%% Complexity: O(1) and the size of the object. Atomic and isolated: of several processes
+%% that put objects with one key, one succeeds, and all get its object.
+-spec put_new(Table, Object) -> Object when
+    Table :: table(),
+    Object :: tuple().
+put_new(Table, Object) ->
+    try
+        put_new_nif(Table, Object)
+    catch
+        error:badarg ->
+            Args = [Table, Object],
+            ?BADARG(Args, xets_errors:cause(put_new, Args));
+        error:xets_retry ->
+            erlang:yield(),
+            put_new(Table, Object)
+    end.
+
+%% @doc Removes all objects that have this key.
 %%
 %% Returns `true'.
 %%
-%% Complexity: O(1). Atomic and isolated.
+%% Complexity: O(1), in a bag for each object. Atomic and isolated.
 -spec delete(Table, Key) -> true when
     Table :: table(),
     Key :: term().
@@ -334,14 +389,40 @@ delete(Table, Key) ->
         error:xets_retry -> erlang:yield(), delete(Table, Key)
     end.
 
-%% @doc Removes an object, if the table has one that is equal to it (`=:=').
+%% @doc Removes the objects that have these keys. Faster than as many calls of `delete/2'.
+%% Not in `ets'.
+%%
+%% Returns `true'.
+%%
+%% Errors: `badarg' if `Keys' is not a proper list. Nothing is removed then.
+%%
+%% Complexity: as `delete/2', for each key. The removal of the objects of one key is atomic
+%% and isolated, but not that of all.
+-spec delete_many(Table, Keys) -> true when
+    Table :: table(),
+    Keys :: [term()].
+delete_many(Table, Keys) ->
+    try
+        delete_many_nif(Table, Keys)
+    catch
+        error:badarg ->
+            Args = [Table, Keys],
+            ?BADARG(Args, xets_errors:cause(delete_many, Args));
+        error:xets_retry ->
+            erlang:yield(),
+            delete_many(Table, Keys)
+    end.
+
+%% @doc Removes an object, if the table has one that is equal to it (`=:='), in a
+%% `duplicate_bag' all that are.
 %%
 %% Returns `true'.
 %%
 %% Errors: `badarg' if `Object' is not a tuple, or has no element at the table's key
 %% position.
 %%
-%% Complexity: O(1) and the size of the object. Atomic and isolated.
+%% Complexity: O(1) and the size of the object, however many objects of a bag have its key.
+%% Atomic and isolated.
 -spec delete_object(Table, Object) -> true when
     Table :: table(),
     Object :: tuple().
@@ -372,12 +453,12 @@ delete_all_objects(Table) ->
         error:xets_retry -> erlang:yield(), delete_all_objects(Table)
     end.
 
-%% @doc Removes the object that has this key, and returns it.
+%% @doc Removes all objects that have this key, and returns them.
 %%
-%% Returns a list of the object removed, or `[]'.
+%% Returns a list of the objects removed, in the order of `lookup/2'.
 %%
-%% Complexity: O(1) and the size of the object. Atomic and isolated: of several
-%% processes that take the same key, one gets the object.
+%% Complexity: as `lookup/2'. Atomic and isolated: of several processes that take the same
+%% key, one gets an object.
 -spec take(Table, Key) -> [Object] when
     Table :: table(),
     Key :: term(),
@@ -390,13 +471,40 @@ take(Table, Key) ->
         error:xets_retry -> erlang:yield(), take(Table, Key)
     end.
 
+%% @doc Removes the objects that have these keys, and returns them. Faster than as many calls
+%% of `take/2'. Not in `ets'.
+%%
+%% Returns a list of what `take/2' returns for each key, in the order of the keys.
+%%
+%% Errors: `badarg' if `Keys' is not a proper list. Nothing is removed then.
+%%
+%% Complexity: as `take/2', for each key. The removal of the objects of one key is atomic
+%% and isolated, but not that of all.
+-spec take_many(Table, Keys) -> [[Object]] when
+    Table :: table(),
+    Keys :: [term()],
+    Object :: tuple().
+take_many(Table, Keys) ->
+    try
+        take_many_nif(Table, Keys)
+    catch
+        error:badarg ->
+            Args = [Table, Keys],
+            ?BADARG(Args, xets_errors:cause(take_many, Args));
+        error:xets_retry ->
+            erlang:yield(),
+            take_many(Table, Keys)
+    end.
+
 %%% Reading
 
-%% @doc The object that has this key.
+%% @doc The objects that have this key.
 %%
-%% Returns a list of the object, or `[]'.
+%% Returns a list of them: in a `set' of one or none, in a bag in the order in which they
+%% were inserted.
 %%
-%% Complexity: O(1) and the size of the object.
+%% Complexity: O(1) and the size of the object; in a bag O(n log n) for n objects, and their
+%% size. Of one instant.
 -spec lookup(Table, Key) -> [Object] when
     Table :: table(),
     Key :: term(),
@@ -412,11 +520,14 @@ lookup(Table, Key) ->
 %% @doc Element `Pos' of the object that has this key. Nothing else of the object is
 %% copied.
 %%
-%% Errors: `badarg' if no object has the key, `Pos' is not a positive integer, or
-%% the object has no element `Pos'.
+%% In a bag: the list of the elements `Pos' of all objects that have this key, in the order
+%% of `lookup/2'.
 %%
-%% Complexity: O(1), the position and the size of the element.
--spec lookup_element(Table, Key, Pos) -> Element when
+%% Errors: `badarg' if no object has the key, `Pos' is not a positive integer, or
+%% an object with the key has no element `Pos'.
+%%
+%% Complexity: O(1), the position and the size of the element; in a bag as `lookup/2'.
+-spec lookup_element(Table, Key, Pos) -> Element | [Element] when
     Table :: table(),
     Key :: term(),
     Pos :: pos_integer(),
@@ -433,13 +544,13 @@ lookup_element(Table, Key, Pos) ->
             lookup_element(Table, Key, Pos)
     end.
 
-%% @doc Element `Pos' of the object that has this key, or `Default' if there is none.
+%% @doc As `lookup_element/3', but returns `Default' if no object has the key.
 %%
-%% Errors: `badarg' if `Pos' is not a positive integer, or the object has no element
-%% `Pos'.
+%% Errors: `badarg' if `Pos' is not a positive integer, or an object with the key has no
+%% element `Pos'.
 %%
 %% Complexity: as `lookup_element/3'.
--spec lookup_element(Table, Key, Pos, Default) -> Element | Default when
+-spec lookup_element(Table, Key, Pos, Default) -> Element | [Element] | Default when
     Table :: table(),
     Key :: term(),
     Pos :: pos_integer(),
@@ -461,13 +572,14 @@ lookup_element(Table, Key, Pos, Default) ->
 %% the tuple `Positions'. Nothing else of the object is copied. Not in `ets'.
 %%
 %% Returns a tuple of the elements, in the order of the positions; a position may
-%% occur more than once.
+%% occur more than once. In a bag: the list of such tuples of all objects that have this
+%% key, in the order of `lookup/2'.
 %%
 %% Errors: `badarg' if no object has the key, `Positions' is not a tuple of positive
-%% integers, or the object has no element at one of them.
+%% integers, or an object with the key has no element at one of them.
 %%
-%% Complexity: O(1), the positions and the size of the elements.
--spec lookup_elements(Table, Key, Positions) -> Elements when
+%% Complexity: O(1), the positions and the size of the elements; in a bag as `lookup/2'.
+-spec lookup_elements(Table, Key, Positions) -> Elements | [Elements] when
     Table :: table(),
     Key :: term(),
     Positions :: tuple(),
@@ -539,6 +651,160 @@ tab2list(Table) ->
         error:xets_retry -> erlang:yield(), tab2list(Table)
     end.
 
+%%% Traversal
+
+%% @doc The key with which a traversal begins.
+%%
+%% Returns ``'$end_of_table''' if the table is empty.
+%%
+%% Complexity: O(1) and the size of the key.
+-spec first(Table) -> Key | '$end_of_table' when
+    Table :: table(),
+    Key :: term().
+first(Table) ->
+    try
+        first_nif(Table)
+    catch
+        error:badarg -> ?BADARG([Table], xets_errors:cause(first, [Table]));
+        error:xets_retry -> erlang:yield(), first(Table)
+    end.
+
+%% @doc As `first/1'.
+-spec last(Table) -> Key | '$end_of_table' when
+    Table :: table(),
+    Key :: term().
+last(Table) ->
+    try
+        last_nif(Table)
+    catch
+        error:badarg -> ?BADARG([Table], xets_errors:cause(last, [Table]));
+        error:xets_retry -> erlang:yield(), last(Table)
+    end.
+
+%% @doc The key that follows `Key' in a traversal.
+%%
+%% Returns ``'$end_of_table''' if there is none.
+%%
+%% Errors: `badarg' if no object has the key `Key', and none that had it was deleted while the
+%% table is fixed.
+%%
+%% Complexity: O(1) and the size of the key.
+-spec next(Table, Key) -> NextKey | '$end_of_table' when
+    Table :: table(),
+    Key :: term(),
+    NextKey :: term().
+next(Table, Key) ->
+    try
+        next_nif(Table, Key)
+    catch
+        error:badarg -> ?BADARG([Table, Key], xets_errors:cause(next, [Table, Key]));
+        error:xets_retry -> erlang:yield(), next(Table, Key)
+    end.
+
+%% @doc As `next/2'.
+-spec prev(Table, Key) -> PrevKey | '$end_of_table' when
+    Table :: table(),
+    Key :: term(),
+    PrevKey :: term().
+prev(Table, Key) ->
+    try
+        prev_nif(Table, Key)
+    catch
+        error:badarg -> ?BADARG([Table, Key], xets_errors:cause(prev, [Table, Key]));
+        error:xets_retry -> erlang:yield(), prev(Table, Key)
+    end.
+
+%% @doc As `first/1', but returns the objects of the key too, as `lookup/2' does.
+%%
+%% Complexity: as `lookup/2'. The key and its objects are of one instant.
+-spec first_lookup(Table) -> {Key, [Object]} | '$end_of_table' when
+    Table :: table(),
+    Key :: term(),
+    Object :: tuple().
+first_lookup(Table) ->
+    try
+        first_lookup_nif(Table)
+    catch
+        error:badarg -> ?BADARG([Table], xets_errors:cause(first_lookup, [Table]));
+        error:xets_retry -> erlang:yield(), first_lookup(Table)
+    end.
+
+%% @doc As `first_lookup/1'.
+-spec last_lookup(Table) -> {Key, [Object]} | '$end_of_table' when
+    Table :: table(),
+    Key :: term(),
+    Object :: tuple().
+last_lookup(Table) ->
+    try
+        last_lookup_nif(Table)
+    catch
+        error:badarg -> ?BADARG([Table], xets_errors:cause(last_lookup, [Table]));
+        error:xets_retry -> erlang:yield(), last_lookup(Table)
+    end.
+
+%% @doc As `next/2', but returns the objects of the next key too, as `lookup/2' does.
+%%
+%% Errors: as `next/2'.
+%%
+%% Complexity: as `lookup/2'. The next key and its objects are of one instant.
+-spec next_lookup(Table, Key) -> {NextKey, [Object]} | '$end_of_table' when
+    Table :: table(),
+    Key :: term(),
+    NextKey :: term(),
+    Object :: tuple().
+next_lookup(Table, Key) ->
+    try
+        next_lookup_nif(Table, Key)
+    catch
+        error:badarg ->
+            Args = [Table, Key],
+            ?BADARG(Args, xets_errors:cause(next_lookup, Args));
+        error:xets_retry ->
+            erlang:yield(),
+            next_lookup(Table, Key)
+    end.
+
+%% @doc As `next_lookup/2'.
+-spec prev_lookup(Table, Key) -> {PrevKey, [Object]} | '$end_of_table' when
+    Table :: table(),
+    Key :: term(),
+    PrevKey :: term(),
+    Object :: tuple().
+prev_lookup(Table, Key) ->
+    try
+        prev_lookup_nif(Table, Key)
+    catch
+        error:badarg ->
+            Args = [Table, Key],
+            ?BADARG(Args, xets_errors:cause(prev_lookup, Args));
+        error:xets_retry ->
+            erlang:yield(),
+            prev_lookup(Table, Key)
+    end.
+
+%% @doc The objects in slot `I' of the table.
+%%
+%% The slots are numbered from 0, and each object of a table that does not change is in one
+%% of them. How many there are, and which objects share one, means nothing.
+%%
+%% Returns a list of objects, or ``'$end_of_table''' for the number after the last slot.
+%%
+%% Errors: `badarg' if `I' is not an integer, is negative, or greater than the number after
+%% the last slot.
+%%
+%% Complexity: O(log(number of segments)), and the objects in the slot and their size.
+-spec slot(Table, I) -> [Object] | '$end_of_table' when
+    Table :: table(),
+    I :: non_neg_integer(),
+    Object :: tuple().
+slot(Table, I) ->
+    try
+        slot_nif(Table, I)
+    catch
+        error:badarg -> ?BADARG([Table, I], xets_errors:cause(slot, [Table, I]));
+        error:xets_retry -> erlang:yield(), slot(Table, I)
+    end.
+
 %%% Updating
 
 %% @doc Adds to one or more elements of the object that has this key.
@@ -556,9 +822,9 @@ tab2list(Table) ->
 %%
 %% Returns the new value of the element, or, for a list, the list of them.
 %%
-%% Errors: `badarg' if no object has the key, `UpdateOp' is something else, the object
-%% has no element `Pos', that element is the key, or is not an integer. The object is
-%% then unchanged.
+%% Errors: `badarg' if the table is a bag, no object has the key, `UpdateOp' is something
+%% else, the object has no element `Pos', that element is the key, or is not an integer. The
+%% object is then unchanged.
 %%
 %% Complexity: O(1) and the size of the object. Atomic and isolated.
 -spec update_counter(Table, Key, UpdateOp) -> Result when
@@ -645,9 +911,9 @@ store(Table, Old, New) ->
 %% Returns `true', or, if no object has the key, `false': then `ElementSpec' is not
 %% looked at.
 %%
-%% Errors: `badarg' if there is such an object and `ElementSpec' is something else,
-%% the object has no element `Pos', or that element is the key. The object is then
-%% unchanged.
+%% Errors: `badarg' if the table is a bag, or if there is such an object and `ElementSpec' is
+%% something else, the object has no element `Pos', or that element is the key. The object is
+%% then unchanged.
 %%
 %% Complexity: O(1) and the size of the object. Atomic and isolated.
 -spec update_element(Table, Key, ElementSpec) -> boolean() when
@@ -671,9 +937,9 @@ update_element(Table, Key, ElementSpec) ->
 %%
 %% Returns `true'.
 %%
-%% Errors: `badarg' if `ElementSpec' is not `{Pos, Value}' or a list of such tuples, the
-%% object has no element `Pos', or that element is the key, and if `Default' is not a
-%% tuple that has an element at the table's key position, also where it is not needed.
+%% Errors: `badarg' if the table is a bag, `ElementSpec' is not `{Pos, Value}' or a list of
+%% such tuples, the object has no element `Pos', or that element is the key, and if `Default'
+%% is not a tuple that has an element at the table's key position, also where it is not needed.
 %%
 %% Complexity: O(1) and the size of the object. Atomic and isolated.
 -spec update_element(Table, Key, ElementSpec, Default) -> true when
@@ -765,12 +1031,19 @@ insert_nif(_Table, _Objects) -> ?NIF.
 -spec insert_new_nif(table(), tuple() | [tuple()]) -> boolean().
 insert_new_nif(_Table, _Objects) -> ?NIF.
 
+%% The object that the table has for the key afterwards.
+-spec put_new_nif(table(), tuple()) -> tuple().
+put_new_nif(_Table, _Object) -> ?NIF.
+
 %% Puts `New' in the place of `Old', if the table has an object equal to `Old'.
 -spec replace_nif(table(), Old :: tuple(), New :: tuple()) -> boolean().
 replace_nif(_Table, _Old, _New) -> ?NIF.
 
 -spec delete_nif(table(), term()) -> true.
 delete_nif(_Table, _Key) -> ?NIF.
+
+-spec delete_many_nif(table(), [term()]) -> true.
+delete_many_nif(_Table, _Keys) -> ?NIF.
 
 -spec delete_object_nif(table(), tuple()) -> true.
 delete_object_nif(_Table, _Object) -> ?NIF.
@@ -781,6 +1054,9 @@ delete_all_objects_nif(_Table) -> ?NIF.
 -spec take_nif(table(), term()) -> [tuple()].
 take_nif(_Table, _Key) -> ?NIF.
 
+-spec take_many_nif(table(), [term()]) -> [[tuple()]].
+take_many_nif(_Table, _Keys) -> ?NIF.
+
 -spec lookup_nif(table(), term()) -> [tuple()].
 lookup_nif(_Table, _Key) -> ?NIF.
 
@@ -790,7 +1066,7 @@ lookup_element_nif(_Table, _Key, _Pos) -> ?NIF.
 -spec lookup_element_nif(table(), term(), pos_integer(), term()) -> term().
 lookup_element_nif(_Table, _Key, _Pos, _Default) -> ?NIF.
 
--spec lookup_elements_nif(table(), term(), tuple()) -> tuple().
+-spec lookup_elements_nif(table(), term(), tuple()) -> tuple() | [tuple()].
 lookup_elements_nif(_Table, _Key, _Positions) -> ?NIF.
 
 -spec lookup_many_nif(table(), [term()]) -> [[tuple()]].
@@ -801,6 +1077,33 @@ member_nif(_Table, _Key) -> ?NIF.
 
 -spec tab2list_nif(table()) -> [tuple()].
 tab2list_nif(_Table) -> ?NIF.
+
+-spec first_nif(table()) -> term().
+first_nif(_Table) -> ?NIF.
+
+-spec last_nif(table()) -> term().
+last_nif(_Table) -> ?NIF.
+
+-spec next_nif(table(), term()) -> term().
+next_nif(_Table, _Key) -> ?NIF.
+
+-spec prev_nif(table(), term()) -> term().
+prev_nif(_Table, _Key) -> ?NIF.
+
+-spec first_lookup_nif(table()) -> {term(), [tuple()]} | '$end_of_table'.
+first_lookup_nif(_Table) -> ?NIF.
+
+-spec last_lookup_nif(table()) -> {term(), [tuple()]} | '$end_of_table'.
+last_lookup_nif(_Table) -> ?NIF.
+
+-spec next_lookup_nif(table(), term()) -> {term(), [tuple()]} | '$end_of_table'.
+next_lookup_nif(_Table, _Key) -> ?NIF.
+
+-spec prev_lookup_nif(table(), term()) -> {term(), [tuple()]} | '$end_of_table'.
+prev_lookup_nif(_Table, _Key) -> ?NIF.
+
+-spec slot_nif(table(), non_neg_integer()) -> [tuple()] | '$end_of_table'.
+slot_nif(_Table, _I) -> ?NIF.
 
 %% `slow': an integer does not fit a machine word; nothing has been changed.
 -spec update_counter_nif(table(), term(), term()) -> integer() | [integer()] | {slow, tuple()}.

@@ -21,6 +21,8 @@
     | already_exists
     | only_sets
     | only_heir_none
+    % not for tables of this type
+    | table_type
     % no object with the key
     | badkey
     % a tuple without an element at the key position
@@ -50,8 +52,9 @@ cause(Function, [Table | Args]) ->
     end.
 
 access(Function) ->
-    Reads = [lookup, lookup_element, lookup_elements, lookup_many, tab2list],
-    case lists:member(Function, Reads) of
+    Reads = [lookup, lookup_element, lookup_elements, lookup_many, tab2list, slot],
+    Traversals = [first, last, next, prev, first_lookup, last_lookup, next_lookup, prev_lookup],
+    case lists:member(Function, Reads ++ Traversals) of
         true -> read;
         false -> write
     end.
@@ -87,9 +90,11 @@ call(Insert, Table, [Objects]) when Insert =:= insert; Insert =:= insert_new ->
         _ -> none
     end;
 call(delete_object, Table, [Object]) ->
-    case tuple_error(Object) of
-        "" -> key_position(Table, [Object]);
-        _ -> none
+    object(Table, Object);
+call(put_new, Table, [Object]) ->
+    case is_bag(Table) of
+        true -> table_type;
+        false -> object(Table, Object)
     end;
 call(lookup_element, Table, [Key, Pos]) ->
     found(Table, Key, position_error(Pos));
@@ -100,6 +105,10 @@ call(lookup_element, _Table, [_Key, Pos, _Default]) ->
     end;
 call(lookup_elements, Table, [Key, Positions]) ->
     found(Table, Key, positions_error(Positions));
+call(Next, _Table, [_Key]) when
+    Next =:= next; Next =:= prev; Next =:= next_lookup; Next =:= prev_lookup
+->
+    badkey;
 call(update_counter, Table, [Key, UpdateOp | Default]) ->
     updated(Table, Key, Default, fun(Object, KeyPos) -> counter(UpdateOp, Object, KeyPos) end);
 call(update_element, Table, [Key, ElementSpec | Default]) ->
@@ -108,6 +117,15 @@ call(update_element, Table, [Key, ElementSpec | Default]) ->
     end);
 call(_Function, _Table, _Args) ->
     none.
+
+object(Table, Object) ->
+    case tuple_error(Object) of
+        "" -> key_position(Table, [Object]);
+        _ -> none
+    end.
+
+is_bag(Table) ->
+    lists:member(xets:info(Table, type), [bag, duplicate_bag]).
 
 key_position(Table, Objects) ->
     KeyPos = key_pos(Table),
@@ -125,12 +143,18 @@ found(Table, Key, "") ->
 found(_Table, _Key, _PositionError) ->
     none.
 
-updated(Table, Key, [], Cause) ->
+updated(Table, Key, Default, Cause) ->
+    case is_bag(Table) of
+        true -> table_type;
+        false -> updated_in_set(Table, Key, Default, Cause)
+    end.
+
+updated_in_set(Table, Key, [], Cause) ->
     case xets:member(Table, Key) andalso xets:lookup(Table, Key) of
         [Object] -> Cause(Object, key_pos(Table));
         _ -> badkey
     end;
-updated(Table, Key, [Default], Cause) ->
+updated_in_set(Table, Key, [Default], Cause) ->
     KeyPos = key_pos(Table),
     case is_tuple(Default) andalso tuple_size(Default) >= KeyPos andalso xets:lookup(Table, Key) of
         false -> default;
@@ -211,19 +235,33 @@ table_error(_Table, id) ->
     <<"the table identifier does not refer to an existing table">>;
 table_error(_Table, access) ->
     <<"the table identifier refers to a table with insufficient access rights">>;
+table_error(_Table, table_type) ->
+    <<"the table identifier refers to a table of a type not supported by this operation">>;
 table_error(_Table, _Cause) ->
     "".
 
 arg_texts(Insert, [Objects], Cause) when Insert =:= insert; Insert =:= insert_new ->
     [no_key_or(Cause, object_error(Objects))];
-arg_texts(delete_object, [Object], Cause) ->
+arg_texts(Function, [Object], Cause) when Function =:= delete_object; Function =:= put_new ->
     [no_key_or(Cause, tuple_error(Object))];
 arg_texts(lookup_element, [_Key, Pos | _Default], Cause) ->
     [key_error(Cause), object_size_or(Cause, position_error(Pos))];
 arg_texts(lookup_elements, [_Key, Positions], Cause) ->
     [key_error(Cause), object_size_or(Cause, positions_error(Positions))];
-arg_texts(lookup_many, [Keys], _Cause) ->
+arg_texts(Many, [Keys], _Cause) when
+    Many =:= lookup_many; Many =:= delete_many; Many =:= take_many
+->
     [list_error(Keys)];
+arg_texts(slot, [_I], none) ->
+    [<<"out of range">>];
+arg_texts(Next, [_Key], Cause) when
+    Next =:= next; Next =:= prev; Next =:= next_lookup; Next =:= prev_lookup
+->
+    [key_error(Cause)];
+arg_texts(update_counter, [_Key, UpdateOp], table_type) ->
+    ["", counter_error(UpdateOp, table_type)];
+arg_texts(Update, _Args, table_type) when Update =:= update_counter; Update =:= update_element ->
+    [];
 arg_texts(update_counter, [_Key, UpdateOp | Default], Cause) ->
     [key_error(Cause), counter_error(UpdateOp, Cause) | default_error(Default, Cause)];
 arg_texts(update_element, [_Key, ElementSpec | Default], Cause) ->
