@@ -485,8 +485,12 @@ take(Table, Key) ->
     Keys :: [term()],
     Object :: tuple().
 take_many(Table, Keys) ->
-    try
-        take_many_nif(Table, Keys)
+    try take_many_nif(Table, Keys) of
+        {Taken, Rest} ->
+            erlang:yield(),
+            Taken ++ take_many(Table, Rest);
+        Taken ->
+            Taken
     catch
         error:badarg ->
             Args = [Table, Keys],
@@ -1054,7 +1058,8 @@ delete_all_objects_nif(_Table) -> ?NIF.
 -spec take_nif(table(), term()) -> [tuple()].
 take_nif(_Table, _Key) -> ?NIF.
 
--spec take_many_nif(table(), [term()]) -> [[tuple()]].
+%% The pair: what is left could not be taken now, for a reason that is gone after a yield.
+-spec take_many_nif(table(), [term()]) -> [[tuple()]] | {[[tuple()]], Left :: [term()]}.
 take_many_nif(_Table, _Keys) -> ?NIF.
 
 -spec lookup_nif(table(), term()) -> [tuple()].

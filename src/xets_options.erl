@@ -42,7 +42,7 @@ settings(_Name, Options) ->
     },
     case options(Options, Defaults) of
         invalid -> {error, none};
-        #{type := Type} when Type =/= set -> {error, only_sets};
+        #{type := ordered_set} -> {error, only_sets};
         #{heir := Heir} when Heir =/= none -> {error, only_heir_none};
         Chosen -> {ok, settings(Chosen)}
     end.
