@@ -10,7 +10,7 @@
 
 -export_type([cell/0, job/0, group/0]).
 
--type group() :: real | point | memory | together | stalls.
+-type group() :: real | point | scans | memory | together | stalls.
 
 -type cell() :: #{
     group := group(),
@@ -31,6 +31,7 @@ groups() ->
     [
         {real, "Real data"},
         {point, "Point operations on set, one process"},
+        {scans, "Scans and bags"},
         {memory, "Memory"},
         {together, "Together: two processes on two cores, tuned ETS"},
         {stalls, "No stalls"}
@@ -39,7 +40,7 @@ groups() ->
 %% @doc All jobs, in the order in which they run.
 -spec jobs() -> [job()].
 jobs() ->
-    real() ++ points() ++ fills() ++ memory() ++ together() ++ stalls().
+    real() ++ points() ++ fills() ++ bags() ++ memory() ++ together() ++ stalls().
 
 one(Group, Row, Column, Target, Measure) ->
     #{
@@ -124,6 +125,29 @@ fills() ->
             op => fill, kind => int, order => Order, options => []
         }})
      || {Order, Title} <- [{random, "random keys"}, {ascending, "ascending keys"}]
+    ].
+
+%% Bags -------------------------------------------------------------------------------------------
+
+bags() ->
+    Cell = fun(Row, Type, Target) ->
+        #{
+            group => scans,
+            row => atom_to_list(Type) ++ ", one key with 100,000 objects: " ++ Row,
+            column => none,
+            target => {faster, Target}
+        }
+    end,
+    %% In a duplicate_bag ETS inserts without comparing.
+    [
+        #{
+            measure => {xets_bench_bag, #{type => Type}},
+            cells => [
+                {insert, Cell("insert", Type, Insert)},
+                {delete_object, Cell("delete_object", Type, 1000.0)}
+            ]
+        }
+     || {Type, Insert} <- [{bag, 1000.0}, {duplicate_bag, 1.0}]
     ].
 
 %% Memory -----------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@
 %% The results of the calls are dropped: the loops measure, xets_bench_check compares.
 
 -export([lookup/2, lookup_element/2, member/2, insert/2, update_counter/2, delete/2]).
--export([delete_and_insert/2, lookup_many/2]).
+-export([delete_and_insert/2, delete_object/2, lookup_many/2]).
 -export([mix/4, counters/4, overwrite/4, grow/6]).
 
 %% Loops over prepared keys or objects -----------------------------------------------------------
@@ -57,6 +57,12 @@ delete_and_insert([O | Os], T) ->
     _ = ?DO(insert(T, O)),
     delete_and_insert(Os, T);
 delete_and_insert([], _) ->
+    ok.
+
+delete_object([O | Os], T) ->
+    _ = ?DO(delete_object(T, O)),
+    delete_object(Os, T);
+delete_object([], _) ->
     ok.
 
 lookup_many([Keys | Rest], T) ->

@@ -78,6 +78,17 @@ static inline bool make_flat(struct flat *f, const struct xe_owned *t,
     return true;
 }
 
+static enum xe_status put_in_bag(struct xe_use *use, const struct flat *f, enum xe_put mode,
+                                 bool patient)
+{
+    struct xe_object o = {.bytes = f->rec + XE_HDR_BYTES, .klen = f->key.klen,
+                          .len = f->len - XE_HDR_BYTES};
+    struct xe_prepared p;
+    o.identity = xe_term_identity(o.bytes, o.len);
+    enum xe_status status = xe_table_prepare(use->table->core, &o, &p);
+    return status == XE_OK ? xe_bag_put(use->table->core, use->slot, &p, mode, patient) : status;
+}
+
 /* Any other object. */
 static enum xe_status put_encoded(struct xe_use *use, struct xe_encoder *e, ERL_NIF_TERM key,
                                   enum xe_put mode, bool patient)
@@ -113,10 +124,11 @@ static inline enum xe_result put_object(ErlNifEnv *env, ERL_NIF_TERM table,
         xe_use_end(&use);
         return result;
     }
-    if (XE_LIKELY(use.table->kind == XE_SET) &&
-        XE_LIKELY(make_flat(&flat, use.table, elements, arity))) {
-        *status = xe_table_put_plain(use.table->core, use.slot, &flat.key, flat.rec, flat.len,
-                                     mode);
+    if (XE_LIKELY(make_flat(&flat, use.table, elements, arity))) {
+        *status = XE_LIKELY(use.table->kind == XE_SET)
+                      ? xe_table_put_plain(use.table->core, use.slot, &flat.key, flat.rec,
+                                           flat.len, mode)
+                      : put_in_bag(&use, &flat, mode, xe_call_is_patient(budget));
         xe_use_end(&use);
     } else {
         struct xe_form form = xe_call_form(use.table);

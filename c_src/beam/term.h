@@ -205,6 +205,12 @@ static inline ERL_NIF_TERM xe_term_reusable_key(const struct xe_encoder *e, ERL_
 enum xe_term_status xe_term_encode_object(struct xe_encoder *e, const ERL_NIF_TERM *elements,
                                           int arity, int keypos);
 
+/* The identity of an object that has no handles and no -0.0, from its key and body bytes. */
+static inline uint64_t xe_term_identity(const uint8_t *bytes, size_t len)
+{
+    return XXH3_64bits_withSeed(bytes, len, 0);
+}
+
 /* The encoder's result as the core takes it. */
 void xe_term_object(const struct xe_encoder *e, struct xe_object *out);
 
