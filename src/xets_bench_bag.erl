@@ -11,7 +11,7 @@
 %% @doc Measures insert and delete_object of objects with one key, that `type' has a tenth as many
 %% of as a large table has objects.
 -spec measure(map(), xets_bench:conf()) ->
-    #{insert | delete_object := xets_bench_lib:outcome()}.
+    #{insert := xets_bench_lib:outcome(), delete_object := xets_bench_lib:outcome()}.
 measure(#{type := Type}, #{large := Large, few_rounds := Rounds}) ->
     Count = Large div 10,
     Pair = xets_bench_pair:open([Type]),
