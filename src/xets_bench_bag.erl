@@ -1,12 +1,13 @@
 %% @doc Bags: one key with many objects, of which single ones are deleted and inserted again.
 %%
-%% ETS compares with each object of the key, so it is measured with few operations, and a table of
-%% it takes long to fill: the square of the objects.
+%% ETS compares with each object of the key, so a table of it takes long to fill: the square of the
+%% objects.
 -module(xets_bench_bag).
 
 -export([measure/2]).
 
--define(OPERATIONS, 100).
+%% One in so many objects is deleted and inserted in a round.
+-define(SHARE, 50).
 
 %% @doc Measures insert and delete_object of objects with one key, that `type' has a tenth as many
 %% of as a large table has objects.
@@ -17,7 +18,7 @@ measure(#{type := Type}, #{large := Large, few_rounds := Rounds}) ->
     Pair = xets_bench_pair:open([Type]),
     Objects = [{key, I} || I <- lists:seq(1, Count)],
     [true = Side:insert(xets_bench_pair:table(Side, Pair), Objects) || Side <- [ets, xets]],
-    Walks = [walk(Round, Count) || Round <- lists:seq(0, Rounds)],
+    Walks = [walk(Round, Count div ?SHARE, Count) || Round <- lists:seq(0, Rounds)],
     ok = xets_bench_lib:tidy(),
     Samples = [{Op, samples(Op, Pair, Walks)} || Op <- [delete_object, insert]],
     ok = agree(Pair, Objects),
@@ -25,11 +26,10 @@ measure(#{type := Type}, #{large := Large, few_rounds := Rounds}) ->
     maps:from_list([{Op, xets_bench_lib:net(Of)} || {Op, Of} <- Samples]).
 
 %% The objects of a round: anywhere in the group.
-walk(Round, Count) ->
-    From = Round * ?OPERATIONS,
+walk(Round, Length, Count) ->
     [
         {key, xets_bench_lib:permute(I rem Count, Count, 1) + 1}
-     || I <- lists:seq(From, From + ?OPERATIONS - 1)
+     || I <- lists:seq(Round * Length, (Round + 1) * Length - 1)
     ].
 
 %% Each round deletes and inserts the same objects; one of the two is timed.
