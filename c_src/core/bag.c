@@ -460,6 +460,7 @@ enum xe_status xe_bag_put(struct xe_table *t, struct xe_epoch_slot *slot, struct
             return XE_RETRY;
         sched_yield();
     }
+    xe_image_prefetch_room(xe_segment_image(s));
     if (t->kind == XE_BAG && xe_bag_find_equal(xe_segment_image(s), p, &place)) {
         xe_table_finish(t, slot, s, false);
         return XE_EXISTS;
@@ -589,6 +590,8 @@ enum xe_status xe_bag_remove(struct xe_table *t, struct xe_epoch_slot *slot,
     if (status != XE_OK)
         return status;
     struct xe_segment *s = xe_segment_acquire(t, what.lo);
+    if (s)
+        xe_image_prefetch_room(xe_segment_image(s));
     if (s && s->hi >= what.hi)
         return remove_here(t, slot, s, &what);
     if (s)
