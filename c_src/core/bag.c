@@ -460,7 +460,6 @@ enum xe_status xe_bag_put(struct xe_table *t, struct xe_epoch_slot *slot, struct
             return XE_RETRY;
         sched_yield();
     }
-    xe_image_prefetch_room(xe_segment_image(s));
     if (t->kind == XE_BAG && xe_bag_find_equal(xe_segment_image(s), p, &place)) {
         xe_table_finish(t, slot, s, false);
         return XE_EXISTS;
@@ -472,21 +471,17 @@ enum xe_status xe_bag_put(struct xe_table *t, struct xe_epoch_slot *slot, struct
 /* --- Removing ----------------------------------------------------------- */
 
 /* Removes what a locked segment has of the target. */
-static bool remove_from(struct xe_table *t, struct xe_epoch_slot *slot, struct xe_segment *s,
+static void remove_from(struct xe_table *t, struct xe_epoch_slot *slot, struct xe_segment *s,
                         const struct target *what)
 {
     struct search it;
     struct xe_place place;
     struct xe_image *img = xe_segment_image(s);
-    search_begin(&it, img, s->hi, what);
-    if (!search_next(&it, what, &place))
-        return false;
     xe_segment_changes(s);
-    do
+    search_begin(&it, img, s->hi, what);
+    while (search_next(&it, what, &place))
         xe_table_drop(t, slot, img, &place);
-    while (search_next(&it, what, &place));
     xe_segment_changed(s);
-    return true;
 }
 
 /* Removes the run, whose segments are locked: of several, as a list write. */
@@ -570,36 +565,13 @@ enum xe_status xe_bag_take(struct xe_table *t, struct xe_epoch_slot *slot,
     return take(t, slot, &what, most, accept, arg, patient, run);
 }
 
-/* The same where the target is in one segment, which is locked, and nobody wants to see it. */
-static enum xe_status remove_here(struct xe_table *t, struct xe_epoch_slot *slot,
-                                  struct xe_segment *s, const struct target *what)
-{
-    enum xe_status status = xe_table_bury_if_fixed(t, slot, what->key);
-    if (status == XE_OK && !remove_from(t, slot, s, what))
-        status = XE_ABSENT;
-    xe_table_finish(t, slot, s, status == XE_OK);
-    return status;
-}
-
 enum xe_status xe_bag_remove(struct xe_table *t, struct xe_epoch_slot *slot,
                              const struct xe_prepared *p, bool patient)
 {
     struct target what = target_object(t, p);
     struct xe_run run;
-    enum xe_status status = xe_table_write_begin(t, slot);
-    if (status != XE_OK)
-        return status;
-    struct xe_segment *s = xe_segment_acquire(t, what.lo);
-    if (s)
-        xe_image_prefetch_room(xe_segment_image(s));
-    if (s && s->hi >= what.hi)
-        return remove_here(t, slot, s, &what);
-    if (s)
-        xe_lock_release(&s->lock);
-    else if (!patient)
-        return XE_RETRY;
     xe_run_begin(&run);
-    status = take(t, slot, &what, UINT32_MAX, NULL, NULL, patient, &run);
+    enum xe_status status = take(t, slot, &what, UINT32_MAX, NULL, NULL, patient, &run);
     xe_run_end(&run);
     return status;
 }
