@@ -29,7 +29,7 @@
 enum {
     KEY_PRINT = 0xf0, /* of a fingerprint */
     READ_TRIES = 4,
-    READ_SEGMENTS = 8, /* of a run that is read without locks */
+    READ_SEGMENTS = 8, /* of a run that is read without locks, at most */
 };
 
 #define LOW (~XE_BAG_KEY_HASH)
@@ -198,8 +198,13 @@ void xe_run_end(struct xe_run *run)
     xe_run_begin(run);
 }
 
+/* A run without entries, where `at` is NULL, only counts: that needs no memory (G7). */
 static bool run_add(struct xe_run *run, const uint8_t *rec)
 {
+    if (!run->at) {
+        run->n++;
+        return true;
+    }
     if (run->n == run->cap) {
         struct xe_run_entry *more = xe_cb.alloc(2 * (size_t)run->cap * sizeof *more);
         if (!more)
@@ -223,6 +228,8 @@ static int compare_entries(const void *a, const void *b)
 
 static void run_sort(struct xe_run *run)
 {
+    if (!run->at)
+        return;
     if (run->n > XE_RUN_SMALL) {
         qsort(run->at, run->n, sizeof *run->at, compare_entries);
         return;
@@ -255,61 +262,66 @@ static enum xe_status run_gather(struct xe_run *run, const struct xe_segment *s,
 
 /* --- Locked runs -------------------------------------------------------- */
 
-/* The locked segments of a range of hashes. */
+/* The segments of a range of hashes, all locked by this thread. Nobody else replaces them, so
+ * the directory leads to them, and no memory is needed to keep them. */
 struct span {
-    struct xe_segment **at;
-    uint32_t n, cap;
-    struct xe_segment *small[READ_SEGMENTS];
+    const struct xe_table *t;
+    uint64_t lo, hi;
+    uint64_t at; /* where the next one is */
+    bool ended;
 };
 
-static bool span_add(struct span *span, struct xe_segment *s)
+static struct span span_of(const struct xe_table *t, uint64_t lo, uint64_t hi)
 {
-    if (span->n == span->cap) {
-        struct xe_segment **more = xe_cb.alloc(2 * (size_t)span->cap * sizeof *more);
-        if (!more)
-            return false;
-        memcpy(more, span->at, span->n * sizeof *more);
-        if (span->at != span->small)
-            xe_cb.free(span->at);
-        span->at = more;
-        span->cap *= 2;
-    }
-    span->at[span->n++] = s;
-    return true;
+    return (struct span){.t = t, .lo = lo, .hi = hi, .at = lo};
 }
 
-/* Releases the locks, and what a span holds. */
-static void span_end(struct span *span)
+/* The next segment of a span, which may be released afterwards; NULL: that was the last one. */
+static struct xe_segment *span_next(struct span *span)
 {
-    for (uint32_t i = 0; i < span->n; i++)
-        xe_lock_release(&span->at[i]->lock);
-    if (span->at != span->small)
-        xe_cb.free(span->at);
-    span->n = 0;
-    span->at = span->small;
+    if (span->ended)
+        return NULL;
+    struct xe_segment *s = xe_directory_find(span->t, span->at);
+    span->ended = s->hi >= span->hi;
+    span->at = s->hi + 1;
+    return s;
 }
 
-/* Locks the segments of a range, in order. */
-static enum xe_status span_lock(struct xe_table *t, uint64_t lo, uint64_t hi, bool patient,
+static void span_rewind(struct span *span)
+{
+    *span = span_of(span->t, span->lo, span->hi);
+}
+
+static void span_release(struct span span)
+{
+    struct xe_segment *s;
+    span_rewind(&span);
+    while ((s = span_next(&span)))
+        xe_lock_release(&s->lock);
+}
+
+static bool span_is_one(const struct span *span)
+{
+    return xe_directory_find(span->t, span->lo)->hi >= span->hi;
+}
+
+/* Locks the segments that a target may be in, in order. */
+static enum xe_status span_lock(struct xe_table *t, const struct target *what, bool patient,
                                 struct span *span)
 {
-    span->at = span->small;
-    span->n = 0;
-    span->cap = READ_SEGMENTS;
-    for (uint64_t position = lo;;) {
+    *span = span_of(t, what->lo, what->hi);
+    for (uint64_t position = what->lo;;) {
         struct xe_segment *s = xe_segment_acquire(t, position);
         if (!s && patient) {
             sched_yield();
             continue;
         }
-        enum xe_status status = !s ? XE_RETRY : span_add(span, s) ? XE_OK : XE_NOMEM;
-        if (status != XE_OK) {
-            if (s)
-                xe_lock_release(&s->lock);
-            span_end(span);
-            return status;
+        if (!s) {
+            if (position != what->lo)
+                span_release(span_of(t, what->lo, position - 1));
+            return XE_RETRY;
         }
-        if (s->hi >= hi)
+        if (s->hi >= what->hi)
             return XE_OK;
         position = s->hi + 1;
     }
@@ -317,35 +329,65 @@ static enum xe_status span_lock(struct xe_table *t, uint64_t lo, uint64_t hi, bo
 
 /* --- Reading ------------------------------------------------------------ */
 
-/* One look without locks. XE_RETRY: it was not of one state; XE_LIMIT: too long for that. */
-static enum xe_status look(struct xe_table *t, const struct target *what, uint32_t most,
+/* Segments that are read as one state, and their versions before that. */
+struct look {
+    const struct xe_directory *d;
+    uint64_t batch;
+    const struct xe_segment *segments[READ_SEGMENTS];
+    uint32_t versions[READ_SEGMENTS], n;
+};
+
+/* XE_RETRY: something is being changed; XE_LIMIT: too many segments. */
+static enum xe_status look_begin(struct look *l, const struct xe_table *t,
+                                 const struct target *what)
+{
+    l->batch = xe_batch_begin(t);
+    l->d = atomic_load_explicit(&t->directory, memory_order_acquire);
+    l->n = 0;
+    bool even = !(l->batch & 1);
+    for (uint64_t position = what->lo;;) {
+        if (l->n == READ_SEGMENTS)
+            return XE_LIMIT;
+        const struct xe_segment *s = xe_directory_segment(l->d, position);
+        /* Acquire: what is read comes after it. Pairs with xe_segment_changed(). */
+        uint32_t version = atomic_load_explicit(&s->version, memory_order_acquire);
+        even = even && !(version & 1);
+        l->segments[l->n] = s;
+        l->versions[l->n++] = version;
+        if (s->hi >= what->hi)
+            return even ? XE_OK : XE_RETRY;
+        position = s->hi + 1;
+    }
+}
+
+static bool look_was_one_state(const struct look *l, const struct xe_table *t)
+{
+    /* The loads of the offsets were acquires, so these come after them. */
+    for (uint32_t i = 0; i < l->n; i++)
+        if (atomic_load_explicit(&l->segments[i]->version, memory_order_acquire) !=
+            l->versions[i])
+            return false;
+    return xe_batch_unchanged(t, l->batch) &&
+           atomic_load_explicit(&t->directory, memory_order_acquire) == l->d;
+}
+
+/* A few looks without locks. XE_RETRY: none was of one state, or the run is too long for that. */
+static enum xe_status look(const struct xe_table *t, const struct target *what, uint32_t most,
                            struct xe_run *run)
 {
-    const struct xe_segment *segments[READ_SEGMENTS];
-    uint32_t versions[READ_SEGMENTS], n = 0;
-    uint64_t batch = xe_batch_begin(t), position = what->lo;
-    const struct xe_directory *d = atomic_load_explicit(&t->directory, memory_order_acquire);
-    do {
-        if (n == READ_SEGMENTS)
-            return XE_RETRY;
-        const struct xe_segment *s = segments[n] = xe_directory_segment(d, position);
-        /* Acquire: what is read comes after it. */
-        versions[n] = atomic_load_explicit(&s->version, memory_order_acquire);
-        if (versions[n++] & 1)
-            return XE_RETRY;
-        enum xe_status status = run_gather(run, s, what, most);
-        if (status != XE_OK)
+    struct look l;
+    for (int i = 0; i < READ_TRIES; i++) {
+        enum xe_status status = look_begin(&l, t, what);
+        if (status == XE_LIMIT)
+            break;
+        run->n = 0;
+        for (uint32_t k = 0; k < l.n && status == XE_OK; k++)
+            status = run_gather(run, l.segments[k], what, most);
+        if (status != XE_RETRY && (status != XE_OK || look_was_one_state(&l, t)))
             return status;
-        position = s->hi + 1;
-    } while (position && position <= what->hi);
-    /* The loads of the offsets were acquires, so these come after them. */
-    for (uint32_t i = 0; i < n; i++)
-        if (atomic_load_explicit(&segments[i]->version, memory_order_acquire) != versions[i])
-            return XE_RETRY;
-    return xe_batch_unchanged(t, batch) &&
-                   atomic_load_explicit(&t->directory, memory_order_acquire) == d
-               ? XE_OK
-               : XE_RETRY;
+        xe_cpu_relax();
+    }
+    return XE_RETRY;
 }
 
 /* The same with all locks. */
@@ -354,15 +396,17 @@ static enum xe_status look_locked(struct xe_table *t, struct xe_epoch_slot *slot
                                   struct xe_run *run)
 {
     struct span span;
+    struct xe_segment *s;
+    run->n = 0;
     /* As a writer: the table is not to be cleared meanwhile. */
     enum xe_status status = xe_table_write_begin(t, slot);
     if (status == XE_OK)
-        status = span_lock(t, what->lo, what->hi, patient, &span);
+        status = span_lock(t, what, patient, &span);
     if (status != XE_OK)
         return status;
-    for (uint32_t i = 0; i < span.n && status == XE_OK; i++)
-        status = run_gather(run, span.at[i], what, most);
-    span_end(&span);
+    while (status == XE_OK && (s = span_next(&span)))
+        status = run_gather(run, s, what, most);
+    span_release(span);
     return status;
 }
 
@@ -370,16 +414,8 @@ static enum xe_status find(struct xe_table *t, struct xe_epoch_slot *slot,
                            const struct target *what, uint32_t most, bool patient,
                            struct xe_run *run)
 {
-    enum xe_status status = XE_RETRY;
-    for (int i = 0; i < READ_TRIES && status == XE_RETRY; i++) {
-        run->n = 0;
-        status = look(t, what, most, run);
-    }
-    if (status == XE_RETRY) {
-        run->n = 0;
-        status = look_locked(t, slot, what, most, patient, run);
-    }
-    return status;
+    enum xe_status status = look(t, what, most, run);
+    return status == XE_RETRY ? look_locked(t, slot, what, most, patient, run) : status;
 }
 
 enum xe_status xe_bag_find(struct xe_table *t, struct xe_epoch_slot *slot,
@@ -409,39 +445,32 @@ enum xe_status xe_bag_member(struct xe_table *t, struct xe_epoch_slot *slot,
 
 /* --- Adding ------------------------------------------------------------- */
 
-/* The locked segment of a span that a hash belongs to. */
-static struct xe_segment *span_segment(const struct span *span, uint64_t hash)
-{
-    uint32_t i = 0;
-    while (span->at[i]->hi < hash)
-        i++;
-    return span->at[i];
-}
-
 /* Stores the object if none with its key is there. */
 static enum xe_status put_new(struct xe_table *t, struct xe_epoch_slot *slot,
                               struct xe_prepared *p, bool patient)
 {
     struct target what = target_key(&p->key);
     struct span span;
-    struct xe_place place;
-    enum xe_status status = span_lock(t, what.lo, what.hi, patient, &span);
+    struct xe_segment *s;
+    enum xe_status status = span_lock(t, &what, patient, &span);
     if (status != XE_OK)
         return status;
-    for (uint32_t i = 0; i < span.n && status == XE_OK; i++)
-        if (image_has(xe_segment_image(span.at[i]), span.at[i]->hi, &what, &place))
+    while (status == XE_OK && (s = span_next(&span)))
+        if (xe_bag_segment_has(s, &p->key))
             status = XE_EXISTS;
     if (status == XE_OK) {
-        struct xe_segment *s = span_segment(&span, p->key.hash);
-        uint32_t i = 0;
-        while (span.at[i] != s)
-            i++;
-        /* Storing releases this lock. */
-        span.at[i] = span.at[--span.n];
+        /* Storing releases the lock of its segment: others are before and behind it. */
+        s = xe_directory_find(t, p->key.hash);
+        uint64_t lo = s->lo, hi = s->hi;
         xe_bag_number(p);
         status = xe_table_store(t, slot, s, p, NULL);
+        if (lo > what.lo)
+            span_release(span_of(t, what.lo, lo - 1));
+        if (hi < what.hi)
+            span_release(span_of(t, hi + 1, what.hi));
+        return status;
     }
-    span_end(&span);
+    span_release(span);
     return status;
 }
 
@@ -484,29 +513,33 @@ static void remove_from(struct xe_table *t, struct xe_epoch_slot *slot, struct x
     xe_segment_changed(s);
 }
 
-/* Removes the run, whose segments are locked: of several, as a list write. */
-static void remove_run(struct xe_table *t, struct xe_epoch_slot *slot, const struct span *span,
-                       const struct target *what)
+/* Removes the target, whose segments are locked, and releases them: of several, as a list
+ * write. */
+static void remove_span(struct xe_table *t, struct xe_epoch_slot *slot, struct span *span,
+                        const struct target *what)
 {
-    if (span->n == 1) {
-        remove_from(t, slot, span->at[0], what);
-        return;
-    }
-    xe_batch_publish(t);
-    for (uint32_t i = 0; i < span->n; i++)
-        remove_from(t, slot, span->at[i], what);
-    xe_batch_published(t);
+    struct xe_segment *s;
+    bool several = !span_is_one(span);
+    if (several)
+        xe_batch_publish(t);
+    for (span_rewind(span); (s = span_next(span));)
+        remove_from(t, slot, s, what);
+    if (several)
+        xe_batch_published(t);
+    for (span_rewind(span); (s = span_next(span));)
+        xe_table_finish(t, slot, s, true);
 }
 
-/* Takes the target out of the locked segments of its range. Ends the span. */
+/* Takes the target out of the locked segments of its range, and releases them. */
 static enum xe_status take_span(struct xe_table *t, struct xe_epoch_slot *slot,
                                 const struct target *what, uint32_t most, xe_accept_fn accept,
                                 void *arg, struct span *span, struct xe_run *run)
 {
     enum xe_status status = XE_OK;
+    struct xe_segment *s;
     run->n = 0;
-    for (uint32_t i = 0; i < span->n && status == XE_OK; i++)
-        status = run_gather(run, span->at[i], what, most);
+    while (status == XE_OK && (s = span_next(span)))
+        status = run_gather(run, s, what, most);
     run_sort(run);
     if (status == XE_OK && run->n == 0)
         status = XE_ABSENT;
@@ -514,16 +547,11 @@ static enum xe_status take_span(struct xe_table *t, struct xe_epoch_slot *slot,
         status = XE_LIMIT;
     if (status == XE_OK)
         status = xe_table_bury_if_fixed(t, slot, what->key);
-    if (status != XE_OK) {
-        span_end(span);
-        return status;
-    }
-    remove_run(t, slot, span, what);
-    for (uint32_t i = 0; i < span->n; i++)
-        xe_table_finish(t, slot, span->at[i], true);
-    span->n = 0;
-    span_end(span);
-    return XE_OK;
+    if (status == XE_OK)
+        remove_span(t, slot, span, what);
+    else
+        span_release(*span);
+    return status;
 }
 
 static bool lock_lists(struct xe_table *t, bool patient)
@@ -541,16 +569,16 @@ static enum xe_status take(struct xe_table *t, struct xe_epoch_slot *slot,
     struct span span;
     enum xe_status status = xe_table_write_begin(t, slot);
     if (status == XE_OK)
-        status = span_lock(t, what->lo, what->hi, patient, &span);
+        status = span_lock(t, what, patient, &span);
     if (status != XE_OK)
         return status;
-    if (span.n == 1)
+    if (span_is_one(&span))
         return take_span(t, slot, what, most, accept, arg, &span, run);
     /* The batch word has one writer, and its lock comes before those of segments. */
-    span_end(&span);
+    span_release(span);
     if (!lock_lists(t, patient))
         return XE_RETRY;
-    status = span_lock(t, what->lo, what->hi, patient, &span);
+    status = span_lock(t, what, patient, &span);
     if (status == XE_OK)
         status = take_span(t, slot, what, most, accept, arg, &span, run);
     xe_lock_release(&t->list_lock);
@@ -562,16 +590,15 @@ enum xe_status xe_bag_take(struct xe_table *t, struct xe_epoch_slot *slot,
                            void *arg, bool patient, struct xe_run *run)
 {
     struct target what = target_key(key);
-    return take(t, slot, &what, most, accept, arg, patient, run);
+    struct xe_run counted = {.at = NULL};
+    XE_ASSERT(run || !accept);
+    return take(t, slot, &what, most, accept, arg, patient, run ? run : &counted);
 }
 
 enum xe_status xe_bag_remove(struct xe_table *t, struct xe_epoch_slot *slot,
                              const struct xe_prepared *p, bool patient)
 {
     struct target what = target_object(t, p);
-    struct xe_run run;
-    xe_run_begin(&run);
-    enum xe_status status = take(t, slot, &what, UINT32_MAX, NULL, NULL, patient, &run);
-    xe_run_end(&run);
-    return status;
+    struct xe_run counted = {.at = NULL};
+    return take(t, slot, &what, UINT32_MAX, NULL, NULL, patient, &counted);
 }

@@ -504,7 +504,7 @@ enum xe_status xe_directory_replace(struct xe_table *t, struct xe_epoch_slot *sl
         return status;
     for (uint32_t i = 0; i < n_from; i++) {
         from[i]->state = SEGMENT_MOVED;
-        xe_segment_changed(from[i]);
+        xe_segment_changes(from[i]);
         xe_lock_release(&from[i]->lock);
         retire_segment(t, slot, from[i]);
     }

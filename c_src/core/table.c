@@ -500,6 +500,8 @@ enum xe_status xe_table_store(struct xe_table *t, struct xe_epoch_slot *slot,
         status = write_record(img, p, off);
     }
     if (XE_LIKELY(status == XE_OK)) {
+        if (t->kind != XE_SET)
+            xe_segment_changes(s);
         xe_table_publish(t, slot, img, p, off, place);
         if (t->kind != XE_SET)
             xe_segment_changed(s);

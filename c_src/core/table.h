@@ -228,7 +228,8 @@ enum xe_status xe_bag_remove(struct xe_table *t, struct xe_epoch_slot *slot,
                              const struct xe_prepared *p, bool patient);
 
 /* Removes all objects with a key, at one instant, if there are at most `most`, and `accept` (or
- * NULL) accepts what is found; else XE_LIMIT. They are in `run` then. */
+ * NULL) accepts what is found; else XE_LIMIT. They are in `run` then. Without a run (NULL), and
+ * so without `accept`, it needs no memory (G7). */
 typedef bool (*xe_accept_fn)(void *arg, const struct xe_run *run);
 enum xe_status xe_bag_take(struct xe_table *t, struct xe_epoch_slot *slot,
                            const struct xe_key *key, uint32_t most, xe_accept_fn accept,

@@ -189,12 +189,13 @@ static inline struct xe_image *xe_segment_image(const struct xe_segment *s)
 /*
  * Versions tell the readers of a bag, which look at several records, whether what they saw was
  * one state: the version of each segment is even and the same before and after. Whoever changes
- * one object raises it by two afterwards, before the lock is released; whoever changes several
- * makes it odd before that. So does the end of a segment, whose image does not change any more.
+ * objects makes it odd before and even afterwards. A segment that has moved stays odd: its image
+ * is that of another moment than those of its neighbours.
  */
 static inline void xe_segment_changes(struct xe_segment *s)
 {
-    /* Relaxed: what is published next is published by a release. The lock is ours. */
+    /* Relaxed: whoever sees what is published next, or takes the lock later, sees this too, for
+     * those are releases. The lock is ours. */
     uint32_t v = atomic_load_explicit(&s->version, memory_order_relaxed);
     atomic_store_explicit(&s->version, v | 1, memory_order_relaxed);
 }
