@@ -23,6 +23,7 @@
 enum {
     SHORT_LIST = 32,
     SPREAD_BITS_MAX = 20,
+    RANGE_ITEMS = 64, /* in one range of hashes, for these to count as even */
     ROOM_TRIES = 4, /* rebuilds for the items of one group */
 };
 
@@ -155,8 +156,17 @@ static void sort_nearly(struct item *items, size_t n)
     }
 }
 
+/* Whether no range has got many items, as those of one key of a bag all get the same. */
+static bool are_even(const size_t *counts, size_t n_ranges)
+{
+    for (size_t r = 0; r < n_ranges; r++)
+        if (counts[r] > RANGE_ITEMS)
+            return false;
+    return true;
+}
+
 /* Spreads the items over as many ranges of hashes, which are even: hardly any two share one.
- * False: no memory for that. */
+ * False: they are not, or there is no memory for that. */
 static bool spread_items(struct batch *b)
 {
     uint32_t bits = 63 - (uint32_t)__builtin_clzll(b->n);
@@ -164,10 +174,14 @@ static bool spread_items(struct batch *b)
     size_t n_ranges = (size_t)1 << bits;
     size_t *ends = xe_cb.alloc(n_ranges * sizeof *ends);
     struct item *sorted = ends ? xe_cb.alloc(b->n * sizeof *sorted) : NULL;
+    bool even = false;
     if (sorted) {
         memset(ends, 0, n_ranges * sizeof *ends);
         for (size_t i = 0; i < b->n; i++)
             ends[b->items[i].hash >> (64 - bits)]++;
+        even = are_even(ends, n_ranges);
+    }
+    if (even) {
         for (size_t r = 1; r < n_ranges; r++)
             ends[r] += ends[r - 1];
         /* From the last one on, so that equal hashes keep their order. */
@@ -175,10 +189,12 @@ static bool spread_items(struct batch *b)
             sorted[--ends[b->items[i].hash >> (64 - bits)]] = b->items[i];
         xe_cb.free(b->items);
         b->items = sorted;
+    } else if (sorted) {
+        xe_cb.free(sorted);
     }
     if (ends)
         xe_cb.free(ends);
-    return sorted;
+    return even;
 }
 
 static void sort_items(struct batch *b)

@@ -64,15 +64,19 @@ static void gather(struct source *src, const struct xe_image *img, uint64_t seed
     XE_ASSERT(to == src->at + src->n);
 }
 
-/* Insertion sort: buckets come in hash order, so only the order within a bucket is open. */
+/* Insertion sort: buckets come in hash order, so only the order within a chain is open. The
+ * larger steps before are for the groups of bags, whose chains may be long. */
 static void sort(struct source *src)
 {
-    for (uint32_t i = 1; i < src->n; i++) {
-        struct xe_image_entry e = src->at[i];
-        uint32_t j = i;
-        for (; j && src->at[j - 1].hash > e.hash; j--)
-            src->at[j] = src->at[j - 1];
-        src->at[j] = e;
+    static const uint32_t steps[] = {132, 23, 1};
+    for (size_t k = 0; k < sizeof steps / sizeof *steps; k++) {
+        for (uint32_t step = steps[k], i = step; i < src->n; i++) {
+            struct xe_image_entry e = src->at[i];
+            uint32_t j = i;
+            for (; j >= step && src->at[j - step].hash > e.hash; j -= step)
+                src->at[j] = src->at[j - step];
+            src->at[j] = e;
+        }
     }
 }
 
@@ -436,19 +440,24 @@ static bool divide_at_median(const struct walk *w, const struct range *r, struct
     return true;
 }
 
-/* The same in a bag: not among the objects of the key at the median, but before or behind them.
- * Alone in their segments their hashes are even, so that no chain of buckets is long. */
-static bool divide_at_group(const struct walk *w, const struct range *r, struct range *left,
-                            struct range *right)
+/* The hash at the median of the range whose objects begin at *w. */
+static uint64_t median_hash(const struct walk *w, const struct range *r)
 {
     struct walk ahead = *w;
-    for (uint64_t weight = 0; weight < r->weight / 2; weight += INDEX_UNITS)
-        weight += walk_step(&ahead);
-    uint64_t first = walk_hash(&ahead) & XE_BAG_KEY_HASH, last = first | ~XE_BAG_KEY_HASH;
-    if (first <= r->lo && last >= r->hi)
-        return divide_at_median(w, r, left, right);
-    ahead = *w;
-    uint64_t border = first > r->lo ? first : last + 1;
+    uint64_t hash = walk_hash(&ahead);
+    for (uint64_t weight = walk_step(&ahead) + INDEX_UNITS; weight < r->weight / 2;
+         weight += walk_step(&ahead) + INDEX_UNITS)
+        hash = walk_hash(&ahead);
+    return hash;
+}
+
+/* The same in a bag: not in the group at the median, but before or behind it. */
+static bool divide_at_group(const struct walk *w, const struct range *r, uint64_t mask,
+                            struct range *left, struct range *right)
+{
+    struct walk ahead = *w;
+    uint64_t first = median_hash(w, r) & mask;
+    uint64_t border = first > r->lo ? first : (first | ~mask) + 1;
     set_halves(r, border, walk_to(&ahead, border), left, right);
     return true;
 }
@@ -456,10 +465,11 @@ static bool divide_at_group(const struct walk *w, const struct range *r, struct 
 static bool divide(const struct xe_table *t, const struct walk *w, const struct range *r,
                    struct range *left, struct range *right)
 {
+    uint64_t mask = xe_bag_group_mask(t, r->lo, r->hi);
     if (divide_aligned(w, r, left, right))
         return true;
-    return t->kind == XE_SET ? divide_at_median(w, r, left, right)
-                             : divide_at_group(w, r, left, right);
+    return mask ? divide_at_group(w, r, mask, left, right)
+                : divide_at_median(w, r, left, right);
 }
 
 /* The part lo..hi, whose objects begin at *w; moves the walk behind them. */
@@ -499,11 +509,25 @@ static uint32_t cut(const struct xe_table *t, struct walk *w, struct range whole
     return made;
 }
 
-/* Cuts lo..hi before and behind the objects of the key with this hash. */
-static uint32_t cut_group(struct walk *w, uint64_t lo, uint64_t hi, uint64_t hash,
+/* The bits in `mask` of the hashes of most objects, which are sorted. */
+static uint64_t largest_group(const struct source *src, uint64_t mask)
+{
+    uint64_t largest = src->at[0].hash & mask;
+    for (uint32_t i = 0, n = 0, most = 0; i < src->n; i++) {
+        n = i && ((src->at[i].hash ^ src->at[i - 1].hash) & mask) == 0 ? n + 1 : 1;
+        if (n > most) {
+            most = n;
+            largest = src->at[i].hash & mask;
+        }
+    }
+    return largest;
+}
+
+/* Cuts lo..hi before and behind the largest group of objects. */
+static uint32_t cut_group(struct walk *w, uint64_t lo, uint64_t hi, uint64_t mask,
                           struct part *parts)
 {
-    uint64_t first = hash & XE_BAG_KEY_HASH, last = first | ~XE_BAG_KEY_HASH;
+    uint64_t first = largest_group(w->src, mask), last = first | ~mask;
     uint32_t made = 0;
     if (first > lo)
         parts[made++] = take_part(w, lo, first - 1);
@@ -593,7 +617,7 @@ enum xe_status xe_rebuild(struct xe_table *t, struct xe_epoch_slot *slot, struct
     struct walk w = {.src = &src, .arrivals = arrivals, .n = n};
     if (split == XE_SPLIT_GROUP) {
         sort(&src);
-        *n_out = cut_group(&w, s->lo, s->hi, arrivals->hash, parts);
+        *n_out = cut_group(&w, s->lo, s->hi, xe_bag_group_mask(t, s->lo, s->hi), parts);
         enum xe_status cut_off =
             replace_segments(t, slot, &s, 1, parts, *n_out, &src, arrivals, out);
         /* XE_LIMIT: they need several segments. */

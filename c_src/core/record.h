@@ -334,8 +334,10 @@ static inline uint64_t xe_tail_sequence(const struct xe_bag_tail *tail)
     return (uint64_t)(tail->sequence[1] & 0xffff) << 32 | tail->sequence[0];
 }
 
-/* The half of a hash that is the key's alone, in a bag. */
+/* The half of a hash that is the key's alone, in a bag; what equal objects of a duplicate bag
+ * have in common. */
 #define XE_BAG_KEY_HASH 0xffffffff00000000ull
+#define XE_BAG_EQUAL_HASH 0xfffffffffff00000ull
 
 /* The hash by which a record is stored. */
 static inline uint64_t xe_record_hash(const uint8_t *rec, uint64_t seed)

@@ -337,16 +337,19 @@ void xe_table_run_clock(struct xe_epoch_slot *slot)
     }
 }
 
-/* Whether the objects of one bag key have made a chain of buckets long, that would be short if
+/* Whether a group of a bag's objects has made a chain of buckets long, that would be short if
  * they were alone in their segment. */
-static bool is_chain_long(const struct xe_segment *s, const struct xe_image *img, uint64_t hash)
+static bool is_chain_long(const struct xe_table *t, const struct xe_segment *s,
+                          const struct xe_image *img, uint64_t hash)
 {
     enum { CHAIN_MAX = 6 };
+    if (t->kind == XE_SET)
+        return false;
     const struct xe_bucket *b = xe_image_home(img, hash);
     uint32_t n = 1;
     for (; b->link && n <= CHAIN_MAX; n++)
         b = xe_image_linked(img, b->link);
-    return n > CHAIN_MAX && (s->lo ^ s->hi) & XE_BAG_KEY_HASH;
+    return n > CHAIN_MAX && xe_bag_group_mask(t, s->lo, s->hi);
 }
 
 /* Room in the locked segment *s for a record, and for its place if the key is new. On
@@ -357,7 +360,7 @@ static enum xe_status make_room(struct xe_table *t, struct xe_epoch_slot *slot,
 {
     for (int tries = 0; tries < ROOM_TRIES; tries++) {
         struct xe_image *img = xe_segment_image(*s);
-        bool group = t->kind != XE_SET && tries == 0 && is_chain_long(*s, img, hash);
+        bool group = tries == 0 && is_chain_long(t, *s, img, hash);
         if (group)
             ;
         else if (!is_new || (xe_image_has_room(img, 1) && xe_image_reserve_places(img, hash, 1))) {

@@ -308,6 +308,21 @@ static inline enum xe_status xe_table_bury_if_fixed(struct xe_table *t,
 
 /* --- bag.c -------------------------------------------------------------- */
 
+/*
+ * Objects that are stored side by side, however wide the range: those of one key, and of them in
+ * a duplicate bag those that are equal. Alone in their segments their hashes are even, so that no
+ * chain of buckets is long. The bits that they have in common, of the wider group that the range
+ * lo..hi is not part of; 0: there is none.
+ */
+static inline uint64_t xe_bag_group_mask(const struct xe_table *t, uint64_t lo, uint64_t hi)
+{
+    if (t->kind != XE_SET && (lo ^ hi) & XE_BAG_KEY_HASH)
+        return XE_BAG_KEY_HASH;
+    if (t->kind == XE_DUPLICATE_BAG && (lo ^ hi) & XE_BAG_EQUAL_HASH)
+        return XE_BAG_EQUAL_HASH;
+    return 0;
+}
+
 /* Whether a segment has an object with this key. */
 bool xe_bag_segment_has(const struct xe_segment *s, const struct xe_key *key);
 /* Finds the object of a bag that is equal (=:=) to a prepared one. */
@@ -334,7 +349,7 @@ enum {
 enum xe_split {
     XE_SPLIT_NO,
     XE_SPLIT_HALF,  /* in two: writers wait for each other */
-    XE_SPLIT_GROUP, /* the objects of one bag key, that of the first arrival, from the others */
+    XE_SPLIT_GROUP, /* the largest group of a bag's objects from the others: xe_bag_group_mask() */
 };
 
 /*
