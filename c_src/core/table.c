@@ -122,16 +122,22 @@ uint64_t xe_table_seed(const struct xe_table *t)
     return t->seed;
 }
 
+void xe_table_free(struct xe_table *t)
+{
+    /* Not by jobs of their own: who drains the reclaimer's waits for the table's. */
+    xe_table_forget_now(t);
+    xe_directory_free(atomic_load_explicit(&t->directory, memory_order_acquire));
+    xe_table_account(t, -(int64_t)xe_table_bytes(t));
+    xe_cb.free(t->allocation);
+}
+
 static void reclaim_table(struct xe_reclaim_job *job)
 {
     struct xe_table *t = (void *)((uintptr_t)job - offsetof(struct xe_table, job));
     /* A grace period has passed, but a writer may have moved its section since. */
     while (!xe_epoch_quiesce_writers(t, RECLAIM_WAIT_NS))
         ;
-    xe_table_forget(t);
-    xe_directory_free(atomic_load_explicit(&t->directory, memory_order_acquire));
-    xe_table_account(t, -(int64_t)xe_table_bytes(t));
-    xe_cb.free(t->allocation);
+    xe_table_free(t);
 }
 
 void xe_table_delete(struct xe_table *t)

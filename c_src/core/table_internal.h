@@ -276,6 +276,9 @@ void xe_table_drop(struct xe_table *t, struct xe_epoch_slot *slot, struct xe_ima
 void xe_table_finish(struct xe_table *t, struct xe_epoch_slot *slot, struct xe_segment *s,
                      bool less);
 
+/* Frees a table that nobody can reach. */
+void xe_table_free(struct xe_table *t);
+
 /* --- traverse.c --------------------------------------------------------- */
 
 /* A directory that was taken out of its table by xe_table_clear(). */
@@ -289,8 +292,10 @@ struct xe_cleared {
 void xe_table_reclaim_cleared(struct xe_cleared *c);
 /* Keeps it if the table is fixed, for whoever goes on from one of its keys. In the gate. */
 bool xe_table_keep_cleared(struct xe_table *t, struct xe_cleared *c);
-/* Hands over what was kept and remembered. */
+/* Hands what was kept and remembered over to the reclaimer. */
 void xe_table_forget(struct xe_table *t);
+/* Frees it: nobody can reach it. */
+void xe_table_forget_now(struct xe_table *t);
 
 /* Remembers a key of a fixed table that is about to be removed. The caller holds the lock of its
  * segment. XE_RETRY: a lock was not had. Without memory it is not remembered. */

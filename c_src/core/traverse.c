@@ -312,18 +312,35 @@ bool xe_table_keep_cleared(struct xe_table *t, struct xe_cleared *c)
     return true;
 }
 
-void xe_table_forget(struct xe_table *t)
+/* Hands on what was kept and remembered. */
+static void forget(struct xe_table *t, void (*end_graves)(struct xe_table *),
+                   void (*end_cleared)(struct xe_cleared *))
 {
     /* Acquire, both: whoever made these is done with them. */
     struct xe_table *graves = atomic_exchange_explicit(&t->graves, NULL, memory_order_acq_rel);
     struct xe_cleared *c = atomic_exchange_explicit(&t->cleared, NULL, memory_order_acq_rel);
     if (graves)
-        xe_table_delete(graves);
+        end_graves(graves);
     while (c) {
         struct xe_cleared *next = c->next;
-        xe_table_reclaim_cleared(c);
+        end_cleared(c);
         c = next;
     }
+}
+
+void xe_table_forget(struct xe_table *t)
+{
+    forget(t, xe_table_delete, xe_table_reclaim_cleared);
+}
+
+static void free_cleared(struct xe_cleared *c)
+{
+    run_cleared(&c->job);
+}
+
+void xe_table_forget_now(struct xe_table *t)
+{
+    forget(t, xe_table_free, free_cleared);
 }
 
 enum xe_status xe_table_fix(struct xe_table *t)
