@@ -324,12 +324,19 @@ static enum value_kind kind_of_value(uint64_t value)
     return (enum value_kind)(value >> 56);
 }
 
+static bool is_loose(uint64_t value)
+{
+    return kind_of_value(value) == VALUE_LOOSE;
+}
+
 static size_t body_length(uint64_t value)
 {
-    struct rng r = {value};
+    struct rng r = {is_loose(value) ? value & ~LOOSE_OTHER : value};
     switch (kind_of_value(value)) {
     case VALUE_EMPTY:
         return 0;
+    case VALUE_NUMBER:
+        return 8;
     case VALUE_MEDIUM:
         return 41 + rng_below(&r, 860);
     case VALUE_LARGE:
@@ -343,7 +350,10 @@ static size_t body_length(uint64_t value)
 
 static void body_write(uint8_t *at, uint64_t value)
 {
-    fill(at, body_length(value), value);
+    size_t n = body_length(value);
+    fill(at, n, is_loose(value) ? value & ~LOOSE_OTHER : value);
+    for (size_t i = 0; is_loose(value) && value & LOOSE_OTHER && i < n; i++)
+        at[i] ^= 0x80;
 }
 
 static uint32_t value_handles(uint64_t value)
@@ -380,6 +390,20 @@ static uint64_t nth_term(uint32_t key, uint64_t value, uint32_t i)
     return is_twin(key) && i == 0 ? key : value * 7 + i - is_twin(key);
 }
 
+/* Of the bytes, in a loose body without their highest bits, and of the terms. */
+static uint64_t identity_of(const struct object *x, bool loose)
+{
+    const struct xe_object *o = &x->o;
+    uint64_t hash = 0;
+    if (!loose)
+        hash = XXH3_64bits(o->bytes, o->len);
+    for (size_t i = 0; loose && i < o->len; i++)
+        hash = (hash + (i < o->klen ? o->bytes[i] : o->bytes[i] & 0x7f) + 1) * 0x9e3779b97f4a7c15u;
+    for (uint32_t i = 0; i < o->n_handles; i++)
+        hash = (hash ^ term_value(o->handles[i])) * 0x9e3779b97f4a7c15u;
+    return hash;
+}
+
 void object_make(struct object *x, uint32_t key, uint64_t value)
 {
     size_t klen = key_length(key), len = klen + body_length(value);
@@ -401,6 +425,7 @@ void object_make(struct object *x, uint32_t key, uint64_t value)
         x->env = terms_new();
     for (uint32_t i = 0; i < x->o.n_handles; i++)
         x->handles[i] = terms_add(x->env, nth_term(key, value, i));
+    x->o.identity = identity_of(x, is_loose(value));
 }
 
 void object_free(struct object *x)
@@ -475,7 +500,7 @@ enum xe_status put(struct xe_table *t, uint32_t key, uint64_t value, enum xe_put
     struct object x;
     struct xe_prepared p;
     object_make(&x, key, value);
-    enum xe_status status = xe_record_prepare(xe_table_seed(t), &x.o, &p);
+    enum xe_status status = xe_table_prepare(t, &x.o, &p);
     if (status == XE_OK) {
         struct xe_epoch_slot *slot = xe_epoch_enter();
         status = xe_table_put(t, slot, &p, mode);
@@ -522,7 +547,7 @@ enum xe_status put_list(struct xe_table *t, const uint32_t *keys, const uint64_t
     for (size_t i = 0; i < n; i++)
         object_make(&x[i], keys[i], values[i]);
     while (made < n && status == XE_OK)
-        if ((status = xe_record_prepare(xe_table_seed(t), &x[made].o, &p[made])) == XE_OK)
+        if ((status = xe_table_prepare(t, &x[made].o, &p[made])) == XE_OK)
             made++;
     if (status == XE_OK) {
         struct xe_epoch_slot *slot = xe_epoch_enter();

@@ -99,11 +99,15 @@ enum value_kind {
     VALUE_PIN,       /* a handle that pins up to 65,535 bytes */
     VALUE_PIN_LARGE, /* a handle that pins more, in a blob */
     VALUE_LOOSE,     /* equal to others of the same bytes but for the highest bits */
+    VALUE_NUMBER,    /* 8 bytes, and no two of them the same */
     VALUE_KINDS,
 };
 #define VALUE(kind, n) ((uint64_t)(kind) << 56 | (uint64_t)(n))
+/* Makes of a loose value the other one that is equal to it. */
+#define LOOSE_OTHER (UINT64_C(1) << 47)
 
-/* An object ready for the core, in memory and an environment of its own. */
+/* An object ready for the core, in memory and an environment of its own. Its identity is a hash
+ * that equal objects share. */
 struct object {
     struct xe_object o;
     uint8_t *bytes;
