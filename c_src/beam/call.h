@@ -190,6 +190,14 @@ enum xe_result xe_call_decode(ErlNifEnv *env, const struct xe_view *view, int ke
                               ERL_NIF_TERM key, const void *arg, uint64_t budget,
                               ERL_NIF_TERM *out);
 
+/* The body of a record that is flat and has neither handles nor a blob; else NULL. */
+static inline const uint8_t *xe_call_flat_body(const uint8_t *rec)
+{
+    uint32_t header = xe_load32(rec);
+    const uint8_t *body = rec + XE_HDR_BYTES + xe_record_klen(header);
+    return header & (XE_REC_BLOB | XE_REC_EXT) || !(body[0] & XE_TERM_BODY_FLAT) ? NULL : body;
+}
+
 /* lookup/2, for calls that are made of it. */
 enum xe_result xe_call_lookup(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t budget,
                               ERL_NIF_TERM *out);
@@ -198,7 +206,8 @@ enum xe_result xe_call_lookup(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_
  * Bags (calls_bag.c). `key` is the core's key of the term `term`, which `e` encodes. The section
  * is open, and stays so.
  */
-/* The list of what `fn` makes of each object of the key, in the order of insertion. */
+/* The list of what `fn` (NULL: decoding them) makes of each object of the key, in the order of
+ * insertion. */
 enum xe_result xe_call_bag_list(ErlNifEnv *env, struct xe_use *use, const struct xe_key *key,
                                 ERL_NIF_TERM term, xe_view_fn fn, const void *arg,
                                 uint64_t budget, ERL_NIF_TERM *out);

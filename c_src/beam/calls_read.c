@@ -78,14 +78,6 @@ with_view(ErlNifEnv *env, struct found *f, ERL_NIF_TERM key, xe_view_fn fn, cons
     return result;
 }
 
-/* The body of a record that is flat and has neither handles nor a blob; else NULL. */
-static inline const uint8_t *flat_body(const uint8_t *rec)
-{
-    uint32_t header = xe_load32(rec);
-    const uint8_t *body = rec + XE_HDR_BYTES + xe_record_klen(header);
-    return header & (XE_REC_BLOB | XE_REC_EXT) || !(body[0] & XE_TERM_BODY_FLAT) ? NULL : body;
-}
-
 enum xe_result xe_call_decode(ErlNifEnv *env, const struct xe_view *view, int keypos,
                               ERL_NIF_TERM key, const void *arg, uint64_t budget,
                               ERL_NIF_TERM *out)
@@ -129,12 +121,12 @@ static enum xe_result lookup(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t
         return result;
     if (XE_UNLIKELY(f.status != XE_OK)) {
         if (f.status == XE_LIMIT)
-            return with_bag(env, &f, argv[1], xe_call_decode, NULL, budget, out);
+            return with_bag(env, &f, argv[1], NULL, NULL, budget, out);
         found_end(&f, argv[1]);
         *out = xe_call_nil;
         return XE_CALL_OK;
     }
-    if (!(body = flat_body(f.rec)) || !xe_call_reusable_key(argv[1], &f.encoder))
+    if (!(body = xe_call_flat_body(f.rec)) || !xe_call_reusable_key(argv[1], &f.encoder))
         return with_view(env, &f, argv[1], decode_listed, NULL, budget, out);
     ERL_NIF_TERM elements[XE_TERM_FLAT_ARITY_MAX];
     unsigned arity = xe_term_unpack_flat(body, f.use.table->keypos, argv[1], elements);
@@ -214,7 +206,7 @@ static enum xe_result element(ErlNifEnv *env, const ERL_NIF_TERM argv[], ERL_NIF
         return missing ? XE_CALL_OK : XE_CALL_BADARG;
     }
     int keypos = f.use.table->keypos;
-    if (!(body = flat_body(f.rec)) || pos == keypos || pos > (body[0] >> 3 & 15))
+    if (!(body = xe_call_flat_body(f.rec)) || pos == keypos || pos > (body[0] >> 3 & 15))
         return with_view(env, &f, argv[1], decode_one, &pos, budget, out);
     unsigned width = (body[0] & 7) + 1;
     *out = xe_term_packed(body + 1 + (unsigned)(pos - 1 - (pos > keypos)) * width, width);
@@ -353,7 +345,7 @@ static enum xe_result group_lookup_bag(ErlNifEnv *env, struct xe_use *use, struc
     for (uint32_t i = 0; i < g->n && result == XE_CALL_OK; i++)
         result = xe_call_bag_list(env, use, &g->keys[i],
                                   xe_call_reusable_key(g->terms[i], &g->encoders[i]),
-                                  xe_call_decode, NULL,
+                                  NULL, NULL,
                                   budget == XE_TERM_NO_BUDGET ? budget : budget / XE_FIND_MANY,
                                   &out[i]);
     return result;

@@ -85,7 +85,7 @@ static enum xe_result bag_pair(ErlNifEnv *env, struct xe_use *use, ERL_NIF_TERM 
     if (result != XE_CALL_OK)
         return result;
     xe_call_key(&key, use->table, term, &e);
-    result = xe_call_bag_list(env, use, &key, xe_call_reusable_key(term, &e), xe_call_decode, NULL,
+    result = xe_call_bag_list(env, use, &key, xe_call_reusable_key(term, &e), NULL, NULL,
                               budget, &objects);
     xe_call_key_end(&e, term);
     *out = result == XE_CALL_OK && objects != xe_call_nil ? enif_make_tuple2(env, term, objects)

@@ -3,13 +3,13 @@
  *
  * The hash by which an object is stored, high bits first:
  *
- *   bag            32 H(key)   24 H(object)                   4 H(key)   4 H(object)
- *   duplicate bag  32 H(key)   12 H(object)   12 spread       4 H(key)   4 H(object)
+ *   bag            32 H(key)   24 H(object)                   5 H(key)   3 H(object)
+ *   duplicate bag  32 H(key)   12 H(object)   12 spread       5 H(key)   3 H(object)
  *
  * So the objects of a key are neighbours in the order of hashes, in as many segments as they
  * need, and equal objects are found by their hash. In a duplicate bag, where they may be many,
  * `spread` tells them apart, so that a segment of them can be split. The low byte is the
- * fingerprint (image.h): its high half finds the objects of a key, all of it one object.
+ * fingerprint (image.h): its high part finds the objects of a key, all of it one object.
  *
  * Reading several records, of one state. A reader notes the version of each segment of the run
  * before it looks, and looks at it again afterwards (table_internal.h); at the batch word, for
@@ -27,7 +27,7 @@
 #include "table_internal.h"
 
 enum {
-    KEY_PRINT = 0xf0, /* of a fingerprint */
+    KEY_PRINT = 0xf8, /* of a fingerprint */
     READ_TRIES = 4,
     READ_SEGMENTS = 8, /* of a run that is read without locks, at most */
 };
@@ -39,7 +39,7 @@ enum {
 
 static uint8_t key_print(uint64_t hash)
 {
-    return (uint8_t)(hash >> 32 << 4);
+    return (uint8_t)(hash >> 32 << 3);
 }
 
 /* Bits to tell equal objects apart. Any will do; a counter spreads best. */
@@ -198,50 +198,97 @@ void xe_run_end(struct xe_run *run)
     xe_run_begin(run);
 }
 
+static __attribute__((noinline)) bool run_grow(struct xe_run *run)
+{
+    struct xe_run_entry *more = xe_cb.alloc(2 * (size_t)run->cap * sizeof *more);
+    if (!more)
+        return false;
+    memcpy(more, run->at, run->n * sizeof *more);
+    if (run->at != run->small)
+        xe_cb.free(run->at);
+    run->at = more;
+    run->cap *= 2;
+    return true;
+}
+
 /* A run without entries, where `at` is NULL, only counts: that needs no memory (G7). */
-static bool run_add(struct xe_run *run, const uint8_t *rec)
+static inline bool run_add(struct xe_run *run, const uint8_t *rec)
 {
     if (!run->at) {
         run->n++;
         return true;
     }
-    if (run->n == run->cap) {
-        struct xe_run_entry *more = xe_cb.alloc(2 * (size_t)run->cap * sizeof *more);
-        if (!more)
-            return false;
-        memcpy(more, run->at, run->n * sizeof *more);
-        if (run->at != run->small)
-            xe_cb.free(run->at);
-        run->at = more;
-        run->cap *= 2;
-    }
+    if (XE_UNLIKELY(run->n == run->cap) && !run_grow(run))
+        return false;
     struct xe_bag_tail tail = xe_record_tail(rec, xe_load32(rec));
     run->at[run->n++] = (struct xe_run_entry){.sequence = xe_tail_sequence(&tail), .rec = rec};
     return true;
 }
 
-static int compare_entries(const void *a, const void *b)
+/* For few, and for such as are nearly in order, as those of one bucket mostly are. */
+static void sort_few(struct xe_run_entry *at, uint32_t n)
 {
-    const struct xe_run_entry *x = a, *y = b;
-    return (x->sequence > y->sequence) - (x->sequence < y->sequence);
+    for (uint32_t i = 1; i < n; i++) {
+        struct xe_run_entry e = at[i];
+        uint32_t j = i;
+        for (; j && at[j - 1].sequence > e.sequence; j--)
+            at[j] = at[j - 1];
+        at[j] = e;
+    }
 }
 
-static void run_sort(struct xe_run *run)
+/* Moves the entries to `to`, in the order of one byte of their numbers less `least`; equal ones
+ * stay in their order. */
+static void sort_by_byte(struct xe_run_entry *to, const struct xe_run_entry *from, uint32_t n,
+                         uint64_t least, unsigned shift)
 {
-    if (!run->at)
-        return;
-    if (run->n > XE_RUN_SMALL) {
-        qsort(run->at, run->n, sizeof *run->at, compare_entries);
-        return;
+    uint32_t ends[256] = {0};
+    for (uint32_t i = 0; i < n; i++)
+        ends[(from[i].sequence - least) >> shift & 0xff]++;
+    for (uint32_t b = 0, end = 0; b < 256; b++) {
+        uint32_t count = ends[b];
+        ends[b] = end;
+        end += count;
     }
-    for (uint32_t i = 1; i < run->n; i++) {
-        struct xe_run_entry e = run->at[i];
-        uint32_t j = i;
-        for (; j && run->at[j - 1].sequence > e.sequence; j--)
-            run->at[j] = run->at[j - 1];
-        run->at[j] = e;
-    }
+    for (uint32_t i = 0; i < n; i++)
+        to[ends[(from[i].sequence - least) >> shift & 0xff]++] = from[i];
 }
+
+/* A radix sort, by as many bytes as the numbers differ in. False: no memory. */
+static bool sort_many(struct xe_run *run)
+{
+    uint64_t least = UINT64_MAX, most = 0;
+    for (uint32_t i = 0; i < run->n; i++) {
+        uint64_t sequence = run->at[i].sequence;
+        least = sequence < least ? sequence : least;
+        most = sequence > most ? sequence : most;
+    }
+    struct xe_run_entry *other = xe_cb.alloc((size_t)run->cap * sizeof *other);
+    if (!other)
+        return false;
+    for (unsigned shift = 0; shift < 64 && (most - least) >> shift; shift += 8) {
+        struct xe_run_entry *from = run->at;
+        sort_by_byte(other, from, run->n, least, shift);
+        run->at = other;
+        other = from;
+    }
+    xe_cb.free(other);
+    return true;
+}
+
+/* False: no memory. */
+static bool run_sort(struct xe_run *run)
+{
+    enum { FEW = 64 };
+    if (!run->at)
+        return true;
+    if (run->n > FEW)
+        return sort_many(run);
+    sort_few(run->at, run->n);
+    return true;
+}
+
+_Static_assert(XE_RUN_SMALL <= 64, "many do not lie in the run itself");
 
 /* Adds what a segment has of the target. XE_LIMIT: more than `most`. */
 static enum xe_status run_gather(struct xe_run *run, const struct xe_segment *s,
@@ -426,7 +473,8 @@ enum xe_status xe_bag_find(struct xe_table *t, struct xe_epoch_slot *slot,
     enum xe_status status = find(t, slot, &what, most, patient, run);
     if (status != XE_OK)
         return status;
-    run_sort(run);
+    if (!run_sort(run))
+        return XE_NOMEM;
     return run->n ? XE_OK : XE_ABSENT;
 }
 
@@ -489,6 +537,7 @@ enum xe_status xe_bag_put(struct xe_table *t, struct xe_epoch_slot *slot, struct
             return XE_RETRY;
         sched_yield();
     }
+    xe_image_prefetch_room(xe_segment_image(s));
     if (t->kind == XE_BAG && xe_bag_find_equal(xe_segment_image(s), p, &place)) {
         xe_table_finish(t, slot, s, false);
         return XE_EXISTS;
@@ -499,18 +548,22 @@ enum xe_status xe_bag_put(struct xe_table *t, struct xe_epoch_slot *slot, struct
 
 /* --- Removing ----------------------------------------------------------- */
 
-/* Removes what a locked segment has of the target. */
-static void remove_from(struct xe_table *t, struct xe_epoch_slot *slot, struct xe_segment *s,
+/* Removes what a locked segment has of the target. False: nothing. */
+static bool remove_from(struct xe_table *t, struct xe_epoch_slot *slot, struct xe_segment *s,
                         const struct target *what)
 {
     struct search it;
     struct xe_place place;
     struct xe_image *img = xe_segment_image(s);
-    xe_segment_changes(s);
     search_begin(&it, img, s->hi, what);
-    while (search_next(&it, what, &place))
+    if (!search_next(&it, what, &place))
+        return false;
+    xe_segment_changes(s);
+    do
         xe_table_drop(t, slot, img, &place);
+    while (search_next(&it, what, &place));
     xe_segment_changed(s);
+    return true;
 }
 
 /* Removes the target, whose segments are locked, and releases them: of several, as a list
@@ -540,9 +593,10 @@ static enum xe_status take_span(struct xe_table *t, struct xe_epoch_slot *slot,
     run->n = 0;
     while (status == XE_OK && (s = span_next(span)))
         status = run_gather(run, s, what, most);
-    run_sort(run);
     if (status == XE_OK && run->n == 0)
         status = XE_ABSENT;
+    if (status == XE_OK && !run_sort(run))
+        status = XE_NOMEM;
     if (status == XE_OK && accept && !accept(arg, run))
         status = XE_LIMIT;
     if (status == XE_OK)
@@ -595,10 +649,31 @@ enum xe_status xe_bag_take(struct xe_table *t, struct xe_epoch_slot *slot,
     return take(t, slot, &what, most, accept, arg, patient, run ? run : &counted);
 }
 
+/* Removes a target that is in one segment, which is locked, and releases it. */
+static enum xe_status remove_here(struct xe_table *t, struct xe_epoch_slot *slot,
+                                  struct xe_segment *s, const struct target *what)
+{
+    enum xe_status status = xe_table_bury_if_fixed(t, slot, what->key);
+    if (status == XE_OK && !remove_from(t, slot, s, what))
+        status = XE_ABSENT;
+    xe_table_finish(t, slot, s, status == XE_OK);
+    return status;
+}
+
 enum xe_status xe_bag_remove(struct xe_table *t, struct xe_epoch_slot *slot,
                              const struct xe_prepared *p, bool patient)
 {
     struct target what = target_object(t, p);
     struct xe_run counted = {.at = NULL};
+    enum xe_status status = xe_table_write_begin(t, slot);
+    if (status != XE_OK)
+        return status;
+    struct xe_segment *s = xe_segment_acquire(t, what.lo);
+    if (s) {
+        xe_image_prefetch_room(xe_segment_image(s));
+        if (s->hi >= what.hi)
+            return remove_here(t, slot, s, &what);
+        xe_lock_release(&s->lock);
+    }
     return take(t, slot, &what, UINT32_MAX, NULL, NULL, patient, &counted);
 }

@@ -55,9 +55,8 @@ enum {
     XE_REC_EXT = 1u << 22,     /* has handles and a trailing xe_ext */
     XE_REC_BLOB = 1u << 23,    /* a descriptor; the object is in a blob */
     XE_REC_KEYBIG = 1u << 24,  /* key bytes are a digest */
-    XE_REC_TOMB = 1u << 25,    /* key only: deleted while the table is fixed */
-    XE_REC_EXPIRY = 1u << 26,  /* reserved: the body starts with an expiry time */
-    XE_REC_BAG = 1u << 27,     /* an object of a bag: ends with an xe_bag_tail */
+    XE_REC_EXPIRY = 1u << 25,  /* reserved: the body starts with an expiry time */
+    XE_REC_BAG = 1u << 26,     /* an object of a bag: ends with an xe_bag_tail */
 };
 
 /* The last 8 bytes of a record with XE_REC_EXT. */

@@ -12,7 +12,8 @@
  *       the order of segments.
  *   G5  A call that returns XE_NOMEM or XE_LIMIT has changed nothing that can be read.
  *   G6  No call waits longer than about XE_LOCK_WAIT_NS for a lock: it returns XE_RETRY.
- *   G7  Deleting needs no memory.
+ *   G7  Deleting needs no memory (but for what a fixed table remembers of it).
+ *   G8  The objects of a bag's key are read at one instant, and removed at one instant.
  *
  * Every call is made inside an epoch section (epoch.h) of the calling thread. What a
  * view points to, and what a version names, is valid until the section is left or until the
