@@ -992,7 +992,16 @@ load() ->
 load(Library) ->
     case erlang:load_nif(Library, 0) of
         ok -> ok;
+        {error, {upgrade, Text}} -> load_failed("~ts.so: ~ts", [Library, refused(Text)]);
         {error, {_, Text}} -> load_failed("~ts.so: ~ts", [Library, Text])
+    end.
+
+%% The emulator's text has the number that the library refused with (c_src/beam/nif.c).
+refused(Text) ->
+    case string:find(Text, "(2)") of
+        nomatch -> Text;
+        _ -> "it keeps tables in another layout than the library in use, whose tables it "
+             "would have to take over; what is in use goes on"
     end.
 
 beam() ->

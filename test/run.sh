@@ -50,7 +50,7 @@ core_asan() {
 
 core_tsan() {
     make_c DEBUG=1 SAN=thread tests &&
-        run_programs _build/c/thread-debug/test test_epoch test_reclaim test_pages 'stress_*'
+        run_programs _build/c/thread-debug/test test_epoch test_reclaim test_shared test_pages 'stress_*'
 }
 
 core_bench() {
@@ -74,9 +74,9 @@ model() {
     fi
 }
 
-# Compiles the tests in Erlang and the native library that one of them loads.
+# Compiles the tests in Erlang and the native libraries that some of them load.
 erlang_tests() {
-    make_c "$@" term_nif || return 1
+    make_c "$@" term_nif other_layout || return 1
     mkdir -p $tests
     "${ERLC:-erlc}" +debug_info +nowarn_export_all -pa $ebin -I src -I test -o $tests test/*.erl
 }

@@ -1,21 +1,42 @@
 /*
  * nif.c - the function table; loading, upgrading and unloading the library.
  *
- * Everything that outlives a copy of the library is reached from `struct shared`, which is
- * the module's private data: the epochs, the pages, the core's counters, the registry of
+ * A release upgrade loads the library of the new release beside that of the old one: a second
+ * copy, with globals of its own. Both serve calls until the old code is purged, on the same tables.
+ * Everything they share is reached from `struct shared`, the module's private data, and lies
+ * in the memory of the first copy: the epochs, the pages, the core's counters, the registry of
  * tables. Each has a layout with a version; a copy that finds another version refuses to
- * load. The library is linked with -z nodelete, so pointers to its functions stay good, and
- * every copy starts a reclaimer thread of its own.
+ * load, and the old code stays.
+ *
+ * The library is linked with -z nodelete: what a copy has retired, queued or given to the emulator
+ * points to its functions, and stays good after its module was purged. Every copy starts
+ * a reclaimer thread; the newest serves, older ones end by themselves.
  */
+#include <pthread.h>
+
 #include "../core/pages.h"
 #include "../core/reclaim.h"
 #include "../core/shared.h"
 #include "call.h"
 
-enum { SHARED_VERSION = 1 };
+/*
+ * To be raised with any change of what two copies share and no other version covers: what
+ * stored terms look like, what a state of a table means. The sizes catch most of what is forgotten.
+ */
+#ifndef XE_NIF_LAYOUT
+#define XE_NIF_LAYOUT 2
+#endif
+
+enum {
+    SHARED_VERSION =
+        XE_NIF_LAYOUT << 20 ^ sizeof(struct xe_owned) << 10 ^ sizeof(struct xe_settings)
+};
+
+/* What load and upgrade return when they refuse; src/xets.erl says it in words. */
+enum { LOADED = 0, LOAD_FAILED = 1, LOAD_OTHER_LAYOUT = 2 };
 
 struct shared {
-    uint64_t version;
+    uint64_t version; /* first, so that every copy can read it */
     void *epochs;
     void *pages;
     void *core;
@@ -79,54 +100,68 @@ ERL_NIF_TERM xe_call_raise(ErlNifEnv *env, enum xe_result result)
 /* --- Loading ------------------------------------------------------------ */
 
 /* How often this copy is loaded: a module that is loaded again from the same file shares
- * the copy, and the reclaimer goes with the last one. */
+ * the copy, and the reclaimer goes with the last one. Under the lock: unloading happens on
+ * whichever thread drops the last reference to the code. */
+static pthread_mutex_t loading = PTHREAD_MUTEX_INITIALIZER;
 static int loaded;
 
-static bool start(ErlNifEnv *env, ErlNifResourceFlags flags)
+/* This copy's, if it is the first one. */
+static struct shared own;
+
+static bool start_reclaimer(void)
+{
+    pthread_mutex_lock(&loading);
+    bool ok = loaded > 0 || xe_reclaim_start(NULL);
+    loaded += ok;
+    pthread_mutex_unlock(&loading);
+    return ok;
+}
+
+static int start(ErlNifEnv *env, ErlNifResourceFlags flags)
 {
     xe_atoms_init(env);
     xe_call_nil = enif_make_list_from_array(env, NULL, 0);
-    if (!xe_term_init(env) || !xe_owner_open(env, flags) || (!loaded && !xe_reclaim_start(NULL)))
-        return false;
-    loaded++;
-    return true;
+    bool ok = xe_core_init(&callbacks) == XE_OK && xe_term_init(env) && xe_owner_open(env, flags) &&
+              start_reclaimer();
+    return ok ? LOADED : LOAD_FAILED;
 }
 
 static int load(ErlNifEnv *env, void **priv, ERL_NIF_TERM arg)
 {
     (void)arg;
-    struct shared *shared = enif_alloc(sizeof *shared);
-    if (!shared || xe_core_init(&callbacks) != XE_OK ||
-        !start(env, ERL_NIF_RT_CREATE | ERL_NIF_RT_TAKEOVER)) {
-        if (shared)
-            enif_free(shared);
-        return 1;
-    }
-    *shared = (struct shared){SHARED_VERSION, xe_epoch_domain(), xe_pages_domain(),
-                              xe_core_domain(), xe_owner_registry()};
-    *priv = shared;
-    return 0;
+    int status = start(env, ERL_NIF_RT_CREATE | ERL_NIF_RT_TAKEOVER);
+    own = (struct shared){SHARED_VERSION, xe_epoch_domain(), xe_pages_domain(), xe_core_domain(),
+                          xe_owner_registry()};
+    *priv = &own;
+    return status;
+}
+
+static bool adopt(const struct shared *shared)
+{
+    return shared->version == SHARED_VERSION && xe_epoch_adopt(shared->epochs) &&
+           xe_pages_adopt(shared->pages) && xe_core_adopt(shared->core) &&
+           xe_owner_adopt(shared->registry);
 }
 
 static int upgrade(ErlNifEnv *env, void **priv, void **old, ERL_NIF_TERM arg)
 {
     (void)arg;
-    struct shared *shared = *old;
-    if (shared->version != SHARED_VERSION || !xe_epoch_adopt(shared->epochs) ||
-        !xe_pages_adopt(shared->pages) || !xe_core_adopt(shared->core) ||
-        !xe_owner_adopt(shared->registry) || xe_core_init(&callbacks) != XE_OK ||
-        !start(env, ERL_NIF_RT_TAKEOVER))
-        return 1;
-    *priv = shared;
-    return 0;
+    if (!adopt(*old))
+        return LOAD_OTHER_LAYOUT;
+    *priv = *old;
+    return start(env, ERL_NIF_RT_TAKEOVER);
 }
 
+/* All schedulers stand still meanwhile: it does not wait for the reclaimer, which may be taking
+ * a large table apart. */
 static void unload(ErlNifEnv *env, void *priv)
 {
     (void)env;
     (void)priv;
+    pthread_mutex_lock(&loading);
     if (--loaded == 0)
-        xe_reclaim_stop();
+        xe_reclaim_dismiss();
+    pthread_mutex_unlock(&loading);
 }
 
 #define XE_NIF(name, arity) {#name "_nif", arity, name##_nif, 0},

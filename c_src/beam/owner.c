@@ -367,6 +367,9 @@ void *xe_owner_registry(void)
 
 bool xe_owner_adopt(void *from)
 {
-    registry = from;
-    return registry->version == REGISTRY_VERSION;
+    struct registry *other = from;
+    if (!other || other->version != REGISTRY_VERSION || (registry && registry != other))
+        return false;
+    registry = other;
+    return true;
 }

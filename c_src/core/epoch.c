@@ -57,7 +57,7 @@
 #endif
 
 enum {
-    LAYOUT = 1, /* of struct xe_epoch_domain and all it leads to */
+    LAYOUT = 2, /* of struct xe_epoch_domain and all it leads to */
     SWEEP_BATCH = 64,
     ADVANCES_PER_SWEEP = 3, /* what makes a thing ripe that was retired just now */
     SPINS = 200,
@@ -164,7 +164,7 @@ static void detach(void *arg)
     struct xe_epoch_slot *slot = arg;
     xe_epoch_self = NULL;
     /* Release: pairs with the acquire in take_slot(). */
-    atomic_store_explicit(&slot->owned, 0, memory_order_release);
+    atomic_store_explicit(&slot->owner, 0, memory_order_release);
 }
 
 enum xe_status xe_epoch_init(void)
@@ -210,16 +210,44 @@ bool xe_epoch_adopt(void *domain)
 
 /* --- Slots --------------------------------------------------------------- */
 
+static uint32_t slot_count(void)
+{
+    /* Acquire: pairs with the count in take_slot(). */
+    return atomic_load_explicit(&xe_epoch_the->n_slots, memory_order_acquire);
+}
+
+/* The same in all copies of the library; never 0. */
+static uint64_t this_thread(void)
+{
+    return (uint64_t)(uintptr_t)pthread_self();
+}
+
+/* The slot that the calling thread took in another copy of the library. It ends with the
+ * thread: that copy sees to it. */
+static struct xe_epoch_slot *own_slot(void)
+{
+    uint64_t self = this_thread();
+    uint32_t n = slot_count();
+    for (uint32_t i = 0; i < n; i++) {
+        struct xe_epoch_slot *slot = &xe_epoch_the->slots[i];
+        /* Relaxed: only the thread itself sets this. */
+        if (atomic_load_explicit(&slot->owner, memory_order_relaxed) == self)
+            return slot;
+    }
+    return NULL;
+}
+
 static struct xe_epoch_slot *take_slot(void)
 {
     struct xe_epoch_domain *d = xe_epoch_the;
+    uint64_t self = this_thread();
     for (uint32_t i = 0; i < XE_EPOCH_SLOTS_MAX; i++) {
         struct xe_epoch_slot *slot = &d->slots[i];
-        uint32_t none = 0;
+        uint64_t none = 0;
         /* Acquire: pairs with the release in detach(). */
-        if (atomic_load_explicit(&slot->owned, memory_order_relaxed) != 0 ||
-            !atomic_compare_exchange_strong_explicit(&slot->owned, &none, 1, memory_order_acquire,
-                                                     memory_order_relaxed))
+        if (atomic_load_explicit(&slot->owner, memory_order_relaxed) != 0 ||
+            !atomic_compare_exchange_strong_explicit(&slot->owner, &none, self,
+                                                     memory_order_acquire, memory_order_relaxed))
             continue;
         /* Before the slot's first section: a scan that must see the section
          * sees the count. acq_rel: pairs with xe_epoch_is_idle(). */
@@ -234,20 +262,19 @@ static struct xe_epoch_slot *take_slot(void)
 
 struct xe_epoch_slot *xe_epoch_attach(void)
 {
-    struct xe_epoch_slot *slot;
+    struct xe_epoch_slot *slot = own_slot();
+    if (slot != NULL) {
+        xe_epoch_self = slot;
+        return slot;
+    }
     /* More living threads than slots: one has to end first. */
     for (uint32_t n = 0; (slot = take_slot()) == NULL; n++)
         backoff(n);
     xe_epoch_self = slot;
-    /* Failing, it only means that the slot is not reused. */
+    /* Failing, it only means that the slot is not reused, but by a thread with the same
+     * number. */
     (void)pthread_setspecific(thread_end, slot);
     return slot;
-}
-
-static uint32_t slot_count(void)
-{
-    /* Acquire: pairs with the count in take_slot(). */
-    return atomic_load_explicit(&xe_epoch_the->n_slots, memory_order_acquire);
 }
 
 /* --- The clock ----------------------------------------------------------- */

@@ -19,7 +19,8 @@
  *       that began before the caller's last store is still open.
  *
  * A thread takes a slot (a cache line it alone writes) on its first section;
- * slots are never freed, but reused after their thread has ended.
+ * slots are never freed, but reused after their thread has ended. Its sections in
+ * different copies of the library have one slot: upgrades do not use slots up.
  *
  * Why it holds is argued in epoch.c and checked by test/model/epoch.pml.
  */
@@ -61,7 +62,7 @@ struct xe_retired {
 struct xe_epoch_slot {
     _Alignas(XE_CACHE_LINE) _Atomic uint64_t epoch; /* 0 outside of sections */
     _Atomic(const void *) writing;                  /* the table of a write section */
-    _Atomic uint32_t owned;                         /* 1 while a living thread has it */
+    _Atomic uint64_t owner;                         /* the living thread that has it, or 0 */
     /* Limbo: what this thread retired, oldest first. Under `lock`: the
      * reclaimer thread sweeps the limbo of threads that have gone quiet. */
     _Alignas(XE_CACHE_LINE) _Atomic uint32_t lock;

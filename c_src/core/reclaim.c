@@ -24,11 +24,22 @@
 
 enum { SWEEP_NS = 20 * 1000 * 1000 };
 
-/* This copy's thread. `stopping` is under the domain's lock; the rest belongs to
- * the caller of start and stop. */
+/*
+ * This copy's threads are numbered, since one that was let go may still be at its last job
+ * when the next is started. `stopped` is under the domain's lock; the rest belongs to the caller
+ * of start, stop and dismiss.
+ */
 static struct xe_reclaim_threads ops;
 static void *thread;
-static bool started, stopping;
+static bool started;
+static uintptr_t newest;  /* thread of this copy */
+static uintptr_t stopped; /* threads up to this one are to end */
+
+/* A thread's right to serve. */
+struct service {
+    uintptr_t number;    /* among the threads of this copy */
+    uint64_t generation; /* among those of all copies */
+};
 
 static struct timespec monotonic(void)
 {
@@ -79,9 +90,9 @@ static bool run_one(struct xe_epoch_domain *d)
     return true;
 }
 
-static bool may_serve(const struct xe_epoch_domain *d, uint64_t generation)
+static bool may_serve(const struct xe_epoch_domain *d, const struct service *me)
 {
-    return !stopping && d->generation == generation;
+    return me->number > stopped && me->generation == d->generation;
 }
 
 static bool has_job(const struct xe_epoch_domain *d)
@@ -102,23 +113,23 @@ static void sleep_short(struct xe_epoch_domain *d, const struct timespec *next_s
 }
 
 /* Sleeps until there is a job, something is retired, or serving is over. */
-static void sleep_long(struct xe_epoch_domain *d, uint64_t generation)
+static void sleep_long(struct xe_epoch_domain *d, const struct service *me)
 {
     /* Relaxed, all: see xe_epoch_is_idle(). */
     atomic_store_explicit(&d->asleep, 1, memory_order_relaxed);
     pthread_mutex_unlock(&d->lock);
     bool idle = xe_epoch_is_idle();
     pthread_mutex_lock(&d->lock);
-    while (idle && may_serve(d, generation) && !has_job(d) &&
+    while (idle && may_serve(d, me) && !has_job(d) &&
            atomic_load_explicit(&d->asleep, memory_order_relaxed) != 0)
         pthread_cond_wait(&d->work, &d->lock);
     atomic_store_explicit(&d->asleep, 0, memory_order_relaxed);
 }
 
-static void serve(struct xe_epoch_domain *d, uint64_t generation)
+static void serve(struct xe_epoch_domain *d, const struct service *me)
 {
     struct timespec next_sweep = monotonic();
-    while (may_serve(d, generation)) {
+    while (may_serve(d, me)) {
         bool busy = run_one(d);
         if (busy && is_before(monotonic(), next_sweep))
             continue;
@@ -126,10 +137,10 @@ static void serve(struct xe_epoch_domain *d, uint64_t generation)
         size_t waiting = xe_epoch_collect();
         pthread_mutex_lock(&d->lock);
         next_sweep = plus_ns(monotonic(), SWEEP_NS);
-        if (has_job(d) || !may_serve(d, generation))
+        if (has_job(d) || !may_serve(d, me))
             continue;
         if (waiting == 0)
-            sleep_long(d, generation);
+            sleep_long(d, me);
         else
             sleep_short(d, &next_sweep);
     }
@@ -137,15 +148,15 @@ static void serve(struct xe_epoch_domain *d, uint64_t generation)
 
 static void *body(void *arg)
 {
-    struct xe_epoch_domain *d = arg;
+    struct xe_epoch_domain *d = xe_epoch_the;
     pthread_mutex_lock(&d->lock);
-    uint64_t generation = ++d->generation;
+    struct service me = {(uintptr_t)arg, ++d->generation};
     pthread_cond_broadcast(&d->work);
-    while (d->serving && may_serve(d, generation))
+    while (d->serving && may_serve(d, &me))
         pthread_cond_wait(&d->work, &d->lock);
-    if (may_serve(d, generation)) {
+    if (may_serve(d, &me)) {
         d->serving = true;
-        serve(d, generation);
+        serve(d, &me);
         d->serving = false;
         pthread_cond_broadcast(&d->work);
         pthread_cond_broadcast(&d->done);
@@ -182,27 +193,45 @@ static void posix_join(void *handle)
     free(t);
 }
 
+static void posix_detach(void *handle)
+{
+    pthread_t *t = handle;
+    pthread_detach(*t);
+    free(t);
+}
+
 bool xe_reclaim_start(const struct xe_reclaim_threads *threads)
 {
-    static const struct xe_reclaim_threads posix = {posix_start, posix_join};
+    static const struct xe_reclaim_threads posix = {posix_start, posix_join, posix_detach};
     XE_ASSERT(!started);
     ops = threads == NULL ? posix : *threads;
-    started = ops.start(&thread, body, xe_epoch_the);
+    started = ops.start(&thread, body, (void *)++newest);
     return started;
+}
+
+static void tell_to_end(struct xe_epoch_domain *d)
+{
+    pthread_mutex_lock(&d->lock);
+    stopped = newest;
+    pthread_cond_broadcast(&d->work);
+    pthread_mutex_unlock(&d->lock);
 }
 
 void xe_reclaim_stop(void)
 {
-    struct xe_epoch_domain *d = xe_epoch_the;
     if (!started)
         return;
-    pthread_mutex_lock(&d->lock);
-    stopping = true;
-    pthread_cond_broadcast(&d->work);
-    pthread_mutex_unlock(&d->lock);
+    tell_to_end(xe_epoch_the);
     ops.join(thread);
-    /* The thread is gone: nobody else reads these. */
-    stopping = false;
+    started = false;
+}
+
+void xe_reclaim_dismiss(void)
+{
+    if (!started)
+        return;
+    tell_to_end(xe_epoch_the);
+    ops.detach(thread);
     started = false;
 }
 

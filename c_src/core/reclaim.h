@@ -16,10 +16,11 @@ struct xe_reclaim_job {
     void (*run)(struct xe_reclaim_job *);
 };
 
-/* How to start and join a thread: the BEAM has functions of its own for that. */
+/* How to start a thread, and to join it or to let it go. */
 struct xe_reclaim_threads {
     bool (*start)(void **handle, void *(*body)(void *), void *arg);
     void (*join)(void *handle);
+    void (*detach)(void *handle);
 };
 
 /*
@@ -31,6 +32,9 @@ bool xe_reclaim_start(const struct xe_reclaim_threads *threads);
 /* Ends the thread of this copy and joins it. What is still queued stays so for
  * whoever starts next. */
 void xe_reclaim_stop(void);
+/* The same without waiting: the thread ends by itself after the job it is at. The library
+ * stays in memory. */
+void xe_reclaim_dismiss(void);
 
 /* Runs job->run(job) on the thread after a grace period that began after this
  * call, in the order of the pushes. Never blocks; may be called in a section.

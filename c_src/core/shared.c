@@ -3,13 +3,19 @@
  */
 #include "shared.h"
 
-/* The layout of struct xe_core_shared. */
-#ifndef XE_CORE_SHARED_VERSION
-#define XE_CORE_SHARED_VERSION 1
-#endif
+#include "table_internal.h"
+
+/*
+ * The layout of struct xe_core_shared and of all that tables are made of. The number is to be
+ * raised with any change of either; the sizes catch most of what is forgotten.
+ */
+#define MIX(so_far, n) (((so_far) ^ (n)) * 0x100000001b3ull)
+#define OF_TABLE MIX(MIX(2ull, sizeof(struct xe_table)), sizeof(struct xe_segment))
+#define OF_DIRECTORY MIX(MIX(OF_TABLE, sizeof(struct xe_directory)), sizeof(struct xe_leaf))
+#define LAYOUT MIX(MIX(OF_DIRECTORY, sizeof(struct xe_image)), XE_SEGMENT_OBJECTS_MAX)
 
 /* Static: the library stays in memory for good (c_src/Makefile), and this cannot fail. */
-static struct xe_core_shared own = {.version = XE_CORE_SHARED_VERSION};
+static struct xe_core_shared own = {.version = LAYOUT};
 struct xe_core_shared *xe_core_the = &own;
 
 void *xe_core_domain(void)
@@ -20,7 +26,7 @@ void *xe_core_domain(void)
 bool xe_core_adopt(void *domain)
 {
     struct xe_core_shared *other = domain;
-    if (other == NULL || other->version != XE_CORE_SHARED_VERSION)
+    if (other == NULL || other->version != LAYOUT)
         return false;
     /* Once this copy counts elsewhere it must not change over: its sums would be torn. */
     if (xe_core_the != &own)

@@ -21,11 +21,13 @@
 
 #define xe_reclaim_start second_start
 #define xe_reclaim_stop second_stop
+#define xe_reclaim_dismiss second_dismiss
 #define xe_reclaim_push second_push
 #define xe_reclaim_drain second_drain
 #include "../../c_src/core/reclaim.c"
 #undef xe_reclaim_start
 #undef xe_reclaim_stop
+#undef xe_reclaim_dismiss
 #undef xe_reclaim_push
 #undef xe_reclaim_drain
 
@@ -415,6 +417,65 @@ static void an_older_copy_gives_way_without_being_stopped(void **state)
     assert_false(pthread_equal(ran_on, first));
 }
 
+/* Threads that can be joined after they were let go: the domain must outlive them. */
+static pthread_t let_go;
+
+static bool keep_start(void **handle, void *(*f)(void *), void *arg)
+{
+    static pthread_t t;
+    *handle = &t;
+    return pthread_create(&t, NULL, f, arg) == 0;
+}
+
+static void keep_detach(void *handle)
+{
+    let_go = *(pthread_t *)handle;
+}
+
+static const struct xe_reclaim_threads kept = {keep_start, NULL, keep_detach};
+
+/* A job that lasts until it is told to end. */
+static _Atomic bool may_end;
+
+static void wait_in_job(struct xe_reclaim_job *job)
+{
+    (void)job;
+    happen();
+    while (!may_end)
+        sched_yield();
+    happen();
+}
+
+static void a_thread_that_is_let_go_finishes_its_job_and_gives_way(void **state)
+{
+    (void)state;
+    struct xe_reclaim_job last = {NULL, wait_in_job}, next = {NULL, note_thread};
+    may_end = false;
+    assert_true(xe_reclaim_start(&kept));
+    xe_reclaim_push(&last);
+    assert_true(await(1));
+    xe_reclaim_dismiss(); /* does not wait for the job */
+    assert_true(happened() == 1);
+    assert_true(xe_reclaim_start(NULL));
+    xe_reclaim_push(&next);
+    may_end = true;
+    assert_true(await(3));
+    pthread_join(let_go, NULL);
+}
+
+static void what_is_pushed_while_nobody_serves_waits_for_the_next(void **state)
+{
+    (void)state;
+    struct work w = new_work();
+    assert_true(xe_reclaim_start(&kept));
+    xe_reclaim_dismiss();
+    xe_reclaim_dismiss(); /* nobody */
+    pthread_join(let_go, NULL);
+    xe_reclaim_push(&w.job);
+    assert_true(second_start(NULL));
+    assert_true(await(1));
+}
+
 static bool refuse(void **handle, void *(*f)(void *), void *arg)
 {
     (void)handle;
@@ -426,7 +487,7 @@ static bool refuse(void **handle, void *(*f)(void *), void *arg)
 static void a_thread_that_cannot_start_is_reported(void **state)
 {
     (void)state;
-    const struct xe_reclaim_threads none = {refuse, NULL};
+    const struct xe_reclaim_threads none = {refuse, NULL, NULL};
     assert_false(xe_reclaim_start(&none));
     xe_reclaim_stop();
     assert_true(xe_reclaim_start(NULL));
@@ -493,6 +554,8 @@ int main(int argc, char **argv)
         TEST(stopping_keeps_the_queue_for_the_next_start),
         TEST(the_newest_copy_serves),
         TEST(an_older_copy_gives_way_without_being_stopped),
+        TEST(a_thread_that_is_let_go_finishes_its_job_and_gives_way),
+        TEST(what_is_pushed_while_nobody_serves_waits_for_the_next),
         TEST(a_thread_that_cannot_start_is_reported),
         TEST(all_that_was_given_is_freed),
     };
