@@ -4,7 +4,7 @@
 # make asan, make tsan: what runs under the sanitizers
 # make bench        xets beside ets; QUICK=1 in seconds, FILTER=REGEXP for some cells only
 # make shell        an Erlang shell with the library
-# make doc          the documentation for h/2 of that shell
+# make doc          puts the documentation that h/2 shows into xets.beam
 # make dialyzer
 # make clean
 #
@@ -15,10 +15,9 @@
 EBIN := _build/erl/xets/ebin
 ERL ?= erl
 ERLC ?= erlc
+ESCRIPT ?= $(patsubst %erl,%escript,$(ERL))
 CORE_SUITES := core core_asan core_tsan core_bench model
 BEAM_SUITES := eunit exunit vm_asan packages
-EDOC_OPTIONS := {preprocess, true}, {dir, "_build/erl/xets/doc"}, \
-    {doclet, edoc_doclet_chunks}, {layout, edoc_layout_chunks}
 
 export ERL ERLC MAKE WERROR
 ifneq ($(TERMS),)
@@ -60,13 +59,11 @@ bench: setup-bench build
 	@$(ERL) -noshell -noinput -pa $(EBIN) -run xets_bench main \
 	    $(if $(filter-out 0,$(QUICK)),quick) $(if $(FILTER),'filter=$(FILTER)')
 
-shell: build doc
+shell: doc
 	@$(ERL) -pa $(EBIN)
 
-doc: setup-doc _build/erl/xets/doc/chunks/xets.chunk
-
-_build/erl/xets/doc/chunks/xets.chunk: src/xets.erl
-	@$(ERL) -noshell -noinput -eval 'edoc:files(["$<"], [$(EDOC_OPTIONS)]), halt().'
+doc: setup-doc build
+	@$(ESCRIPT) src/xets_docs.escript $(EBIN)
 
 dialyzer: setup-dialyzer build _build/otp.plt
 	@dialyzer --plt _build/otp.plt -Wunmatched_returns -Werror_handling $(EBIN)

@@ -33,6 +33,23 @@ defmodule Mix.Tasks.Compile.XetsNative do
   end
 end
 
+defmodule Mix.Tasks.Compile.XetsDocs do
+  @moduledoc false
+  use Mix.Task.Compiler
+
+  # The documentation that `h :xets.lookup` of IEx shows.
+  @impl true
+  def run(_args) do
+    escript = Path.join([:code.root_dir(), "bin", "escript"])
+    args = [Path.join("src", "xets_docs.escript"), Mix.Project.compile_path()]
+
+    case System.cmd(escript, args, stderr_to_stdout: true, into: IO.stream()) do
+      {_, 0} -> {:noop, []}
+      {_, _} -> {:error, []}
+    end
+  end
+end
+
 defmodule Xets.MixProject do
   use Mix.Project
 
@@ -47,7 +64,7 @@ defmodule Xets.MixProject do
       version: to_string(@properties[:vsn]),
       description: to_string(@properties[:description]),
       elixir: "~> 1.14",
-      compilers: [:xets_native] ++ Mix.compilers(),
+      compilers: [:xets_native] ++ Mix.compilers() ++ [:xets_docs],
       erlc_paths: ["src"],
       elixirc_paths: ["src"],
       deps: []

@@ -13,9 +13,12 @@ for copy in rebar3 mix; do
         tar xf - -C "$work/$copy"
 done
 
-# A use of the library, as Erlang and as Elixir.
+# A use of the library, as Erlang and as Elixir, and what finds its documentation.
 erlang='T = xets:new(t, []), true = xets:insert(T, {1, 2}), [{1, 2}] = xets:lookup(T, 1),
     #{version := [_ | _]} = xets:info(), halt(0).'
+erlang_docs='{ok, Docs} = code:get_doc(xets),
+    Text = unicode:characters_to_list(shell_docs:render(xets, lookup, 2, Docs)),
+    true = is_list(string:find(Text, "Complexity:")), ok = c:h(xets, lookup), halt(0).'
 elixir='t = Xets.new(:t); true = Xets.insert(t, {1, 2}); [{1, 2}] = Xets.lookup(t, 1)
     {:ok, _} = Application.ensure_all_started(:xets)'
 
@@ -30,7 +33,16 @@ check() {
     fi
 }
 
-run_erlang() { erl -noshell -noinput -pa "$1" -eval "$erlang"; }
+run_erlang() {
+    erl -noshell -noinput -pa "$1" -eval "$erlang" && erl -noshell -noinput -pa "$1" -eval "$erlang_docs"
+}
+
+run_elixir() {
+    mix run -e "$elixir" &&
+        printf '%s\n' 'h Xets.lookup' 'h :xets.lookup' 'h :xets.update_counter/3' |
+        iex -S mix > shown && cat shown && grep -q 'def lookup(table, key)' shown &&
+        [ "$(grep -c 'Complexity:' shown)" = 2 ] && ! grep 'No documentation' shown
+}
 
 rebar3_checkout() {
     cd "$work/rebar3" && rebar3 compile && run_erlang _build/default/lib/xets/ebin
@@ -48,8 +60,16 @@ rebar3_dependency() {
         rebar3 compile && run_erlang _build/default/lib/xets/ebin
 }
 
+# By path, and compiled a second time.
+rebar3_path_dependency() {
+    mkdir -p "$work/rebar3_path/src" "$work/rebar3_path/_checkouts" && cd "$work/rebar3_path" &&
+        cp "$work/rebar3_user/src/user_of_xets.app.src" src && ln -s ../../rebar3 _checkouts/xets &&
+        echo '{deps, [xets]}.' > rebar.config && rebar3 compile && rebar3 compile &&
+        run_erlang _build/default/checkouts/xets/ebin
+}
+
 mix_checkout() {
-    cd "$work/mix" && mix compile && mix run -e "$elixir"
+    cd "$work/mix" && mix compile && run_elixir
 }
 
 mix_dependency() {
@@ -63,10 +83,11 @@ defmodule UserOfXets.MixProject do
   end
 end
 EOF
-        mix compile && mix run -e "$elixir"
+        mix compile && mix compile && run_elixir
 }
 
 check "rebar3 compile" rebar3_checkout
 check "rebar3, as a dependency" rebar3_dependency
+check "rebar3, as a dependency by path" rebar3_path_dependency
 check "mix compile" mix_checkout
 check "mix, as a dependency" mix_dependency

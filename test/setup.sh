@@ -87,6 +87,7 @@ check() {
         ;;
     esac
     if [ "$goal" = test ]; then
+        need erlang-edoc "the Erlang application edoc" application edoc
         need erlang-eunit "the Erlang application eunit" application eunit
         need erlang-syntax-tools "the Erlang application syntax_tools" application syntax_tools
         need erlang-proper PropEr application proper
