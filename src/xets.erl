@@ -43,6 +43,7 @@
 -export([first/1, last/1, next/2, prev/2, slot/2]).
 -export([first_lookup/1, last_lookup/1, next_lookup/2, prev_lookup/2]).
 -export([update_counter/3, update_counter/4, update_element/3, update_element/4]).
+-export([i/0, i/1]).
 -export([format_error/2]).
 -export_type([table/0, tid/0, access/0, type/0, option/0, update_op/0, element_spec/0]).
 
@@ -273,6 +274,31 @@ info(Table, Item) ->
         error:badarg -> ?BADARG([Table, Item], type);
         error:xets_retry -> erlang:yield(), info(Table, Item)
     end.
+
+%% @doc Prints a line for each table: its identifier or name, the name given to `new/2', its
+%% type, the number of its objects, the words of memory it takes, and its owner.
+%%
+%% Complexity: O(number of tables).
+-spec i() -> ok.
+i() ->
+    xets_browse:tables().
+
+%% @doc Shows the objects of a table on the terminal, page by page.
+%%
+%% After each page it asks what to do:
+%% <dl>
+%% <dt>`c', or nothing</dt><dd>show the next page;</dd>
+%% <dt>`p' and a number</dt><dd>print the object with this number in full;</dd>
+%% <dt>`/' and a regular expression</dt><dd>show the objects whose text it matches, from the
+%% first on;</dd>
+%% <dt>`k'</dt><dd>delete the table;</dd>
+%% <dt>`q'</dt><dd>end.</dd>
+%% </dl>
+%% Meanwhile the table is fixed (`safe_fixtable/2'): objects that others delete do not end it.
+-spec i(Table) -> ok when
+    Table :: table().
+i(Table) ->
+    xets_browse:table(Table).
 
 %% @doc The identifier of a named table.
 %%

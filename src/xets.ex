@@ -142,6 +142,34 @@ defmodule Xets do
   defdelegate info(table, item), to: :xets
 
   @doc """
+  Prints a line for each table: its identifier or name, the name given to `new/2`, its type,
+  the number of its objects, the words of memory it takes, and its owner.
+
+      Xets.i()
+       id              name              type  size   mem      owner
+       ----------------------------------------------------------------------------
+       sessions        sessions          set   1000   5201     'Elixir.Sessions'
+
+  """
+  @spec i() :: :ok
+  defdelegate i(), to: :xets
+
+  @doc """
+  Shows the objects of a table on the terminal, page by page.
+
+  After each page it asks what to do:
+
+    * `c`, or nothing - show the next page;
+    * `p` and a number - print the object with this number in full;
+    * `/` and a regular expression - show the objects whose text it matches, from the first on;
+    * `k` - delete the table;
+    * `q` - end.
+
+  """
+  @spec i(table) :: :ok
+  defdelegate i(table), to: :xets
+
+  @doc """
   The identifier of a named table, or `:undefined`.
 
       iex> Xets.whereis(:nobody)
