@@ -17,6 +17,11 @@ defmodule Xets do
   is its key. A table is created by a process, its owner, and is deleted when that process
   ends. Objects are copied into the table by a write and out of it by a read.
 
+  The type of a table says how many objects may have one key: in a `:set` one; in a `:bag`
+  several, no two of them equal; in a `:duplicate_bag` several, equal ones too. Keys, and
+  objects, are equal if they are by `===`. The objects of a key in a bag are kept in the order
+  in which they were inserted.
+
   Functions that `:ets` lacks are marked as such. What the documentation of a function calls
 
     * *atomic* is done wholly or not at all, also when it fails;
@@ -24,6 +29,15 @@ defmodule Xets do
 
   What is not guaranteed: that several reads, or a read of several keys, see the table at
   one instant.
+
+  ## Traversal
+
+  `first/1` and `next/2` go through the keys of a table, in an order of no meaning that does
+  not change. A key that is there throughout is met once, whatever is inserted and deleted
+  meanwhile; one that is inserted or deleted meanwhile may or may not be met. `next/2` fails
+  for a key that has been deleted, unless that was while the table was fixed
+  (`safe_fixtable/2`). `last/1` and `prev/2` are the same as `first/1` and `next/2`, as in
+  `:ets` for tables without an order.
 
   ## Errors
 
@@ -58,8 +72,8 @@ defmodule Xets do
 
   Options, of which a later one overrides an earlier one:
 
-    * `:set` - the type of the table: one object a key, keys compared with `===`. Default,
-      and the one type that can be created.
+    * `:set`, `:bag`, `:duplicate_bag` - the type of the table. Default `:set`. There are no
+      tables of the type `:ordered_set`.
     * `:public`, `:protected`, `:private` - who may use the table. Default `:protected`: all
       processes read, the owner writes.
     * `:named_table` - the table can be used by its name until it is deleted.
@@ -185,8 +199,10 @@ defmodule Xets do
   @doc """
   Puts an object, or all objects of a list, into the table.
 
-  An object replaces the one that has the same key; of objects in the list that have the
-  same key, the last is kept. Atomic and isolated, lists included.
+  In a `:set` an object replaces the one that has the same key, and of objects in the list
+  that have the same key, the last is kept. In a bag the objects come after those that have
+  the same key, in the order of the list; a `:bag` that has an equal object already keeps it
+  where it is. Atomic and isolated, lists included.
 
       iex> table = Xets.new(:colours)
       iex> Xets.insert(table, {:sky, :blue})
@@ -195,6 +211,11 @@ defmodule Xets do
       true
       iex> Xets.lookup(table, :sky)
       [sky: :grey]
+      iex> bag = Xets.new(:moods, [:bag])
+      iex> Xets.insert(bag, [{:sky, :blue}, {:sky, :grey}, {:sky, :blue}])
+      true
+      iex> Xets.lookup(bag, :sky)
+      [sky: :blue, sky: :grey]
 
   """
   @spec insert(table, tuple | [tuple]) :: true
@@ -219,7 +240,24 @@ defmodule Xets do
   defdelegate insert_new(table, object_or_objects), to: :xets
 
   @doc """
-  Removes the object that has this key, if there is one.
+  Puts an object into the table if its key is not there. Not in `:ets`.
+
+  Returns the object that the table has for the key afterwards: the given one, or the one that
+  was there already. Not for bags. Atomic and isolated: of several processes that put objects
+  with one key, one succeeds, and all get its object.
+
+      iex> table = Xets.new(:leaders)
+      iex> Xets.put_new(table, {:shard, "a"})
+      {:shard, "a"}
+      iex> Xets.put_new(table, {:shard, "b"})
+      {:shard, "a"}
+
+  """
+  @spec put_new(table, tuple) :: tuple
+  defdelegate put_new(table, object), to: :xets
+
+  @doc """
+  Removes all objects that have this key.
 
       iex> table = Xets.new(:colours)
       iex> Xets.insert(table, {:sky, :blue})
@@ -233,7 +271,25 @@ defmodule Xets do
   defdelegate delete(table, key), to: :xets
 
   @doc """
-  Removes an object, if the table has one that is equal to it (`===`).
+  Removes the objects that have these keys. Faster than as many calls of `delete/2`. Not in
+  `:ets`.
+
+  The removal of the objects of one key is atomic and isolated, but not that of all.
+
+      iex> table = Xets.new(:squares)
+      iex> Xets.insert(table, for(n <- 1..9, do: {n, n * n}))
+      iex> Xets.delete_many(table, [1, 2, 3, 10])
+      true
+      iex> Xets.info(table, :size)
+      6
+
+  """
+  @spec delete_many(table, [term]) :: true
+  defdelegate delete_many(table, keys), to: :xets
+
+  @doc """
+  Removes an object, if the table has one that is equal to it (`===`), in a `:duplicate_bag`
+  all that are.
 
       iex> table = Xets.new(:colours)
       iex> Xets.insert(table, {:sky, :blue})
@@ -261,9 +317,9 @@ defmodule Xets do
   defdelegate delete_all_objects(table), to: :xets
 
   @doc """
-  Removes the object that has this key, and returns a list of it, or `[]`.
+  Removes all objects that have this key, and returns a list of them.
 
-  Of several processes that take the same key, one gets the object.
+  Of several processes that take the same key, one gets an object.
 
       iex> table = Xets.new(:queue)
       iex> Xets.insert(table, {:job, 1})
@@ -277,7 +333,25 @@ defmodule Xets do
   defdelegate take(table, key), to: :xets
 
   @doc """
-  A list of the object that has this key, or `[]`.
+  Removes the objects that have these keys, and returns a list of what `take/2` returns for
+  each of them. Faster than as many calls. Not in `:ets`.
+
+  The removal of the objects of one key is atomic and isolated, but not that of all.
+
+      iex> table = Xets.new(:squares)
+      iex> Xets.insert(table, for(n <- 1..9, do: {n, n * n}))
+      iex> Xets.take_many(table, [3, 10, 4])
+      [[{3, 9}], [], [{4, 16}]]
+      iex> Xets.member(table, 3)
+      false
+
+  """
+  @spec take_many(table, [term]) :: [[tuple]]
+  defdelegate take_many(table, keys), to: :xets
+
+  @doc """
+  A list of the objects that have this key: in a `:set` of one or none, in a bag in the order
+  in which they were inserted.
 
       iex> table = Xets.new(:colours)
       iex> Xets.insert(table, {:sky, :blue})
@@ -293,19 +367,24 @@ defmodule Xets do
   @doc """
   Element `pos` of the object that has this key. Nothing else of the object is copied.
 
-  Positions count from 1. Raises `ArgumentError` if there is no such object or element.
+  Positions count from 1. In a bag: the list of the elements of all objects that have this key,
+  in the order of `lookup/2`. Raises `ArgumentError` if there is no such object or element.
 
       iex> table = Xets.new(:users)
       iex> Xets.insert(table, {7, "Ada", :admin})
       iex> Xets.lookup_element(table, 7, 2)
       "Ada"
+      iex> bag = Xets.new(:emails, [:bag])
+      iex> Xets.insert(bag, [{7, "ada@work"}, {7, "ada@home"}])
+      iex> Xets.lookup_element(bag, 7, 2)
+      ["ada@work", "ada@home"]
 
   """
   @spec lookup_element(table, term, pos_integer) :: term
   defdelegate lookup_element(table, key, pos), to: :xets
 
   @doc """
-  Element `pos` of the object that has this key, or `default` if there is none.
+  As `lookup_element/3`, but returns `default` if no object has the key.
 
       iex> table = Xets.new(:users)
       iex> Xets.lookup_element(table, 8, 2, "nobody")
@@ -317,7 +396,8 @@ defmodule Xets do
 
   @doc """
   Several elements of the object that has this key: those at the positions in a tuple.
-  Nothing else of the object is copied. Not in `:ets`.
+  Nothing else of the object is copied. In a bag: the list of such tuples of all objects that
+  have this key. Not in `:ets`.
 
       iex> table = Xets.new(:users)
       iex> Xets.insert(table, {7, "Ada", :admin, "London"})
@@ -325,7 +405,7 @@ defmodule Xets do
       {"London", "Ada"}
 
   """
-  @spec lookup_elements(table, term, tuple) :: tuple
+  @spec lookup_elements(table, term, tuple) :: tuple | [tuple]
   defdelegate lookup_elements(table, key, positions), to: :xets
 
   @doc """
@@ -370,13 +450,137 @@ defmodule Xets do
   defdelegate tab2list(table), to: :xets
 
   @doc """
+  The key with which a traversal begins, or `:"$end_of_table"` if the table is empty.
+
+      iex> table = Xets.new(:colours)
+      iex> Xets.first(table)
+      :"$end_of_table"
+      iex> Xets.insert(table, {:sky, :blue})
+      iex> Xets.first(table)
+      :sky
+
+  """
+  @spec first(table) :: term | :"$end_of_table"
+  defdelegate first(table), to: :xets
+
+  @doc """
+  The key that follows `key` in a traversal, or `:"$end_of_table"` if there is none.
+
+  Raises `ArgumentError` if no object has the key `key`, and none that had it was deleted while
+  the table is fixed.
+
+      iex> table = Xets.new(:squares)
+      iex> Xets.insert(table, for(n <- 1..3, do: {n, n * n}))
+      iex> keys = Stream.iterate(Xets.first(table), &Xets.next(table, &1))
+      iex> Enum.sort(Enum.take_while(keys, &(&1 != :"$end_of_table")))
+      [1, 2, 3]
+
+  """
+  @spec next(table, term) :: term | :"$end_of_table"
+  defdelegate next(table, key), to: :xets
+
+  @doc """
+  As `first/1`.
+
+      iex> table = Xets.new(:colours)
+      iex> Xets.insert(table, {:sky, :blue})
+      iex> Xets.last(table)
+      :sky
+
+  """
+  @spec last(table) :: term | :"$end_of_table"
+  defdelegate last(table), to: :xets
+
+  @doc """
+  As `next/2`.
+
+      iex> table = Xets.new(:colours)
+      iex> Xets.insert(table, {:sky, :blue})
+      iex> Xets.prev(table, :sky)
+      :"$end_of_table"
+
+  """
+  @spec prev(table, term) :: term | :"$end_of_table"
+  defdelegate prev(table, key), to: :xets
+
+  @doc """
+  As `first/1`, but returns the objects of the key too, as `lookup/2` does. The key and its
+  objects are of one instant.
+
+      iex> table = Xets.new(:moods, [:bag])
+      iex> Xets.insert(table, [{:sky, :blue}, {:sky, :grey}])
+      iex> Xets.first_lookup(table)
+      {:sky, [sky: :blue, sky: :grey]}
+
+  """
+  @spec first_lookup(table) :: {term, [tuple]} | :"$end_of_table"
+  defdelegate first_lookup(table), to: :xets
+
+  @doc """
+  As `next/2`, but returns the objects of the next key too, as `lookup/2` does. The key and its
+  objects are of one instant.
+
+      iex> table = Xets.new(:squares)
+      iex> Xets.insert(table, [{1, 1}, {2, 4}])
+      iex> {first, [_]} = Xets.first_lookup(table)
+      iex> {second, [{second, square}]} = Xets.next_lookup(table, first)
+      iex> square == second * second
+      true
+      iex> Xets.next_lookup(table, second)
+      :"$end_of_table"
+
+  """
+  @spec next_lookup(table, term) :: {term, [tuple]} | :"$end_of_table"
+  defdelegate next_lookup(table, key), to: :xets
+
+  @doc """
+  As `first_lookup/1`.
+
+      iex> table = Xets.new(:colours)
+      iex> Xets.insert(table, {:sky, :blue})
+      iex> Xets.last_lookup(table)
+      {:sky, [sky: :blue]}
+
+  """
+  @spec last_lookup(table) :: {term, [tuple]} | :"$end_of_table"
+  defdelegate last_lookup(table), to: :xets
+
+  @doc """
+  As `next_lookup/2`.
+
+      iex> table = Xets.new(:colours)
+      iex> Xets.insert(table, {:sky, :blue})
+      iex> Xets.prev_lookup(table, :sky)
+      :"$end_of_table"
+
+  """
+  @spec prev_lookup(table, term) :: {term, [tuple]} | :"$end_of_table"
+  defdelegate prev_lookup(table, key), to: :xets
+
+  @doc """
+  The objects in slot `i` of the table, or `:"$end_of_table"` for the number after the last slot.
+
+  The slots are numbered from 0, and each object of a table that does not change is in one of
+  them. How many there are, and which objects share one, means nothing.
+
+      iex> table = Xets.new(:squares)
+      iex> Xets.insert(table, [{1, 1}, {2, 4}, {3, 9}])
+      iex> slots = Stream.map(Stream.iterate(0, &(&1 + 1)), &Xets.slot(table, &1))
+      iex> Enum.sort(Enum.concat(Enum.take_while(slots, &is_list/1)))
+      [{1, 1}, {2, 4}, {3, 9}]
+
+  """
+  @spec slot(table, non_neg_integer) :: [tuple] | :"$end_of_table"
+  defdelegate slot(table, i), to: :xets
+
+  @doc """
   Adds to one or more elements of the object that has this key, and returns the new value
   or values.
 
   The operation is an integer, added to the element after the key; `{pos, increment}`;
   `{pos, increment, threshold, set_value}`, which sets the element to `set_value` when the
   result passes the threshold (above it, or below it for a negative increment); or a list of
-  such tuples, done from first to last. Atomic and isolated.
+  such tuples, done from first to last. Not for bags. Atomic and isolated.
 
       iex> table = Xets.new(:counters)
       iex> Xets.insert(table, {:hits, 0, 10})
@@ -409,7 +613,7 @@ defmodule Xets do
   Replaces one or more elements of the object that has this key: `{pos, value}`, or a list
   of such tuples, done from first to last.
 
-  Returns `false` if there is no such object. Atomic and isolated.
+  Returns `false` if there is no such object. Not for bags. Atomic and isolated.
 
       iex> table = Xets.new(:users)
       iex> Xets.insert(table, {7, "Ada", :user})
