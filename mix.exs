@@ -40,8 +40,19 @@ defmodule Mix.Tasks.Compile.XetsDocs do
   # The documentation that `h :xets.lookup` of IEx shows.
   @impl true
   def run(_args) do
+    ebin = Mix.Project.compile_path()
+    if documented?(Path.join(ebin, "xets.beam")), do: {:noop, []}, else: document(ebin)
+  end
+
+  # Spares the start of an emulator: Mix compiles dependencies by path again and again.
+  defp documented?(beam) do
+    chunks = :beam_lib.chunks(to_charlist(beam), [to_charlist("Docs")], [:allow_missing_chunks])
+    match?({:ok, {:xets, [{_, docs}]}} when is_binary(docs), chunks)
+  end
+
+  defp document(ebin) do
     escript = Path.join([:code.root_dir(), "bin", "escript"])
-    args = [Path.join("src", "xets_docs.escript"), Mix.Project.compile_path()]
+    args = [Path.join("src", "xets_docs.escript"), ebin]
 
     case System.cmd(escript, args, stderr_to_stdout: true, into: IO.stream()) do
       {_, 0} -> {:noop, []}

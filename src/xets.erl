@@ -26,6 +26,12 @@
 %% (`safe_fixtable/2'). `last/1' and `prev/2' are the same as `first/1' and `next/2', as in
 %% `ets' for tables without an order.
 %%
+%% == Upgrades ==
+%% Loading another release of this module, as a release upgrade does, keeps all tables, and
+%% may happen while they are in use. A release that would have to keep them in another layout
+%% refuses to load; the one in use goes on. Unloading the module (`code:delete/1' and
+%% `code:purge/1') is no upgrade: tables that are there then may be out of reach afterwards.
+%%
 %% == Errors ==
 %% A function that fails raises the error `badarg', with what the shell needs to
 %% say which argument was wrong and why. For every function this is so when the

@@ -39,6 +39,12 @@ defmodule Xets do
   (`safe_fixtable/2`). `last/1` and `prev/2` are the same as `first/1` and `next/2`, as in
   `:ets` for tables without an order.
 
+  ## Upgrades
+
+  Loading another release of the Erlang module, as a release upgrade does, keeps all tables,
+  and may happen while they are in use. A release that would have to keep them in another
+  layout refuses to load; the one in use goes on.
+
   ## Errors
 
   Every function raises `ArgumentError` when the table does not exist, or when the calling

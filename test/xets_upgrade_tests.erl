@@ -18,16 +18,16 @@ upgrade_test_() ->
     {setup, fun set_up/0, fun tear_down/1,
      [{Name, {timeout, 120, Test}}
       || {Name, Test} <-
-             [{"tables stay", fun tables_stay/0},
-              {"processes go on", fun processes_go_on/0},
-              {"a table ends with its owner", fun a_table_ends_with_its_owner/0},
-              {"names are freed and taken", fun names_are_freed_and_taken/0},
-              {"memory is counted as one", fun memory_is_counted_as_one/0},
-              {"memory is given back", fun memory_is_given_back/0},
-              {"threads do not add up", fun threads_do_not_add_up/0},
-              {"another layout refuses to load", fun another_layout_refuses_to_load/0},
+             [{"U1 tables stay", fun tables_stay/0},
+              {"U1 processes go on", fun processes_go_on/0},
+              {"U1 a table ends with its owner", fun a_table_ends_with_its_owner/0},
+              {"U1 names are freed and taken", fun names_are_freed_and_taken/0},
+              {"U1 memory is counted as one", fun memory_is_counted_as_one/0},
+              {"U3 memory is given back", fun memory_is_given_back/0},
+              {"U4 threads do not add up", fun threads_do_not_add_up/0},
+              {"U2 another layout refuses to load", fun another_layout_refuses_to_load/0},
               {"the same file again", fun the_same_file_again/0},
-              {"a purge kills who is inside", fun a_purge_kills_who_is_inside/0},
+              {"U3 a purge kills who is inside", fun a_purge_kills_who_is_inside/0},
               {"the module may be unloaded", fun the_module_may_be_unloaded/0}]]}.
 
 set_up() ->

@@ -2,15 +2,21 @@
  * nif.c - the function table; loading, upgrading and unloading the library.
  *
  * A release upgrade loads the library of the new release beside that of the old one: a second
- * copy, with globals of its own. Both serve calls until the old code is purged, on the same tables.
- * Everything they share is reached from `struct shared`, the module's private data, and lies
- * in the memory of the first copy: the epochs, the pages, the core's counters, the registry of
- * tables. Each has a layout with a version; a copy that finds another version refuses to
- * load, and the old code stays.
+ * copy, with globals of its own. Both serve calls until the old code is purged, on the same
+ * tables. Everything they share was made by the first copy, and is reached from `struct shared`,
+ * the module's private data: the epochs, the pages, the core's counters, the registry of
+ * tables.
  *
- * The library is linked with -z nodelete: what a copy has retired, queued or given to the emulator
- * points to its functions, and stays good after its module was purged. Every copy starts
- * a reclaimer thread; the newest serves, older ones end by themselves.
+ * Guarantees (referred to from tests)
+ *   U1  An upgrade keeps every table, also while processes use them, on whatever scheduler.
+ *   U2  Each of the things shared has a layout with a version. A copy that finds another
+ *       version refuses to load, and leaves what is shared as it was; the old code stays.
+ *   U3  What a copy has retired, queued or given to the emulator stays good after its
+ *       module was purged: the library is linked with -z nodelete. So each copy keeps some
+ *       hundred KiB, and 16 bytes of the C library's room for thread-local variables, which
+ *       is enough for a hundred copies; the next one refuses to load.
+ *   U4  One reclaimer serves, that of the newest copy; those of older ones end by
+ *       themselves. Unloading waits for nothing.
  */
 #include <pthread.h>
 
