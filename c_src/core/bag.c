@@ -418,13 +418,33 @@ static bool look_was_one_state(const struct look *l, const struct xe_table *t)
            atomic_load_explicit(&t->directory, memory_order_acquire) == l->d;
 }
 
+/* A look at a run that is in one segment. XE_RETRY: it is not, or was changed meanwhile. */
+static inline enum xe_status look_here(const struct xe_table *t, const struct target *what,
+                                       uint32_t most, struct xe_run *run)
+{
+    uint64_t batch = xe_batch_begin(t);
+    const struct xe_segment *s = xe_directory_find(t, what->lo);
+    /* Acquire, both: as below. */
+    uint32_t version = atomic_load_explicit(&s->version, memory_order_acquire);
+    if (s->hi < what->hi || version & 1)
+        return XE_RETRY;
+    run->n = 0;
+    enum xe_status status = run_gather(run, s, what, most);
+    bool same = atomic_load_explicit(&s->version, memory_order_acquire) == version &&
+                xe_batch_unchanged(t, batch);
+    return same || status != XE_OK ? status : XE_RETRY;
+}
+
 /* A few looks without locks. XE_RETRY: none was of one state, or the run is too long for that. */
 static enum xe_status look(const struct xe_table *t, const struct target *what, uint32_t most,
                            struct xe_run *run)
 {
     struct look l;
+    enum xe_status status = look_here(t, what, most, run);
+    if (XE_LIKELY(status != XE_RETRY))
+        return status;
     for (int i = 0; i < READ_TRIES; i++) {
-        enum xe_status status = look_begin(&l, t, what);
+        status = look_begin(&l, t, what);
         if (status == XE_LIMIT)
             break;
         run->n = 0;
