@@ -21,6 +21,8 @@
     {counters, "update_counter/3"},
     {lookup_many, "lookup_many/2 of many keys"},
     {large_value, "insert/2 and lookup/2 of a large value"},
+    {traverse, "first/1 and next/2 on a fixed table"},
+    {bag, "groups of 2,000 objects in a bag"},
     {tab2list, "tab2list/1"},
     {delete, "delete/2 of most objects"},
     {delete_all_objects, "delete_all_objects/1"},
@@ -113,6 +115,16 @@ phase(large_value, Side, Table, Objects, Worker) ->
     true = Side:insert(Table, Object),
     [Object] = Side:lookup(Table, {large, Worker}),
     true = Side:delete(Table, {large, Worker});
+phase(traverse, Side, Table, Objects, Worker) ->
+    only_first(Worker, fun() ->
+        true = Side:safe_fixtable(Table, true),
+        ok = traverse(Side, Table, Side:first(Table), Objects div 5),
+        true = Side:safe_fixtable(Table, false)
+    end);
+phase(bag, Side, _Table, Objects, Worker) ->
+    Bag = Side:new(xets_bench_bag, [bag]),
+    each(min(100, Objects div 2000), Worker, fun(I) -> group(Side, Bag, I) end),
+    true = Side:delete(Bag);
 phase(tab2list, Side, Table, _Objects, Worker) ->
     only_first(Worker, fun() -> [_ | _] = Side:tab2list(Table) end);
 phase(delete, Side, Table, Objects, Worker) ->
@@ -125,6 +137,26 @@ phase(delete_table, Side, Table, Objects, Worker) ->
         [true = Side:insert(Table, {I, I}) || I <- lists:seq(1, Objects)],
         true = Side:delete(Table)
     end).
+
+traverse(_Side, _Table, '$end_of_table', _Left) ->
+    ok;
+traverse(_Side, _Table, _Key, 0) ->
+    ok;
+traverse(Side, Table, Key, Left) ->
+    Next = Side:next(Table, Key),
+    true = Side:delete(Table, Key),
+    traverse(Side, Table, Next, Left - 1).
+
+%% All that a bag does with as many objects of one key as are handled on a normal scheduler.
+group(Side, Bag, Key) ->
+    [true = Side:insert(Bag, {Key, I}) || I <- lists:seq(1, 1000)],
+    true = Side:insert(Bag, [{Key, I} || I <- lists:seq(1001, 2000)]),
+    2000 = length(Side:lookup(Bag, Key)),
+    2000 = length(Side:lookup_element(Bag, Key, 2)),
+    [true = Side:delete_object(Bag, {Key, I}) || I <- lists:seq(1, 100)],
+    1900 = length(Side:take(Bag, Key)),
+    true = Side:insert(Bag, [{Key, I} || I <- lists:seq(1, 2000)]),
+    true = Side:delete(Bag, Key).
 
 only_first(1, Fun) -> Fun();
 only_first(_, _Fun) -> ok.

@@ -228,6 +228,39 @@ heavy() ->
              2000 = length(xets:lookup_many(T, Keys))
      end,
      fun() ->
+             T = xets:new(table, [bag]),
+             N = many(500000),
+             Objects = [{key, I} || I <- lists:seq(1, N)],
+             xets:insert(T, Objects),
+             xets:insert(T, Objects),
+             N = length(xets:lookup(T, key)),
+             N = length(xets:lookup_element(T, key, 2)),
+             {key, [_ | _]} = xets:first_lookup(T),
+             '$end_of_table' = xets:next(T, key),
+             [[_ | _], []] = xets:lookup_many(T, [key, none]),
+             [[], [_ | _]] = xets:take_many(T, [none, key]),
+             true = xets:insert_new(T, Objects),
+             true = xets:delete(T, key)
+     end,
+     fun() ->
+             T = xets:new(table, [duplicate_bag]),
+             N = many(200000),
+             xets:insert(T, lists:duplicate(N, {key, same})),
+             true = xets:delete_object(T, {key, same}),
+             0 = xets:info(T, size)
+     end,
+     fun() ->
+             T = xets:new(table, []),
+             N = many(500000),
+             Keys = lists:seq(1, N),
+             xets:insert(T, [{I, I} || I <- Keys]),
+             true = xets:safe_fixtable(T, true),
+             true = xets:delete_many(T, Keys),
+             xets:insert(T, [{I, I} || I <- Keys]),
+             N = length(xets:take_many(T, Keys)),
+             true = xets:safe_fixtable(T, false)
+     end,
+     fun() ->
              T = xets:new(table, []),
              [begin
                   xets:insert(T, [{I, <<I:800>>} || I <- lists:seq(1, many(50000))]),
@@ -315,6 +348,35 @@ killed_while_updating(Update) ->
     is_usable(T),
     xets:delete(T),
     eventually(fun() -> maps:get(bytes, xets:info()) =:= Before end).
+
+%% All objects of a key in a bag are there, or none.
+killed_while_taking_a_group_test_() ->
+    [{Name, {timeout, 600, fun() -> killed_while_taking_a_group(Call) end}}
+     || {Name, Call} <-
+            [{"take", fun(T) -> xets:take(T, key) end},
+             {"delete", fun(T) -> xets:delete(T, key) end},
+             {"insert", fun(T) -> xets:insert(T, group()) end},
+             {"insert_new", fun(T) -> xets:insert_new(T, group()) end}]].
+
+killed_while_taking_a_group(Call) ->
+    #{bytes := Before} = settled(),
+    T = xets:new(table, [public, bag]),
+    [begin
+         xets:insert(T, group()),
+         Round rem 2 =:= 0 andalso xets:delete(T, key),
+         killed(fun() -> Call(T) end, Round),
+         % The call may go on after the process is seen to be dead.
+         eventually(fun() ->
+                            Found = xets:lookup(T, key),
+                            Found =:= lists:sort(xets:tab2list(T)) andalso
+                                (Found =:= [] orelse Found =:= group())
+                    end)
+     end || Round <- lists:seq(1, ?ROUNDS)],
+    xets:delete(T),
+    eventually(fun() -> maps:get(bytes, xets:info()) =:= Before end).
+
+group() ->
+    [{key, I} || I <- lists:seq(1, many(50000))].
 
 %% The end of the table waits for the call that its owner was killed in.
 owner_killed_in_a_call_test_() ->
