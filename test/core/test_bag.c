@@ -430,8 +430,9 @@ static void many_equal_objects_are_a_group_of_their_own(void **state)
                          XE_OK);
         if (i < OTHERS)
             assert_int_equal(bag_put(t, short_key(1), number(1000 + i), XE_PUT), XE_OK);
+        if (i % 50 == 0)
+            assert_in_range(shape_of(t).chain, 1, CHAIN);
     }
-    assert_in_range(shape_of(t).chain, 1, CHAIN);
     assert_int_equal(bag_count(t, short_key(1)), COPIES + OTHERS);
     assert_true(is_valid(t));
     assert_int_equal(bag_remove(t, short_key(1), VALUE(VALUE_LOOSE, 5)), XE_OK);
@@ -458,24 +459,42 @@ static void many_middling_groups_leave_chains_short(void **state)
     }
 }
 
-/* The last of a range weighs more than all others together: the median is at its end. */
-static void a_range_is_divided_whatever_weighs_most(void **state)
+/* Units and hash of an object's record. */
+static uint32_t units_of(const struct xe_table *t, uint32_t key, uint64_t value, uint64_t *hash)
+{
+    struct object x;
+    struct xe_prepared p;
+    object_make(&x, key, value);
+    assert_int_equal(xe_table_prepare(t, &x.o, &p), XE_OK);
+    *hash = p.key.hash;
+    uint32_t units = p.units;
+    xe_record_unprepare(&p);
+    object_free(&x);
+    return units;
+}
+
+/* The median is at the end then, where there is no next object. */
+static void a_range_whose_last_object_weighs_most_is_divided(void **state)
 {
     (void)state;
-    struct rng r = rng_for(77);
-    for (uint32_t k = 0; k < 2; k++)
-        for (uint32_t round = 0; round < 30; round++) {
-            struct xe_table *t = bag_new(kinds[k], 16);
-            uint32_t n = 0;
-            while (stats_of(t).segments < 12) {
-                bool big = rng_chance(&r, 1, 5);
-                uint64_t value = VALUE(big ? VALUE_MEDIUM : VALUE_NUMBER, n++);
-                assert_int_equal(bag_put(t, short_key(rng_below(&r, 3)), value, XE_PUT), XE_OK);
-            }
-            assert_int_equal(stats_of(t).objects, n);
-            assert_true(is_valid(t));
-            xe_table_delete(t);
-        }
+    enum { HEAVY = 225, LIGHT = 6 };
+    struct xe_table *t = bag_new(XE_DUPLICATE_BAG, 16);
+    uint32_t key = KEY(KEY_TINY, 1), n = 1;
+    uint64_t heavy = VALUE(VALUE_MEDIUM, 0), light = VALUE(VALUE_SMALL, 0), last, hash;
+    while (units_of(t, key, heavy, &last) < HEAVY || last << 32 < 0xf0000000ull << 32)
+        heavy++;
+    while (units_of(t, key, light, &hash) > LIGHT || hash >= last)
+        light++;
+    assert_int_equal(bag_put(t, key, heavy, XE_PUT), XE_OK);
+    for (; stats_of(t).segments == 1; n++)
+        assert_int_equal(bag_put(t, key, light, XE_PUT), XE_OK);
+    assert_in_range(n, 5, 20);
+    assert_true(is_valid(t));
+    for (; n < 1000; n++)
+        assert_int_equal(bag_put(t, key, light, XE_PUT), XE_OK);
+    assert_int_equal(bag_count(t, key), 1000);
+    assert_true(is_valid(t));
+    xe_table_delete(t);
 }
 
 /* Objects that hashes cannot tell apart can be no more than one image holds. */
@@ -542,7 +561,7 @@ int main(int argc, char **argv)
         TEST(a_group_of_a_hundred_thousand_is_a_run_of_ordinary_segments),
         TEST(many_equal_objects_are_a_group_of_their_own),
         TEST(many_middling_groups_leave_chains_short),
-        TEST(a_range_is_divided_whatever_weighs_most),
+        TEST(a_range_whose_last_object_weighs_most_is_divided),
         TEST(objects_with_one_hash_fill_one_segment_and_no_more),
     };
     if (argc > 1)
