@@ -487,14 +487,15 @@ static struct part take_part(struct walk *w, uint64_t lo, uint64_t hi)
 
 /*
  * Cuts lo..hi into parts of at most about weight / n_parts, but at most XE_REBUILD_PARTS
- * of them. Returns their number.
+ * of them. In two, if that is fair: at the border of a group it may not be, and a part that is
+ * hardly smaller is not of use. Returns their number.
  */
 static uint32_t cut(const struct xe_table *t, struct walk *w, struct range whole,
                     uint32_t n_parts, struct part *parts)
 {
     struct range ranges[XE_REBUILD_PARTS] = {whole};
     uint64_t weight = whole.weight;
-    uint64_t target = n_parts == 2 ? weight - 1 : (weight + n_parts - 1) / n_parts * 5 / 4;
+    uint64_t target = n_parts == 2 ? weight * 3 / 4 : (weight + n_parts - 1) / n_parts * 5 / 4;
     uint32_t made = 0, open = 1;
     while (open) {
         struct range r = ranges[--open], left, right;

@@ -497,6 +497,33 @@ static void a_range_whose_last_object_weighs_most_is_divided(void **state)
     xe_table_delete(t);
 }
 
+/* Cut at the border of a group, a segment's larger part may be as large as it was. */
+static void a_list_has_room_wherever_the_groups_are(void **state)
+{
+    (void)state;
+    enum { THERE = 60, MORE = 75 };
+    for (uint32_t round = 0; round < 40; round++) {
+        struct xe_table *t = bag_new(kinds[round % 2], 0);
+        struct rng r = rng_for(round);
+        static uint64_t pool[THERE + MORE];
+        for (uint32_t i = 0; i < THERE + MORE; i++) {
+            uint64_t hash;
+            do
+                pool[i] = VALUE(VALUE_MEDIUM, rng_next(&r) >> 24);
+            while (units_of(t, short_key(1), pool[i], &hash) < 140);
+        }
+        assert_int_equal(bag_put(t, short_key(1000 + round), number(1), XE_PUT), XE_OK);
+        for (uint32_t i = 0; i < THERE; i++)
+            assert_int_equal(bag_put(t, short_key(1), pool[i], XE_PUT), XE_OK);
+        for (uint32_t i = 0; i < MORE; i++)
+            list_keys[i] = short_key(1);
+        assert_int_equal(put_list(t, list_keys, pool + THERE, MORE, XE_PUT), XE_OK);
+        assert_int_equal(bag_find(t, short_key(1), UINT32_MAX, pool, THERE + MORE), XE_OK);
+        assert_true(is_valid(t));
+        xe_table_delete(t);
+    }
+}
+
 /* Objects that hashes cannot tell apart can be no more than one image holds. */
 static enum xe_status put_with_identity(struct xe_table *t, uint64_t value, uint64_t identity)
 {
@@ -562,6 +589,7 @@ int main(int argc, char **argv)
         TEST(many_equal_objects_are_a_group_of_their_own),
         TEST(many_middling_groups_leave_chains_short),
         TEST(a_range_whose_last_object_weighs_most_is_divided),
+        TEST(a_list_has_room_wherever_the_groups_are),
         TEST(objects_with_one_hash_fill_one_segment_and_no_more),
     };
     if (argc > 1)
