@@ -48,6 +48,14 @@ static void step_end(struct step *s, const ERL_NIF_TERM *key)
         xe_call_key_end(&s->encoder, *key);
 }
 
+/* The next object. XE_ABSENT: there is none. A group of a bag may have many segments. */
+static enum xe_status step_on(struct step *s, uint64_t budget, struct xe_view *view)
+{
+    enum { SEGMENTS_INLINE = 32 };
+    return xe_table_next(s->use.table->core, s->after,
+                         budget == XE_TERM_NO_BUDGET ? UINT32_MAX : SEGMENTS_INLINE, view);
+}
+
 static enum xe_result step_to_key(ErlNifEnv *env, ERL_NIF_TERM table, const ERL_NIF_TERM *key,
                                   uint64_t budget, ERL_NIF_TERM *out)
 {
@@ -57,8 +65,11 @@ static enum xe_result step_to_key(ErlNifEnv *env, ERL_NIF_TERM table, const ERL_
     if (result != XE_CALL_OK)
         return result;
     *out = xe_am.end_of_table;
-    if (xe_table_next(s.use.table->core, s.after, &view) == XE_OK)
+    enum xe_status status = step_on(&s, budget, &view);
+    if (status == XE_OK)
         result = xe_call_of_term(xe_term_decode_key(env, &view, budget, out));
+    else if (status == XE_LIMIT)
+        result = XE_CALL_BUDGET;
     step_end(&s, key);
     return result;
 }
@@ -105,7 +116,12 @@ static enum xe_result step_to_objects(ErlNifEnv *env, ERL_NIF_TERM table, const 
         return result;
     *out = 0;
     for (int i = 0; i < XE_CALL_TRIES && result == XE_CALL_OK && !*out; i++) {
-        if (xe_table_next(s.use.table->core, s.after, &view) != XE_OK) {
+        enum xe_status status = step_on(&s, budget, &view);
+        if (status == XE_LIMIT) {
+            result = XE_CALL_BUDGET;
+            break;
+        }
+        if (status != XE_OK) {
             *out = xe_am.end_of_table;
             break;
         }

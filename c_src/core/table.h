@@ -253,8 +253,10 @@ enum xe_status xe_table_may_go_on(struct xe_table *t, struct xe_epoch_slot *slot
 /* The first object behind all those with the key `after`, whose hash need not be there; NULL: the
  * first of all. The order is that of hashes, and among equal ones that of key bytes: it survives
  * growth, splits and deletions. In a bag one object of each key comes. XE_OK, XE_ABSENT: there is
- * none. O(objects of a bucket). */
-enum xe_status xe_table_next(struct xe_table *t, const struct xe_key *after, struct xe_view *out);
+ * none; XE_LIMIT: it would have to look at more than `most` segments. O(objects of a bucket); in a
+ * bag O(objects with the key `after`), and of the next one. */
+enum xe_status xe_table_next(struct xe_table *t, const struct xe_key *after, uint32_t most,
+                             struct xe_view *out);
 
 /* Slots: the hashes in as many equal ranges. Their number, a power of two, changes as the table
  * grows, but not while it is fixed. */

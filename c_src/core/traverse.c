@@ -26,9 +26,8 @@ static uint64_t key_mask(const struct xe_table *t)
     return t->kind == XE_SET ? UINT64_MAX : XE_BAG_KEY_HASH;
 }
 
-/* A key in the terms of the order. */
+/* A key in the terms of the order, beside its hash. */
 struct position {
-    uint64_t hash;
     const uint8_t *bytes;
     size_t len;
     const uint8_t *handles; /* 8-byte words, unaligned */
@@ -37,13 +36,13 @@ struct position {
 
 static struct position position_of_key(const struct xe_key *key)
 {
-    return (struct position){key->hash, key->full, key->full_len,
-                             (const uint8_t *)key->handles, key->n_handles};
+    return (struct position){key->full, key->full_len, (const uint8_t *)key->handles,
+                             key->n_handles};
 }
 
-static struct position position_of_view(uint64_t hash, const struct xe_view *v)
+static struct position position_of_view(const struct xe_view *v)
 {
-    return (struct position){hash, v->key, v->klen, v->handles, v->n_key_handles};
+    return (struct position){v->key, v->klen, v->handles, v->n_key_handles};
 }
 
 /* The order of two keys with the same hash. */
@@ -60,36 +59,43 @@ static int compare_keys(const struct position *a, const struct position *b)
     return order;
 }
 
+static int compare_records(const uint8_t *x, const uint8_t *y)
+{
+    struct xe_view v, w;
+    xe_record_view(x, &v);
+    xe_record_view(y, &w);
+    struct position a = position_of_view(&v), b = position_of_view(&w);
+    return compare_keys(&a, &b);
+}
+
+static int compare_to(const uint8_t *rec, const struct position *p)
+{
+    struct xe_view v;
+    xe_record_view(rec, &v);
+    struct position a = position_of_view(&v);
+    return compare_keys(&a, p);
+}
+
 /* The least of what is offered to it, of all that comes behind `after`. */
 struct least {
     uint64_t mask;
     const struct position *after; /* NULL: everything does */
-    struct position at;
-    struct xe_view view;
-    bool found;
+    uint64_t after_hash;          /* under the mask, as `hash` */
+    uint64_t hash;
+    const uint8_t *rec; /* NULL: nothing yet */
 };
 
-static int compare_positions(uint64_t mask, const struct position *a, const struct position *b)
+/* Most are decided by their hashes. */
+static inline void offer(struct least *l, uint64_t hash, const uint8_t *rec)
 {
-    uint64_t x = a->hash & mask, y = b->hash & mask;
-    return x != y ? (x < y ? -1 : 1) : compare_keys(a, b);
-}
-
-static void offer(struct least *l, uint64_t hash, const uint8_t *rec)
-{
-    /* Most are decided by their hashes. */
-    if ((l->after && (hash & l->mask) < (l->after->hash & l->mask)) ||
-        (l->found && (hash & l->mask) > (l->at.hash & l->mask)))
+    uint64_t h = hash & l->mask;
+    if (l->after && h <= l->after_hash &&
+        (h < l->after_hash || compare_to(rec, l->after) <= 0))
         return;
-    struct xe_view view;
-    xe_record_view(rec, &view);
-    struct position p = position_of_view(hash, &view);
-    if ((l->after && compare_positions(l->mask, &p, l->after) <= 0) ||
-        (l->found && compare_positions(l->mask, &p, &l->at) >= 0))
+    if (l->rec && h >= l->hash && (h > l->hash || compare_records(rec, l->rec) >= 0))
         return;
-    l->at = p;
-    l->view = view;
-    l->found = true;
+    l->hash = h;
+    l->rec = rec;
 }
 
 /* --- The next key ------------------------------------------------------- */
@@ -116,42 +122,61 @@ static void offer_chain(struct least *l, const struct xe_table *t, const struct 
     }
 }
 
-/* Offers what is in lo..hi, chain by chain; with `first` only until something was taken, whose
- * hash is then the least there is. */
-static void offer_range(struct least *l, const struct xe_table *t, uint64_t lo, uint64_t hi,
-                        bool first)
+/* Where a search for the least goes on. */
+struct stretch {
+    uint64_t lo, hi; /* what is left of it */
+    uint32_t segments; /* that may be looked at */
+};
+
+/* Offers what is in a stretch, chain by chain; with `first` only until something was taken, whose
+ * hash is then the least there is, and the stretch is what may hold more of its group. XE_LIMIT:
+ * too many segments. */
+static enum xe_status offer_stretch(struct least *l, const struct xe_table *t, struct stretch *r,
+                                    bool first)
 {
-    for (uint64_t position = lo;;) {
-        const struct xe_segment *s = xe_directory_find(t, position);
+    for (;;) {
+        if (r->segments-- == 0)
+            return XE_LIMIT;
+        const struct xe_segment *s = xe_directory_find(t, r->lo);
         const struct xe_image *img = xe_segment_image(s);
-        uint64_t end = hi < s->hi ? hi : s->hi;
+        uint64_t end = r->hi < s->hi ? r->hi : s->hi;
         const struct xe_bucket *last = xe_image_home(img, end);
-        for (const struct xe_bucket *b = xe_image_home(img, position); b <= last; b++) {
-            offer_chain(l, t, img, b, position, end);
-            if (first && l->found)
-                return;
+        for (const struct xe_bucket *b = xe_image_home(img, r->lo); b <= last; b++) {
+            offer_chain(l, t, img, b, r->lo, end);
+            if (!first || !l->rec)
+                continue;
+            r->hi = l->hash | ~l->mask;
+            /* What is left is another chain, or none. */
+            r->lo = r->hi <= end && b == xe_image_home(img, r->hi) ? r->hi + 1 : l->hash;
+            return XE_OK;
         }
-        if (end == hi)
-            return;
-        position = end + 1;
+        if (end == r->hi)
+            return XE_OK;
+        r->lo = end + 1;
     }
 }
 
-enum xe_status xe_table_next(struct xe_table *t, const struct xe_key *after, struct xe_view *out)
+enum xe_status xe_table_next(struct xe_table *t, const struct xe_key *after, uint32_t most,
+                             struct xe_view *out)
 {
-    uint64_t mask = key_mask(t);
     struct position from;
-    struct least l = {.mask = mask};
+    struct least l = {.mask = key_mask(t)};
     if (after) {
         from = position_of_key(after);
         l.after = &from;
+        l.after_hash = after->hash & l.mask;
     }
-    offer_range(&l, t, after ? after->hash & mask : 0, UINT64_MAX, true);
-    /* Objects of keys with the same half of a hash are anywhere in the run of these keys. */
-    if (l.found && mask != UINT64_MAX)
-        offer_range(&l, t, l.at.hash & mask, l.at.hash | ~mask, false);
-    *out = l.view;
-    return l.found ? XE_OK : XE_ABSENT;
+    struct stretch r = {.lo = l.after_hash, .hi = UINT64_MAX, .segments = most};
+    enum xe_status status = offer_stretch(&l, t, &r, true);
+    /* The objects of keys with the same half of a hash are anywhere in the run of these keys. */
+    if (l.rec && r.hi == (l.hash | ~l.mask) && r.lo == l.hash && l.mask != UINT64_MAX)
+        status = offer_stretch(&l, t, &r, false);
+    if (status != XE_OK)
+        return status;
+    if (!l.rec)
+        return XE_ABSENT;
+    xe_record_view(l.rec, out);
+    return XE_OK;
 }
 
 /* --- Scans -------------------------------------------------------------- */
