@@ -673,7 +673,12 @@ enum xe_status xe_bag_take(struct xe_table *t, struct xe_epoch_slot *slot,
 static enum xe_status remove_here(struct xe_table *t, struct xe_epoch_slot *slot,
                                   struct xe_segment *s, const struct target *what)
 {
-    enum xe_status status = xe_table_bury_if_fixed(t, slot, what->key);
+    struct xe_place place;
+    enum xe_status status = XE_OK;
+    if (XE_UNLIKELY(atomic_load_explicit(&t->fixed, memory_order_relaxed))) {
+        bool found = image_has(xe_segment_image(s), s->hi, what, &place);
+        status = found ? xe_table_bury_if_fixed(t, slot, what->key) : XE_ABSENT;
+    }
     if (status == XE_OK && !remove_from(t, slot, s, what))
         status = XE_ABSENT;
     xe_table_finish(t, slot, s, status == XE_OK);
