@@ -71,6 +71,7 @@ check() {
     need make make on_path make
     need pkg-config pkg-config on_path pkg-config
     need libxxhash-dev "xxhash.h (xxHash 0.8)" header xxhash.h libxxhash
+    need liblz4-dev "lz4.h (LZ4)" header lz4.h liblz4
     need erlang-base "Erlang/OTP" on_path erl
     need erlang-dev "erl_nif.h" erl_nif
     case $goal in

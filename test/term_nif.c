@@ -8,6 +8,7 @@
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "../c_src/beam/term.h"
 
@@ -32,6 +33,9 @@ void enif_free(void *p)
     live_blocks -= p != NULL;
     real_free(p);
 }
+
+/* Whether objects are encoded as for a compressed table. */
+static bool compressing;
 
 /* A stored object. */
 
@@ -142,6 +146,7 @@ static bool encode(ErlNifEnv *env, struct xe_encoder *e, ERL_NIF_TERM object, ER
     const ERL_NIF_TERM *elements;
     int arity;
     xe_encoder_init(e, env, budget);
+    e->compress = compressing;
     return enif_get_tuple(env, object, &arity, &elements) &&
            xe_term_encode_object(e, elements, arity, get_int(env, keypos)) == XE_TERM_OK;
 }
@@ -258,6 +263,7 @@ NIF(replace)
     if (!store_term(env, &old, argv[0], argv[1]))
         return make_status(env, XE_TERM_NOMEM);
     xe_encoder_init(&e, env, get_budget(env, argv[4]));
+    e.compress = compressing;
     enum xe_term_status status = xe_term_replace(&e, &old.view, keypos, positions, terms, n);
     if (status == XE_TERM_OK) {
         xe_term_object(&e, &o);
@@ -288,6 +294,71 @@ NIF(equal)
     return enif_make_atom(env, equal ? "true" : "false");
 }
 
+/* equal_forms(Object, KeyPos): as a compressed and as another table stores it */
+NIF(equal_forms)
+{
+    struct stored a, b;
+    bool was = compressing;
+    UNUSED_ARGS;
+    compressing = true;
+    bool ok = store_term(env, &a, argv[0], argv[1]);
+    compressing = false;
+    ok = ok && store_term(env, &b, argv[0], argv[1]);
+    compressing = was;
+    if (!ok)
+        return enif_make_badarg(env);
+    bool equal = xe_term_object_equal(&a.view, &b.view) && xe_term_object_equal(&b.view, &a.view);
+    discard(&a);
+    discard(&b);
+    return enif_make_atom(env, equal ? "true" : "false");
+}
+
+/* expand(Body, Budget) -> {ok, BodyNotCompressed}. Body need not be right behind its head. */
+NIF(expand)
+{
+    ErlNifBinary bin;
+    struct xe_expanded x;
+    uint64_t budget = get_budget(env, argv[1]);
+    ERL_NIF_TERM t = 0;
+    UNUSED_ARGS;
+    if (!enif_inspect_binary(env, argv[0], &bin))
+        return enif_make_badarg(env);
+    /* As close to the end of the allocation as anything stored may be. */
+    uint8_t *body = malloc(bin.size + XE_READ_SLACK);
+    memcpy(body, bin.data, bin.size);
+    memset(body + bin.size, 0xa5, XE_READ_SLACK);
+    struct xe_view view = {.body = body, .blen = bin.size};
+    enum xe_term_status status = xe_term_expand(&x, &view, &budget);
+    if (status == XE_TERM_OK) {
+        t = make_bytes(env, x.view.body, x.view.blen);
+        xe_expanded_clear(&x);
+    }
+    free(body);
+    return make_result(env, status, t);
+}
+
+/* words(Object, KeyPos): what xe_term_object_words() says */
+NIF(words)
+{
+    struct stored s;
+    UNUSED_ARGS;
+    if (!store_term(env, &s, argv[0], argv[1]))
+        return make_status(env, XE_TERM_NOMEM);
+    ERL_NIF_TERM t = enif_make_uint64(env, xe_term_object_words(&s.view));
+    discard(&s);
+    return t;
+}
+
+/* compress(Boolean): objects are from now on encoded as for a compressed table, or not */
+NIF(compress)
+{
+    char name[8] = "";
+    UNUSED_ARGS;
+    enif_get_atom(env, argv[0], name, sizeof name, ERL_NIF_LATIN1);
+    compressing = strcmp(name, "true") == 0;
+    return enif_make_atom(env, "ok");
+}
+
 /* identity(Object, KeyPos, Budget) -> {ok, Integer} */
 NIF(identity)
 {
@@ -297,6 +368,7 @@ NIF(identity)
     UNUSED_ARGS;
     xe_encoder_init(&e, env, get_budget(env, argv[2]));
     e.identify = true;
+    e.compress = compressing;
     if (enif_get_tuple(env, argv[0], &arity, &elements))
         xe_term_encode_object(&e, elements, arity, get_int(env, argv[1]));
     enum xe_term_status status = e.status;
@@ -344,6 +416,10 @@ static ErlNifFunc functions[] = {
     {"immediate", 3, immediate, 0},
     {"replace", 5, replace, 0},
     {"equal", 3, equal, 0},
+    {"equal_forms", 2, equal_forms, 0},
+    {"expand", 2, expand, 0},
+    {"words", 2, words, 0},
+    {"compress", 1, compress, 0},
     {"identity", 3, identity, 0},
     {"fail_after", 1, fail_after, 0},
     {"magic", 0, magic, 0},

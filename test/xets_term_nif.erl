@@ -6,7 +6,7 @@
 -module(xets_term_nif).
 
 -export([key/2, object/3, roundtrip/4, decode_key/3, element/5, immediate/3, replace/5, equal/3,
-         identity/3, fail_after/1, magic/0]).
+         equal_forms/2, expand/2, words/2, compress/1, identity/3, fail_after/1, magic/0]).
 -export_type([stored/0]).
 
 -on_load(init/0).
@@ -47,6 +47,21 @@ replace(_Object, _KeyPos, _Positions, _Terms, _Budget) -> erlang:nif_error(not_l
 
 -spec equal(tuple(), tuple(), pos_integer()) -> boolean().
 equal(_Stored, _Given, _KeyPos) -> erlang:nif_error(not_loaded).
+
+%% Whether the object is equal to itself, compressed and not.
+-spec equal_forms(tuple(), pos_integer()) -> boolean().
+equal_forms(_Object, _KeyPos) -> erlang:nif_error(not_loaded).
+
+%% The body before it was compressed. What stands before the sizes must be right.
+-spec expand(binary(), budget()) -> result(binary()).
+expand(_Body, _Budget) -> erlang:nif_error(not_loaded).
+
+-spec words(tuple(), pos_integer()) -> non_neg_integer().
+words(_Object, _KeyPos) -> erlang:nif_error(not_loaded).
+
+%% Whether objects are encoded as for a compressed table, from now on.
+-spec compress(boolean()) -> ok.
+compress(_Compress) -> erlang:nif_error(not_loaded).
 
 -spec identity(tuple(), pos_integer(), budget()) -> result(non_neg_integer()).
 identity(_Object, _KeyPos, _Budget) -> erlang:nif_error(not_loaded).

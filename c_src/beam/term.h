@@ -41,11 +41,17 @@
  * Body bytes: one of
  *   1aaaawww            flat: arity a (1-15), all elements but the key are
  *                       immediates of width w+1, packed behind this byte
- *   0aaaa-wk [varint(arity) if a = 0] [varint(heap words) if w] [key node if k] nodes...
+ *   0aaaaCwk [varint(arity) if a = 0] [varint(heap words) if w] [key node if k] nodes...
  *                       w = BODY_WORDS: decoding needs more than BODY_FEW_WORDS
  *                       k = BODY_KEY: the exact key follows as a node, because the key
  *                       bytes do not say all of it
+ *                       C = BODY_COMPRESSED: what would follow from the key node on is
+ *                       varint(its size), varint(size), an LZ4 block of that size
  * Elements stand in their order, the key left out.
+ *
+ * Only in objects of compressed tables is a body compressed, and may have binaries of any size
+ * as BIN. Equal objects may then have different bytes, as there may be several LZ4 blocks for the
+ * same bytes: XE_REC_LOOSE is set.
  *
  * Handles (xe_object.handles) are used by EXT and EXTBIN nodes in the order of the
  * nodes: first those of the key, then those of the body.
@@ -94,6 +100,7 @@ enum xe_term_status {
 #define XE_TERM_BODY_FLAT 0x80
 #define XE_TERM_BODY_KEY 0x01
 #define XE_TERM_BODY_WORDS 0x02
+#define XE_TERM_BODY_COMPRESSED 0x04 /* unless flat */
 #define XE_TERM_BODY_ARITY 0x78
 #define XE_TERM_BODY_FEW_WORDS 127
 #define XE_TERM_FLAT_ARITY_MAX 15
@@ -117,12 +124,15 @@ struct xe_encoder {
     uint64_t budget; /* words that may be encoded; other work is taken off it */
     uint64_t words;  /* heap words that decoding the encoded terms will need */
     uint64_t pinned;
-    uint64_t identity; /* of the object, if `identify` was set */
+    uint64_t inline_left; /* bytes of larger binaries that may still be written by content */
+    uint64_t identity;    /* of the object, if `identify` was set */
     enum xe_term_status status;
     bool in_key;     /* key bytes are being written */
     bool neg_zero;   /* the key has a -0.0, and 0.0 =:= -0.0 here */
     bool mask_zeros; /* write -0.0 as 0.0: the form in which equal objects are hashed */
-    bool identify;   /* the caller's to set after xe_encoder_init(): fill in `identity` */
+    /* The caller's to set after xe_encoder_init(). */
+    bool identify; /* fill in `identity` */
+    bool compress; /* compress what is worth it */
     uint64_t small_handles[8];
     uint8_t small[512];
 };
@@ -161,9 +171,9 @@ static inline void xe_encoder_init(struct xe_encoder *e, ErlNifEnv *env, uint64_
     e->budget = budget;
     e->words = 0;
     e->pinned = 0;
-    e->identity = 0;
+    e->inline_left = e->identity = 0;
     e->status = XE_TERM_OK;
-    e->in_key = e->neg_zero = e->mask_zeros = e->identify = false;
+    e->in_key = e->neg_zero = e->mask_zeros = e->identify = e->compress = false;
 }
 
 /* Frees what an encoder holds. Idempotent; needed only after use. */
@@ -236,8 +246,29 @@ static inline unsigned xe_term_unpack_flat(const uint8_t *body, int keypos, ERL_
     return arity;
 }
 
-/* About how many heap words decoding the object takes. O(1). */
+/* About how many heap words decoding the object takes; decompressing counts too. O(1). */
 uint64_t xe_term_object_words(const struct xe_view *v);
+
+/*
+ * A stored object with its body decompressed. All functions that decode do that by themselves;
+ * who calls several of them for one object does it once. Not to be moved: `view` may
+ * point into `small`.
+ */
+struct xe_expanded {
+    struct xe_view view;
+    uint8_t *bytes; /* `small`, an allocation, or NULL: the body was not compressed */
+    uint8_t small[2048];
+};
+
+static inline bool xe_term_is_compressed(const struct xe_view *v)
+{
+    return !(v->body[0] & XE_TERM_BODY_FLAT) && (v->body[0] & XE_TERM_BODY_COMPRESSED);
+}
+
+/* XE_TERM_OK: to be ended by xe_expanded_clear(). Work is taken off the budget. */
+enum xe_term_status xe_term_expand(struct xe_expanded *x, const struct xe_view *v,
+                                   uint64_t *budget);
+void xe_expanded_clear(struct xe_expanded *x);
 
 enum xe_term_status xe_term_decode_any_object(ErlNifEnv *env, const struct xe_view *v, int keypos,
                                               ERL_NIF_TERM key, uint64_t budget, ERL_NIF_TERM *out);
@@ -267,7 +298,7 @@ enum xe_term_status xe_term_decode_key(ErlNifEnv *env, const struct xe_view *v, 
  * update_counter). `positions` ascending, distinct, none the key's, each within
  * the arity; terms[i] goes to positions[i]. What is not replaced is copied as
  * bytes and handles (the handles stay those of the stored object's environment: the core
- * moves them). `e` is freshly initialised.
+ * moves them). `e` is freshly initialised; `compress` is obeyed, `identify` is not.
  */
 enum xe_term_status xe_term_replace(struct xe_encoder *e, const struct xe_view *v, int keypos,
                                     const int *positions, const ERL_NIF_TERM *terms, int n);

@@ -364,6 +364,7 @@ bool xe_node_skip(struct xe_cursor *c, uint64_t max_nodes, struct xe_extent *x)
         case XE_NODE_BIN:
             n = xe_cursor_varint(c);
             x->words += xe_cost_binary(n);
+            x->larger += n > XE_TERM_BIN_VALUE_MAX ? n : 0;
             c->p += n;
             break;
         case XE_NODE_BITS:
@@ -407,6 +408,59 @@ int xe_term_arity(const struct xe_view *v)
     return (int)xe_cursor_body(&c, v).arity;
 }
 
+/* Compressed bodies: each decoding function starts over with the object expanded. */
+
+static __attribute__((noinline)) enum xe_term_status
+expand_and_decode_object(ErlNifEnv *env, const struct xe_view *v, int keypos, ERL_NIF_TERM key,
+                         uint64_t budget, ERL_NIF_TERM *out)
+{
+    struct xe_expanded x;
+    enum xe_term_status status = xe_term_expand(&x, v, &budget);
+    if (status == XE_TERM_OK) {
+        status = xe_term_decode_any_object(env, &x.view, keypos, key, budget, out);
+        xe_expanded_clear(&x);
+    }
+    return status;
+}
+
+static __attribute__((noinline)) enum xe_term_status
+expand_and_decode_element(ErlNifEnv *env, const struct xe_view *v, int keypos, int pos,
+                          ERL_NIF_TERM key, uint64_t budget, ERL_NIF_TERM *out)
+{
+    struct xe_expanded x;
+    enum xe_term_status status = xe_term_expand(&x, v, &budget);
+    if (status == XE_TERM_OK) {
+        status = xe_term_decode_element(env, &x.view, keypos, pos, key, budget, out);
+        xe_expanded_clear(&x);
+    }
+    return status;
+}
+
+static __attribute__((noinline)) enum xe_term_status
+expand_and_decode_key(ErlNifEnv *env, const struct xe_view *v, uint64_t budget, ERL_NIF_TERM *out)
+{
+    struct xe_expanded x;
+    enum xe_term_status status = xe_term_expand(&x, v, &budget);
+    if (status == XE_TERM_OK) {
+        status = xe_term_decode_key(env, &x.view, budget, out);
+        xe_expanded_clear(&x);
+    }
+    return status;
+}
+
+/* 0 where memory is short, too: the object then has to be decoded as a whole, which tells. */
+static __attribute__((noinline)) ERL_NIF_TERM expand_and_find_immediate(const struct xe_view *v,
+                                                                        int keypos, int pos)
+{
+    struct xe_expanded x;
+    uint64_t budget = XE_TERM_NO_BUDGET;
+    if (xe_term_expand(&x, v, &budget) != XE_TERM_OK)
+        return 0;
+    ERL_NIF_TERM t = xe_term_immediate_element(&x.view, keypos, pos);
+    xe_expanded_clear(&x);
+    return t;
+}
+
 /* A tombstone has no body. */
 static inline bool body_has_key(const struct xe_view *v)
 {
@@ -418,6 +472,8 @@ enum xe_term_status xe_term_decode_key(ErlNifEnv *env, const struct xe_view *v, 
 {
     struct decoder d;
     if (body_has_key(v)) {
+        if (XE_UNLIKELY(xe_term_is_compressed(v)))
+            return expand_and_decode_key(env, v, budget, out);
         xe_cursor_body(&d.c, v);
     } else if (v->key[0] >> 3 == XE_NODE_IMM) {
         *out = xe_term_packed(v->key + 1, (v->key[0] & 7) + 1);
@@ -467,7 +523,8 @@ uint64_t xe_term_object_words(const struct xe_view *v)
     if (v->body[0] & XE_TERM_BODY_FLAT)
         return key + 1 + (v->body[0] >> 3 & 15);
     struct xe_cursor c;
-    return key + xe_cursor_body(&c, v).words;
+    key += xe_cursor_body(&c, v).words;
+    return XE_UNLIKELY(xe_term_is_compressed(v)) ? key + xe_term_expanding_words(v) : key;
 }
 
 enum xe_term_status xe_term_decode_any_object(ErlNifEnv *env, const struct xe_view *v, int keypos,
@@ -475,6 +532,8 @@ enum xe_term_status xe_term_decode_any_object(ErlNifEnv *env, const struct xe_vi
 {
     bool flat = v->body[0] & XE_TERM_BODY_FLAT;
     if (!flat) {
+        if (XE_UNLIKELY(xe_term_is_compressed(v)))
+            return expand_and_decode_object(env, v, keypos, key, budget, out);
         struct xe_cursor c;
         struct xe_body b = xe_cursor_body(&c, v);
         if (b.words > budget)
@@ -509,7 +568,7 @@ static bool find_element(struct xe_cursor *c, const struct xe_body *b, int keypo
  * larger than the budget as a whole. */
 static bool element_is_within(struct xe_cursor c, uint64_t budget, uint64_t skipped)
 {
-    struct xe_extent x = {0, skipped};
+    struct xe_extent x = {0, skipped, 0};
     return xe_node_skip(&c, budget, &x) && x.words <= budget;
 }
 
@@ -529,9 +588,11 @@ enum xe_term_status xe_term_decode_element(ErlNifEnv *env, const struct xe_view 
         *out = xe_term_packed(v->body + 1 + (unsigned)index * width, width);
         return XE_TERM_OK;
     }
+    if (XE_UNLIKELY(xe_term_is_compressed(v)))
+        return expand_and_decode_element(env, v, keypos, pos, key, budget, out);
     struct decoder d;
     struct xe_body b = xe_cursor_body(&d.c, v);
-    struct xe_extent x = {0, 0};
+    struct xe_extent x = {0, 0, 0};
     if (!find_element(&d.c, &b, keypos, pos, budget, &x) ||
         (b.words > budget && !element_is_within(d.c, budget, x.nodes)))
         return XE_TERM_BUDGET;
@@ -542,7 +603,7 @@ enum xe_term_status xe_term_decode_element(ErlNifEnv *env, const struct xe_view 
 ERL_NIF_TERM xe_term_immediate_element(const struct xe_view *v, int keypos, int pos)
 {
     struct xe_cursor c;
-    struct xe_extent x = {0, 0};
+    struct xe_extent x = {0, 0, 0};
     ERL_NIF_TERM t;
     if (pos != keypos && (v->body[0] & XE_TERM_BODY_FLAT)) {
         xe_term_decode_element(NULL, v, keypos, pos, 0, XE_TERM_NO_BUDGET, &t);
@@ -550,6 +611,8 @@ ERL_NIF_TERM xe_term_immediate_element(const struct xe_view *v, int keypos, int 
     }
     if (pos == keypos) {
         xe_cursor_key(&c, v);
+    } else if (XE_UNLIKELY(xe_term_is_compressed(v))) {
+        return expand_and_find_immediate(v, keypos, pos);
     } else {
         struct xe_body b = xe_cursor_body(&c, v);
         find_element(&c, &b, keypos, pos, UINT64_MAX, &x);

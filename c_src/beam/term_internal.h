@@ -22,7 +22,12 @@ enum {
     XE_TERM_HASH_BYTES = 8,     /* behind EXT in key bytes */
     XE_TERM_DIGEST_BYTES = 16,  /* behind the size of EXTBIN */
     XE_TERM_VARINT_MAX = 10,
-    XE_TERM_SAMPLE_BYTES = 2048, /* of each end of a large binary: what tells it from others */
+    XE_TERM_COMPRESS_MIN = 128,   /* bytes of nodes that are worth trying */
+    XE_TERM_INLINE_MAX = 1 << 20, /* bytes of larger binaries that one object has by content, to be
+                                   * compressed. Each read decompresses all of them */
+    XE_TERM_COMPRESS_WORK = 8,    /* bytes that are compressed, or decompressed, in the time that
+                                   * a word takes */
+    XE_TERM_SAMPLE_BYTES = 2048,  /* of each end of a large binary: what tells it from others */
 };
 
 struct xe_term_traits {
@@ -153,6 +158,24 @@ static inline void put_packed(struct xe_encoder *e, uint64_t word, unsigned widt
     e->len += width;
 }
 
+static inline void put_vector(struct xe_encoder *e, const ERL_NIF_TERM *terms, size_t n,
+                              unsigned width)
+{
+    for (size_t i = 0; i < n; i++)
+        put_packed(e, terms[i], width);
+}
+
+static inline bool are_immediates(const ERL_NIF_TERM *terms, size_t n, uint64_t *any)
+{
+    uint64_t some = 0, all = 3;
+    for (size_t i = 0; i < n; i++) {
+        some |= terms[i];
+        all &= terms[i];
+    }
+    *any = some;
+    return all == 3;
+}
+
 bool xe_encoder_add_handle(struct xe_encoder *e, ERL_NIF_TERM t, uint64_t pinned);
 
 /* A node for each of the terms. */
@@ -161,6 +184,12 @@ bool xe_term_encode_nodes(struct xe_encoder *e, const ERL_NIF_TERM *terms, size_
 /* A body, flat if it can be. elements[keypos - 1] is used for BODY_KEY only. */
 bool xe_term_encode_body(struct xe_encoder *e, const ERL_NIF_TERM *elements, size_t arity,
                          size_t keypos);
+
+/* Compresses the body if that saves enough; *done tells. False: error. */
+bool xe_term_compress(struct xe_encoder *e, bool *done);
+
+/* The work of decompressing a compressed body, in words. O(1). */
+uint64_t xe_term_expanding_words(const struct xe_view *v);
 
 /* Starts a body that is not flat at *mark, and ends it: its heap words are put in if
  * they are more than XE_TERM_BODY_FEW_WORDS. */
@@ -235,6 +264,8 @@ static inline struct xe_body xe_cursor_body(struct xe_cursor *c, const struct xe
 struct xe_extent {
     uint64_t words; /* heap words that decoding it takes */
     uint64_t nodes;
+    uint64_t larger; /* bytes of binaries by content that are larger than
+                      * XE_TERM_BIN_VALUE_MAX: only compressed bodies have any */
 };
 
 /* Moves the cursor past one node of a body, iteratively. False: `x->nodes`

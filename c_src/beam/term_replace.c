@@ -4,7 +4,11 @@
  * What is not replaced is copied as nodes and handles, undecoded. The result is
  * what encoding the whole new object would give: a body becomes flat, or stops
  * being flat, as its elements ask for, and heap words are counted anew. Only
- * XE_REC_LOOSE may stay set though the -0.0 that asked for it is gone.
+ * XE_REC_LOOSE may stay set though what asked for it is gone.
+ *
+ * In a compressed table the same is done to the expanded object, and the result compressed. If
+ * that does not pay any more, larger binaries must not stay in it by content: then the
+ * new object is encoded from terms.
  */
 #include "term_internal.h"
 
@@ -60,33 +64,35 @@ static bool copy_nodes(struct xe_encoder *e, const struct xe_cursor *from,
 }
 
 /* Copies nodes from the cursor on: the exact key, if there is one, and `n` elements. */
-static bool keep(struct xe_encoder *e, struct xe_cursor *c, uint64_t n)
+static bool keep(struct xe_encoder *e, struct xe_cursor *c, uint64_t n, uint64_t *larger)
 {
     struct xe_cursor from = *c;
-    struct xe_extent x = {0, 0};
+    struct xe_extent x = {0, 0, 0};
     for (uint64_t i = 0; i < n; i++)
         xe_node_skip(c, UINT64_MAX, &x);
+    *larger += x.larger;
     return n == 0 || copy_nodes(e, &from, c, x.words);
 }
 
+/* *larger: what is kept has this many bytes of larger binaries by content. */
 static bool replace_nodes(struct xe_encoder *e, const struct xe_view *v, uint64_t keypos,
-                          const int *positions, const ERL_NIF_TERM *terms, int n)
+                          const int *positions, const ERL_NIF_TERM *terms, int n, uint64_t *larger)
 {
     struct xe_cursor c;
-    struct xe_extent replaced = {0, 0};
+    struct xe_extent replaced = {0, 0, 0};
     struct xe_body b = xe_cursor_body(&c, v);
     size_t mark = 0;
     uint64_t words = e->words, next = 1; /* the position of the node at the cursor */
     bool ok = xe_term_begin_body(e, b.arity, b.has_key, &mark) &&
-              charge(e, xe_cost_tuple(b.arity)) && keep(e, &c, b.has_key);
+              charge(e, xe_cost_tuple(b.arity)) && keep(e, &c, b.has_key, larger);
     for (int i = 0; ok && i < n; i++) {
         uint64_t pos = (uint64_t)positions[i];
         uint64_t kept = pos - next - (next <= keypos && keypos < pos);
-        ok = keep(e, &c, kept) && xe_node_skip(&c, UINT64_MAX, &replaced) &&
+        ok = keep(e, &c, kept, larger) && xe_node_skip(&c, UINT64_MAX, &replaced) &&
              xe_term_encode_nodes(e, &terms[i], 1);
         next = pos + 1;
     }
-    return ok && keep(e, &c, b.arity + 1 - next - (next <= keypos)) &&
+    return ok && keep(e, &c, b.arity + 1 - next - (next <= keypos), larger) &&
            xe_term_end_body(e, mark, e->words - words);
 }
 
@@ -96,7 +102,7 @@ static bool unpack_body(const struct xe_view *v, int keypos, const int *position
                         ERL_NIF_TERM *elements, int *arity)
 {
     struct xe_cursor c;
-    struct xe_extent replaced = {0, 0};
+    struct xe_extent replaced = {0, 0, 0};
     if (v->body[0] & XE_TERM_BODY_FLAT) {
         *arity = (int)xe_term_unpack_flat(v->body, keypos, xe_term_traits.nil, elements);
         return true;
@@ -122,26 +128,79 @@ static bool unpack_body(const struct xe_view *v, int keypos, const int *position
     return true;
 }
 
-enum xe_term_status xe_term_replace(struct xe_encoder *e, const struct xe_view *v, int keypos,
-                                    const int *positions, const ERL_NIF_TERM *terms, int n)
+static bool replace_expanded(struct xe_encoder *e, const struct xe_view *v, int keypos,
+                             const int *positions, const ERL_NIF_TERM *terms, int n,
+                             uint64_t *larger)
 {
     ERL_NIF_TERM elements[XE_TERM_FLAT_ARITY_MAX];
     int arity;
     if (!(v->body[0] & XE_TERM_BODY_FLAT)) {
         struct xe_cursor c;
-        if (xe_cursor_body(&c, v).words > e->budget) {
-            e->status = XE_TERM_BUDGET;
-            return e->status;
-        }
+        if (xe_cursor_body(&c, v).words > e->budget)
+            return fail(e, XE_TERM_BUDGET);
     }
     if (!copy_key(e, v))
-        return e->status;
-    if (unpack_body(v, keypos, positions, n, elements, &arity)) {
-        for (int i = 0; i < n; i++)
-            elements[positions[i] - 1] = terms[i];
-        xe_term_encode_body(e, elements, (size_t)arity, (size_t)keypos);
-    } else {
-        replace_nodes(e, v, (uint64_t)keypos, positions, terms, n);
-    }
+        return false;
+    if (!unpack_body(v, keypos, positions, n, elements, &arity))
+        return replace_nodes(e, v, (uint64_t)keypos, positions, terms, n, larger);
+    for (int i = 0; i < n; i++)
+        elements[positions[i] - 1] = terms[i];
+    return xe_term_encode_body(e, elements, (size_t)arity, (size_t)keypos);
+}
+
+/* The same by way of terms. */
+static bool replace_decoded(struct xe_encoder *e, const struct xe_view *v, int keypos,
+                            const int *positions, const ERL_NIF_TERM *terms, int n)
+{
+    ERL_NIF_TERM object;
+    const ERL_NIF_TERM *elements;
+    int arity;
+    enum xe_term_status status =
+        xe_term_decode_object(e->env, v, keypos, 0, XE_TERM_NO_BUDGET, &object);
+    if (status != XE_TERM_OK)
+        return fail(e, status);
+    enif_get_tuple(e->env, object, &arity, &elements);
+    ERL_NIF_TERM *copy = enif_alloc((size_t)arity * sizeof *copy);
+    if (!copy)
+        return fail(e, XE_TERM_NOMEM);
+    memcpy(copy, elements, (size_t)arity * sizeof *copy);
+    for (int i = 0; i < n; i++)
+        copy[positions[i] - 1] = terms[i];
+    xe_encoder_clear(e);
+    e->compress = true;
+    bool ok = xe_term_encode_object(e, copy, arity, keypos) == XE_TERM_OK;
+    enif_free(copy);
+    return ok;
+}
+
+static __attribute__((noinline)) bool replace_compressed(struct xe_encoder *e,
+                                                         const struct xe_view *v, int keypos,
+                                                         const int *positions,
+                                                         const ERL_NIF_TERM *terms, int n)
+{
+    struct xe_expanded x;
+    uint64_t larger = 0;
+    bool done;
+    enum xe_term_status status = xe_term_expand(&x, v, &e->budget);
+    if (status != XE_TERM_OK)
+        return fail(e, status);
+    e->inline_left = XE_TERM_INLINE_MAX;
+    bool ok = replace_expanded(e, &x.view, keypos, positions, terms, n, &larger) &&
+              xe_term_compress(e, &done);
+    larger += XE_TERM_INLINE_MAX - e->inline_left;
+    if (ok && !done && larger > 0)
+        ok = replace_decoded(e, &x.view, keypos, positions, terms, n);
+    xe_expanded_clear(&x);
+    return ok;
+}
+
+enum xe_term_status xe_term_replace(struct xe_encoder *e, const struct xe_view *v, int keypos,
+                                    const int *positions, const ERL_NIF_TERM *terms, int n)
+{
+    uint64_t larger = 0;
+    if (XE_UNLIKELY(e->compress || xe_term_is_compressed(v)))
+        replace_compressed(e, v, keypos, positions, terms, n);
+    else
+        replace_expanded(e, v, keypos, positions, terms, n, &larger);
     return e->status;
 }
