@@ -148,9 +148,13 @@
 %% <dt>`{write_concurrency, false | true | auto}'</dt><dd>With `true' and `auto' the
 %% table starts out prepared for many writers at once. Without, it adapts to
 %% them.</dd>
-%% <dt>`{read_concurrency, B}', `{decentralized_counters, B}', `compressed'</dt>
-%% <dd>Accepted as by `ets', and shown by `info/1'. Readers never lock, and objects
-%% are stored compactly, whatever these say.</dd>
+%% <dt>`compressed'</dt><dd>Objects are compressed, but for their keys, if they are large
+%% enough and it saves something. Binaries of up to 1 MiB are compressed, too, and then are
+%% copied to whoever reads them; other tables share them. Every read of a compressed
+%% object, be it of one element, decompresses it.</dd>
+%% <dt>`{read_concurrency, B}', `{decentralized_counters, B}'</dt>
+%% <dd>Accepted as by `ets', and shown by `info/1'. Readers never lock, whatever these
+%% say.</dd>
 %% </dl>
 %%
 %% Returns the name, if the table is named, else an identifier. Identifiers are

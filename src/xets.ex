@@ -87,9 +87,12 @@ defmodule Xets do
     * `{:heir, :none}` - the table is deleted when its owner ends.
     * `{:write_concurrency, false | true | :auto}` - with `true` and `:auto` the table starts
       out prepared for many writers at once. Without, it adapts to them.
-    * `{:read_concurrency, boolean}`, `{:decentralized_counters, boolean}`, `:compressed` -
-      accepted as by `:ets`, and shown by `info/1`. Readers never lock, and objects are stored
-      compactly, whatever these say.
+    * `:compressed` - objects are compressed, but for their keys, if they are large enough and it
+      saves something. Binaries of up to 1 MiB are compressed, too, and then are copied to
+      whoever reads them; other tables share them. Every read of a compressed object, be it of
+      one element, decompresses it.
+    * `{:read_concurrency, boolean}`, `{:decentralized_counters, boolean}` - accepted as by
+      `:ets`, and shown by `info/1`. Readers never lock, whatever these say.
 
   Returns the name, if the table is named, else an identifier.
 

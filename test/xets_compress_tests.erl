@@ -245,6 +245,108 @@ damaged(Body, Head) ->
     Noise = [<<(binary:part(Body, 0, Head))/binary, (noise(N))/binary>> || N <- lists:seq(1, 300)],
     Flipped ++ Cut ++ Noise.
 
+%%% Tables
+
+%% Every call gives what it gives on a table that is not compressed.
+calls_test_() ->
+    [{lists:concat([Type, ", ", Name]), fun() -> same_results(Type, Call) end}
+     || Type <- [set, bag, duplicate_bag], {Name, Call} <- calls(Type)].
+
+calls(Type) ->
+    Loaded = objects(), New = {new, text(700)},
+    Writes = [{"insert", fun(T) -> xets:insert(T, {k, text(900), 2}) end},
+              {"insert, the same", fun(T) -> [xets:insert(T, O) || O <- Loaded] end},
+              {"insert, the same in a list", fun(T) -> xets:insert(T, Loaded) end},
+              {"insert, large", fun(T) -> xets:insert(T, {k, text(1000000), noise(1000000)}) end},
+              {"insert_new", fun(T) -> [xets:insert_new(T, O) || O <- [New | Loaded]] end},
+              {"delete_object", fun(T) -> [xets:delete_object(T, O) || O <- tl(Loaded)] end},
+              {"delete_object, nearly the same",
+               fun(T) -> [xets:delete_object(T, setelement(3, O, 0)) || O <- Loaded] end},
+              {"take", fun(T) -> [xets:take(T, K) || K <- keys()] end},
+              {"delete", fun(T) -> xets:delete(T, large) end}],
+    Reads = [{"lookup", fun(T) -> [xets:lookup(T, K) || K <- keys()] end},
+             {"lookup_element", fun(T) -> [xets:lookup_element(T, K, 2) || K <- keys()] end},
+             {"lookup_many", fun(T) -> xets:lookup_many(T, keys()) end},
+             {"tab2list", fun(T) -> lists:sort(xets:tab2list(T)) end}],
+    Sets = [{"lookup_elements",
+             fun(T) -> [xets:lookup_elements(T, K, {3, 1, 2, 3}) || K <- keys()] end},
+            {"update_counter", fun(T) -> [xets:update_counter(T, K, {3, 5}) || K <- keys()] end},
+            {"update_counter, list",
+             fun(T) ->
+                     Ops = [{3, 5}, {3, 1}, {3, 1 bsl 61}],
+                     [xets:update_counter(T, K, Ops) || K <- keys()]
+             end},
+            {"update_counter, default",
+             fun(T) -> xets:update_counter(T, other, 2, {x, 1, text(1000)}) end},
+            {"update_element, what is compressed",
+             fun(T) -> [xets:update_element(T, K, {2, text(2000)}) || K <- keys()] end},
+            {"update_element, to what is not",
+             fun(T) -> [xets:update_element(T, K, [{2, noise(3000)}, {3, a}]) || K <- keys()] end},
+            {"update_element, beside it",
+             fun(T) -> [xets:update_element(T, K, {3, {1, 2.0}}) || K <- keys()] end},
+            {"update_element, default",
+             fun(T) -> xets:update_element(T, other, {2, text(1000)}, {x, 1, text(1000)}) end}],
+    Writes ++ Reads ++ [Call || Type =:= set, Call <- Sets].
+
+keys() -> [text, list, zeros, noise, large].
+
+objects() ->
+    [{text, text(1000), 1}, {list, binary_to_list(text(2000)), 2},
+     {zeros, [negative_zero(), 0.0 | text(500)], 3}, {noise, noise(1000), 4},
+     {large, {text(900000), text(80)}, 5}].
+
+same_results(Type, Call) ->
+    [Plain, Compressed] =
+        [begin
+             Table = xets:new(table, [Type | Options]),
+             xets:insert(Table, objects()),
+             Result = Call(Table),
+             Contents = [xets:lookup(Table, K) || K <- [k, new, other | keys()]],
+             ?assertEqual(xets:info(Table, size), length(lists:append(Contents))),
+             xets:delete(Table),
+             {Result, Contents}
+         end || Options <- [[], [compressed]]],
+    same(Plain, Compressed).
+
+%% Measured by the table, and, as far as binaries are concerned, by the emulator.
+memory_test_() ->
+    [{Name, fun() ->
+                    [Plain, Compressed] = [memory(Make, Options) || Options <- [[], [compressed]]],
+                    ?assertEqual({Plain, Compressed, true},
+                                 {Plain, Compressed, Compressed < Plain div 2})
+            end}
+     || {Name, Make} <- [{"lists", fun(I) -> {I, binary_to_list(text(1000))} end},
+                         {"tuples", fun(I) -> {I, list_to_tuple(lists:seq(1, 200))} end},
+                         {"strings", fun(I) -> {I, lists:duplicate(50, <<I:480>>)} end},
+                         {"blobs", fun(I) -> {I, [{I, 1.0} || _ <- lists:seq(1, 5000)]} end}]].
+
+memory(Make, Options) ->
+    Table = xets:new(table, Options),
+    [xets:insert(Table, Make(I)) || I <- lists:seq(1, 200)],
+    Words = xets:info(Table, memory),
+    xets:delete(Table),
+    Words.
+
+%% The emulator does not have them any more.
+binaries_test_() ->
+    try erlang:memory(binary) of
+        _ -> fun binaries_are_taken_in/0
+    catch
+        % with +Mea min
+        error:notsup -> []
+    end.
+
+binaries_are_taken_in() ->
+    Table = xets:new(table, [compressed]),
+    Before = erlang:memory(binary),
+    Empty = xets:info(Table, memory),
+    [xets:insert(Table, {I, text(200000 + I)}) || I <- lists:seq(1, 100)],
+    garbage_collect(),
+    ?assert(erlang:memory(binary) < Before + 2000000),
+    ?assert((xets:info(Table, memory) - Empty) * erlang:system_info(wordsize) < 10000000),
+    ?assertEqual([{7, text(200007)}], xets:lookup(Table, 7)),
+    xets:delete(Table).
+
 %%% Stored objects
 
 stored(Object) ->

@@ -141,11 +141,12 @@ static inline ERL_NIF_TERM xe_call_reusable_key(ERL_NIF_TERM term, const struct 
 struct xe_form {
     int keypos;
     enum xe_kind kind;
+    bool compressed;
 };
 
 static inline struct xe_form xe_call_form(const struct xe_owned *t)
 {
-    return (struct xe_form){.keypos = t->keypos, .kind = t->kind};
+    return (struct xe_form){.keypos = t->keypos, .kind = t->kind, .compressed = t->compressed};
 }
 
 /* An encoder for objects. */
@@ -154,6 +155,7 @@ static inline void xe_call_encoder(struct xe_encoder *e, ErlNifEnv *env, const s
 {
     xe_encoder_init(e, env, budget);
     e->identify = form->kind != XE_SET;
+    e->compress = form->compressed;
 }
 
 /* Prepares an encoded object with this key term for the core. */

@@ -242,17 +242,21 @@ static enum xe_result decode_some(ErlNifEnv *env, const struct xe_view *view, in
 {
     const struct positions *p = arg;
     ERL_NIF_TERM terms[POSITIONS_MAX];
+    struct xe_expanded x;
     int arity = xe_term_arity(view);
-    for (int i = 0; i < p->n; i++) {
+    for (int i = 0; i < p->n; i++)
         if (p->at[i] > arity)
             return XE_CALL_BADARG;
-        enum xe_term_status status = xe_term_decode_element(
-            env, view, keypos, p->at[i], key, budget / (unsigned)p->n, &terms[i]);
-        if (status != XE_TERM_OK)
-            return xe_call_of_term(status);
-    }
-    *out = enif_make_tuple_from_array(env, terms, (unsigned)p->n);
-    return XE_CALL_OK;
+    enum xe_term_status status = xe_term_expand(&x, view, &budget);
+    if (status != XE_TERM_OK)
+        return xe_call_of_term(status);
+    for (int i = 0; status == XE_TERM_OK && i < p->n; i++)
+        status = xe_term_decode_element(env, &x.view, keypos, p->at[i], key,
+                                        budget / (unsigned)p->n, &terms[i]);
+    xe_expanded_clear(&x);
+    if (status == XE_TERM_OK)
+        *out = enif_make_tuple_from_array(env, terms, (unsigned)p->n);
+    return xe_call_of_term(status);
 }
 
 static enum xe_result lookup_elements(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t budget,

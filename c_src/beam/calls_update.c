@@ -41,6 +41,8 @@ struct counter {
     ERL_NIF_TERM patched; /* the result of count_flat(), or 0 */
     struct xe_encoder e; /* of the new object; in use if `encoding` */
     bool encoding;
+    bool compress; /* the table is compressed */
+    bool unlocked; /* the object is not one for count_locked() */
     enum outcome outcome;
 };
 
@@ -191,6 +193,11 @@ static bool count_flat(void *arg, const struct xe_view *view, struct xe_patch *o
             (xe_term_width(new) < width && is_width_needed(body, arity, width, at)));
 }
 
+static enum outcome of_term(enum xe_term_status status)
+{
+    return status == XE_TERM_OK ? DONE : status == XE_TERM_BUDGET ? LARGE : SLOW;
+}
+
 /* Computes, and encodes the new object into c->e. */
 static enum outcome count(struct counter *c, const struct xe_view *view)
 {
@@ -215,16 +222,32 @@ static enum outcome count(struct counter *c, const struct xe_view *view)
     if (c->encoding)
         xe_encoder_clear(&c->e);
     c->encoding = true;
-    xe_encoder_init(&c->e, c->env, XE_TERM_NO_BUDGET);
-    return xe_term_replace(&c->e, view, c->keypos, changes.positions, terms, changes.n) ==
-                   XE_TERM_OK
-               ? DONE
-               : SLOW;
+    xe_encoder_init(&c->e, c->env, c->budget);
+    c->e.compress = c->compress;
+    return of_term(
+        xe_term_replace(&c->e, view, c->keypos, changes.positions, terms, changes.n));
+}
+
+static enum outcome count_expanded(struct counter *c, const struct xe_view *view)
+{
+    struct xe_expanded x;
+    uint64_t budget = c->budget;
+    enum outcome o = of_term(xe_term_expand(&x, view, &budget));
+    if (o == DONE) {
+        o = count(c, &x.view);
+        xe_expanded_clear(&x);
+    }
+    return o;
 }
 
 static enum xe_update count_locked(void *arg, const struct xe_view *view, struct xe_object *out)
 {
     struct counter *c = arg;
+    /* A small block may stand for much. */
+    if (XE_UNLIKELY(xe_term_is_compressed(view))) {
+        c->unlocked = true;
+        return XE_UPDATE_KEEP;
+    }
     c->outcome = count(c, view);
     if (c->outcome != DONE || c->n == 0)
         return XE_UPDATE_KEEP;
@@ -232,7 +255,7 @@ static enum xe_update count_locked(void *arg, const struct xe_view *view, struct
     return XE_UPDATE_REPLACE;
 }
 
-/* The same without the lock, for objects in blobs. */
+/* The same without the lock, for objects in blobs and compressed ones. */
 static enum xe_status count_unlocked(struct counter *c, struct xe_use *use,
                                      const struct xe_key *key)
 {
@@ -243,7 +266,7 @@ static enum xe_status count_unlocked(struct counter *c, struct xe_use *use,
     enum xe_status status = xe_table_find_version(use->table->core, key, &view, &version);
     if (status != XE_OK)
         return status;
-    c->outcome = xe_term_object_words(&view) > c->budget ? LARGE : count(c, &view);
+    c->outcome = xe_term_object_words(&view) > c->budget ? LARGE : count_expanded(c, &view);
     if (c->outcome != DONE || c->n == 0)
         return XE_EXISTS;
     xe_term_object(&c->e, &o);
@@ -305,7 +328,8 @@ static enum xe_result insert_elements(ErlNifEnv *env, struct xe_use *use,
     struct xe_encoder e;
     struct xe_object o;
     struct xe_prepared p;
-    xe_encoder_init(&e, env, budget);
+    struct xe_form form = xe_call_form(use->table);
+    xe_call_encoder(&e, env, &form, budget);
     enum xe_result result =
         xe_call_of_term(xe_term_encode_object(&e, elements, arity, use->table->keypos));
     if (result == XE_CALL_OK) {
@@ -383,9 +407,10 @@ static enum xe_result count_once(struct counter *c, struct xe_use *use, const st
     if (XE_LIKELY(status == XE_OK))
         return XE_CALL_OK;
     c->patched = 0;
+    c->unlocked = false;
     if (status == XE_LIMIT)
         status = xe_table_update(use->table->core, use->slot, key, count_locked, c);
-    if (status == XE_LIMIT)
+    if (status == XE_LIMIT || c->unlocked)
         status = count_unlocked(c, use, key);
     if (status == XE_ABSENT && has_default)
         return insert_counted(c, use, argv[1], argv[3], budget);
@@ -401,6 +426,7 @@ static enum xe_result count_in(struct counter *c, struct xe_use *use, const ERL_
     struct xe_key key;
     xe_call_key(&key, use->table, argv[1], encoded);
     c->keypos = use->table->keypos;
+    c->compress = use->table->compressed;
     if (use->table->kind != XE_SET)
         return XE_CALL_BADARG;
     if (has_default && !is_default(c->env, argv[3], c->keypos))
@@ -585,6 +611,7 @@ static enum xe_result set_once(ErlNifEnv *env, struct xe_use *use, const struct 
         return *status == XE_ABSENT ? XE_CALL_OK : xe_call_of_core(*status);
     enum xe_result result = elements_get(env, spec, keypos, xe_term_arity(&view), budget, &s);
     xe_encoder_init(&e, env, budget);
+    e.compress = use->table->compressed;
     if (result == XE_CALL_OK && s.n > 0) {
         result =
             xe_call_of_term(xe_term_replace(&e, &view, keypos, s.positions, s.terms, s.n));

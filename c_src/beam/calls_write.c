@@ -459,13 +459,13 @@ static enum xe_result replace(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_
     struct xe_use use;
     if (!xe_use_begin(env, argv[0], XE_NEED_WRITE, &use))
         return XE_CALL_BADARG;
-    int keypos = use.table->keypos;
-    xe_encoder_init(&was, env, budget);
-    xe_encoder_init(&is, env, budget);
+    struct xe_form form = xe_call_form(use.table);
+    xe_call_encoder(&was, env, &form, budget);
+    xe_call_encoder(&is, env, &form, budget);
     ERL_NIF_TERM key;
-    enum xe_result result = encode_object(&was, env, argv[1], keypos, &key);
+    enum xe_result result = encode_object(&was, env, argv[1], form.keypos, &key);
     if (result == XE_CALL_OK)
-        result = encode_object(&is, env, argv[2], keypos, &key);
+        result = encode_object(&is, env, argv[2], form.keypos, &key);
     if (result == XE_CALL_OK) {
         xe_term_object(&was, &old);
         xe_term_object(&is, &new);
