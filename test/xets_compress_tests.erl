@@ -316,7 +316,7 @@ memory_test_() ->
                                  {Plain, Compressed, Compressed < Plain div 2})
             end}
      || {Name, Make} <- [{"lists", fun(I) -> {I, binary_to_list(text(1000))} end},
-                         {"tuples", fun(I) -> {I, list_to_tuple(lists:seq(1, 200))} end},
+                         {"tuples", fun(I) -> {I, list_to_tuple(lists:duplicate(200, I))} end},
                          {"strings", fun(I) -> {I, lists:duplicate(50, <<I:480>>)} end},
                          {"blobs", fun(I) -> {I, [{I, 1.0} || _ <- lists:seq(1, 5000)]} end}]].
 
