@@ -305,7 +305,7 @@ an_atom() ->
 kinds() ->
     {pid, port, ref, magic, closure, external_fun, far_pid, far_port, far_ref}.
 
-%% Whole binaries, parts of them, and bit strings, from 0 to 100 KB; maps of up to 100 entries
+%% Whole binaries, parts of them, some to be compressed, and bit strings, from 0 to 100 KB; maps of up to 100 entries
 %% with keys of all kinds; deep and long terms.
 large() ->
     weighted([{6, fun() -> {'$', binary, integer(0, 300), integer(0, 7)} end},
@@ -313,6 +313,7 @@ large() ->
                             integer(0, 7)} end},
               {4, fun() -> {'$', part, integer(0, 600), integer(0, 7)} end},
               {1, fun() -> {'$', part, integer(0, 100000), integer(0, 7)} end},
+              {2, fun() -> {'$', text, integer(0, 3000), integer(0, 7)} end},
               {2, fun() -> {'$', bits, integer(0, 5000), integer(0, 7)} end},
               {4, fun() -> {'$', map, integer(0, 100), integer(0, 7)} end},
               {1, fun() -> {'$', deep, integer(1, 300), integer(0, 3)} end},
@@ -412,6 +413,8 @@ special({'$', binary, Size, From}, #{bytes := Bytes}) ->
     binary:copy(binary:part(Bytes, From, Size));
 special({'$', part, Size, From}, #{bytes := Bytes}) ->
     binary:part(Bytes, From, Size);
+special({'$', text, Size, From}, #{bytes := Bytes}) ->
+    binary:part(binary:copy(binary:part(Bytes, From, 60), 51), 0, Size);
 special({'$', bits, Size, From}, #{bytes := Bytes}) ->
     <<_:From, Bits:Size/bits, _/bits>> = Bytes,
     Bits;

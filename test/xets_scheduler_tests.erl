@@ -11,7 +11,10 @@
 large_terms_test_() ->
     [{Name ++ Place, {timeout, 600, fun() -> Test(Make()) end}}
      || {Name, Make} <- large_terms(),
-        {Place, Test} <- [{" as a value", fun large_value/1}, {" as a key", fun large_key/1}]].
+        {Place, Test} <- [{" as a value", fun(Term) -> large_value(Term, []) end},
+                          {" as a value, compressed",
+                           fun(Term) -> large_value(Term, [compressed]) end},
+                          {" as a key", fun large_key/1}]].
 
 large_terms() ->
     Many = many(1000000),
@@ -47,8 +50,8 @@ many(N) ->
 nest(N, Fun) ->
     lists:foldl(fun(_, T) -> Fun(T) end, [], lists:seq(1, N)).
 
-large_value(Term) ->
-    T = xets:new(table, []),
+large_value(Term, Options) ->
+    T = xets:new(table, Options),
     Object = {key, Term, 0},
     true = xets:insert(T, Object),
     ?assert([Object] =:= xets:lookup(T, key)),
