@@ -86,8 +86,31 @@ EOF
         mix compile && mix compile && run_elixir
 }
 
+# With a compiler that finds no lz4.h, the build says in a line what to install.
+missing_lz4() {
+    local copy=$1 fake=$work/cc
+    shift
+    cat > "$fake" << 'EOF'
+#!/bin/sh
+for arg; do
+    case $arg in
+    *.c) grep -q '<lz4.h>' "$arg" && exit 1 ;;
+    esac
+done
+exec cc "$@"
+EOF
+    chmod +x "$fake"
+    cd "$work/$copy" && rm -rf _build priv || return 1
+    if CC=$fake "$@" > "$work/missing" 2>&1; then
+        return 1
+    fi
+    [ "$(grep -c 'xets: no LZ4.*liblz4-dev' "$work/missing")" = 1 ]
+}
+
 check "rebar3 compile" rebar3_checkout
 check "rebar3, as a dependency" rebar3_dependency
 check "rebar3, as a dependency by path" rebar3_path_dependency
 check "mix compile" mix_checkout
 check "mix, as a dependency" mix_dependency
+check "rebar3 compile, without LZ4" missing_lz4 rebar3 rebar3 compile
+check "mix compile, without LZ4" missing_lz4 mix mix compile

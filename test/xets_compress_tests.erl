@@ -168,6 +168,7 @@ replacing_ends_compression() ->
      end || {Object, Pos, Term} <-
                 [{{k, text(1000), 1}, 2, a}, {{k, text(1000), {1}}, 2, {2}},
                  {{k, text(1000), 1}, 3, Noise}, {{k, text(300), [a], 1.0}, 4, [Noise, Noise]},
+                 {{k, text(300), 1}, 3, [Part || <<Part:60/binary>> <= Noise]},
                  {{make_ref(), text(1000), self()}, 3, Noise}]].
 
 %%% Budgets
@@ -223,7 +224,9 @@ damaged_blocks() ->
          ?assertEqual(binary:part(Body, 1, Head - 1), binary:part(Expanded, 1, Head - 1)),
          Outcomes = [expand(Damaged, infinity) || Damaged <- damaged(Body, Head)],
          [?assert(Outcome =:= nomem orelse is_binary(element(2, Outcome))) || Outcome <- Outcomes],
-         ?assert(lists:member(nomem, Outcomes))
+         ?assert(lists:member(nomem, Outcomes)),
+         %% No byte of the result is one that was not written.
+         ?assertEqual(Outcomes, [expand(Damaged, infinity) || Damaged <- damaged(Body, Head)])
      end || Object <- [{k, text(300)}, {k, text(3000)}, {k, binary:copy(<<"x">>, 5000)},
                        {k, noise(100), text(1000), noise(200)},
                        {k, [I rem 10 || I <- lists:seq(1, 1000)]}]].

@@ -305,8 +305,8 @@ an_atom() ->
 kinds() ->
     {pid, port, ref, magic, closure, external_fun, far_pid, far_port, far_ref}.
 
-%% Whole binaries, parts of them, some to be compressed, and bit strings, from 0 to 100 KB; maps of up to 100 entries
-%% with keys of all kinds; deep and long terms.
+%% Whole binaries, parts of them, some to be compressed, and bit strings, from 0 to 100 KB;
+%% maps of up to 100 entries with keys of all kinds; deep and long terms.
 large() ->
     weighted([{6, fun() -> {'$', binary, integer(0, 300), integer(0, 7)} end},
               {1, fun() -> {'$', binary, one_of({4096, 4097, 65535, 65536, 100000}),

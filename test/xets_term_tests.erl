@@ -227,7 +227,7 @@ identities_of_zeros() ->
          ?assertEqual(A =:= B, identify({A, 1}) =:= identify({B, 1})),
          ?assertEqual(A =:= B, identify({A, {B}, A}) =:= identify({B, {A}, A})),
          ?assertNotEqual(identify({A, 1}), identify({B, 2}))
-     end || F <- zeros_in_terms()].
+     end || F <- [fun xets_terms:closure/1 | zeros_in_terms()]].
 
 identities_of_large_binaries() ->
     [begin
