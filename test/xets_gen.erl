@@ -1,15 +1,21 @@
 %% Random sequences of calls, for properties that run them on `ets' and on `xets'.
 %%
-%% A case is {KeyPos, Pool, Ops}: the key position of its tables, the keys it uses, and
-%% its operations. It begins with a public table in each of the slots 1 and 2.
+%% A case is {KeyPos, Types, Pool, Ops}: the key position of its tables, the keys it uses, and
+%% its operations. It begins with public tables of two types in the slots 1 and 2.
 %%
-%%   {new, Slot, Name, Options}   the table in Slot (1 to 3) from now on
-%%   {call, Function, Args}       by the owner of most tables
-%%   {other, Function, Args}      by another process; `new' has Args [Slot, Name, Options]
+%%   {by, Who, Function, Args}    a call by one of three processes; process 1 owns most tables.
+%%                                `new' has Args [Slot, Name, Options]: it is the table in Slot
+%%                                (1 to 3) from now on
 %%   {delete_range, Slot, A, N}   delete/2 of each of N keys from A
-%%   {delete_found, Slot, Key, How}   delete_object/2 of the object that is found: as it is, or
+%%   {delete_found, Slot, Key, How}   delete_object/2 of an object that is found: as it is, or
 %%                                with zeros of the other sign
-%%   kill_other                   the other process is killed, and replaced
+%%   {traverse, Slot, How}        a complete traversal, by keys, keys and objects, or slots
+%%   {traverse_fixed, Slot, How, Changes}   a traversal of a fixed table; after each step one of
+%%                                the changes is made, which are pairs of the function and the
+%%                                argument after the table
+%%   {drain, Slot, How, Function} a traversal of a fixed table that deletes each key
+%%   {kill, Who}                  process 2 or 3 is killed, and replaced
+%%   received                     compare the messages about tables that processes have got
 %%   check                        compare the contents of all tables
 %%
 %% A case holds no term that only one VM knows: such terms, and large ones, have the form
@@ -17,7 +23,7 @@
 -module(xets_gen).
 
 -export([cases/1, term/0, exceptions/0]).
--export([env/0, stop/1, case_env/3, resolve/2, other_zeros/1]).
+-export([env/0, stop/1, case_env/4, resolve/2, other_zeros/1]).
 
 %% Keys of a case: few, so that they are met again.
 -define(POOL, 8).
@@ -35,15 +41,28 @@ exceptions() ->
      {equal_keys_in_list, "to 26",
       "insert and insert_new may keep the first of the objects of a list that have one key, if "
       "the process has to yield meanwhile. Expected instead, as otherwise: the last."},
+     {list_order, "to 25",
+      "insert and insert_new put the objects of a list into a bag from the last to the first. "
+      "Expected instead, as from 26: in the order of the list."},
+     {fixed_take, "all",
+      "take counts objects of a bag that were deleted while it is fixed as taken once more: the "
+      "size is wrong from then on. Expected instead: only what is returned is counted."},
      {large_position, "all",
       "lookup_element with a position from 2^31 takes the low 32 bits of it, and may end the VM. "
       "Expected instead: badarg, or the default object if there is no object."},
+     {heir_without_data, "to 27",
+      "{heir, Pid} is refused. Expected instead, as from 28: the heir gets the table, and no "
+      "message. Done with {heir, Pid, Data}, whose message is left out."},
      {compressed, "from 26",
       "ets ends the VM when it reads a fun M:F/A from a compressed table: not generated."},
-     {only_sets, "all", "other types than set, and heirs, are refused by new/2: not generated."},
+     {ordered_set, "all", "refused by new/2: not generated."},
+     {order, "all",
+      "the orders of tab2list, of traversals and of slots, and the number of slots, are others."},
      {memory, "all", "info(T, memory) is a positive integer; binary and stats are not asked for."},
      {lookup_element_4, "to 25", "done by xets_model: ets does not have it."},
-     {update_element_4, "to 26", "done by xets_model: ets does not have it."}].
+     {update_element_4, "to 26", "done by xets_model: ets does not have it."},
+     {first_lookup, "to 26",
+      "and last_, next_ and prev_lookup: done by xets_model: ets does not have them."}].
 
 %%% Sequences
 %%
@@ -54,6 +73,7 @@ exceptions() ->
 -spec cases(pos_integer()) -> proper_types:type().
 cases(Length) ->
     {drawn(fun() -> integer(1, 3) end),
+     drawn(fun() -> {type(), type()} end),
      drawn(fun() -> [pool_key() || _ <- lists:seq(1, ?POOL)] end),
      proper_types:resize(Length, proper_types:list(drawn(fun op/0)))}.
 
@@ -61,47 +81,86 @@ drawn(Generator) ->
     proper_types:lazy(fun() -> proper_types:exactly(Generator()) end).
 
 op() ->
-    weighted([{300, fun() -> {F, Args} = access(), {call, F, Args} end},
-              {30, fun() -> {F, Args} = access(), {other, F, Args} end},
-              {6, fun() -> {new, slot(), name(), options()} end},
-              {2, fun() -> {other, new, [slot(), name(), options()]} end},
+    weighted([{330, fun() -> {F, Args} = access(), {by, who(), F, Args} end},
+              {8, fun() -> {by, who(), new, [slot(), name(), options()]} end},
               {12, fun() -> {delete_found, slot(), pool_index(), one_of({same, other_zeros})} end},
               {2, fun() -> {delete_range, slot(), integer(1, 4000), integer(0, 3000)} end},
-              {2, fun() -> kill_other end},
+              {3, fun() -> {traverse, slot(), one_of({keys, keys_back, objects, objects_back,
+                                                      slots})} end},
+              {3, fun() -> {traverse_fixed, slot(), way(), list_of(fun change/0, 20)} end},
+              {1, fun() -> {drain, slot(), way(), one_of({delete, take, delete_object})} end},
+              {2, fun() -> {kill, integer(2, 3)} end},
+              {2, fun() -> received end},
               {7, fun() -> check end}]).
 
+%% The processes that make the calls: process 1 made most of the tables.
+who() ->
+    one_of({1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 2, 3}).
+
 access() ->
+    weighted([{90, fun write/0}, {46, fun read/0}, {50, fun update/0}, {26, fun traversal/0},
+              {18, fun about_tables/0}]).
+
+write() ->
     weighted([{24, fun() -> {insert, [table(), some(fun object/0)]} end},
               {12, fun() -> {insert, [table(), some(fun objects/0)]} end},
               {1, fun() -> {insert, [table(), many_objects()]} end},
               {6, fun() -> {insert_new, [table(), some(fun object/0)]} end},
               {4, fun() -> {insert_new, [table(), some(fun objects/0)]} end},
               {1, fun() -> {insert_new, [table(), many_objects()]} end},
-              {10, fun() -> {lookup, [table(), key()]} end},
-              {5, fun() -> {lookup_element, [table(), key(), position()]} end},
-              {3, fun() -> {lookup_element, [table(), key(), position(), value()]} end},
-              {5, fun() -> {lookup_elements, [table(), key(), some(fun positions/0)]} end},
-              {3, fun() -> {lookup_many, [table(), some(fun keys/0)]} end},
-              {1, fun() -> {lookup_many, [table(), many_keys()]} end},
-              {3, fun() -> {member, [table(), key()]} end},
+              {4, fun() -> {put_new, [table(), some(fun object/0)]} end},
               {3, fun() -> {take, [table(), key()]} end},
+              {2, fun() -> {take_many, [table(), some(fun keys/0)]} end},
               {3, fun() -> {delete, [table(), key()]} end},
-              {4, fun() -> {delete_object, [table(), some(fun object/0)]} end},
-              {16, fun() -> {update_counter, [table(), key(), some(fun counter_op/0)]} end},
+              {2, fun() -> {delete_many, [table(), some(fun keys/0)]} end},
+              {1, fun() -> {one_of({take_many, delete_many}), [table(), many_keys()]} end},
+              {5, fun() -> {delete_object, [table(), some(fun object/0)]} end}]).
+
+read() ->
+    weighted([{20, fun() -> {lookup, [table(), key()]} end},
+              {10, fun() -> {lookup_element, [table(), key(), position()]} end},
+              {6, fun() -> {lookup_element, [table(), key(), position(), value()]} end},
+              {10, fun() -> {lookup_elements, [table(), key(), some(fun positions/0)]} end},
+              {6, fun() -> {lookup_many, [table(), some(fun keys/0)]} end},
+              {2, fun() -> {lookup_many, [table(), many_keys()]} end},
+              {6, fun() -> {member, [table(), key()]} end},
+              {2, fun() -> {tab2list, [table()]} end}]).
+
+update() ->
+    weighted([{16, fun() -> {update_counter, [table(), key(), some(fun counter_op/0)]} end},
               {6, fun() -> {update_counter, [table(), key(), some(fun counter_op/0),
                                              some(fun default/0)]} end},
               {12, fun() -> {update_element, [table(), key(), some(fun element_spec/0)]} end},
               {5, fun() -> {update_element, [table(), key(), some(fun element_spec/0),
-                                             some(fun default/0)]} end},
-              {1, fun() -> {tab2list, [table()]} end},
-              {3, fun about_tables/0}]).
+                                             some(fun default/0)]} end}]).
+
+traversal() ->
+    weighted([{4, fun() -> {one_of({first, last, first_lookup, last_lookup}), [table()]} end},
+              {12, fun() -> {one_of({next, prev, next_lookup, prev_lookup}), [table(), key()]} end},
+              {2, fun() -> {slot, [table(), some(fun() -> integer(-2, 300) end)]} end},
+              {9, fun() -> {safe_fixtable, [table(), some(fun() -> one_of({true, true, false})
+                                                          end)]} end}]).
 
 about_tables() ->
-    weighted([{2, fun() -> {info, [table()]} end},
-              {6, fun() -> {info, [table(), some(fun item/0)]} end},
-              {3, fun() -> {whereis, [some(fun name/0)]} end},
-              {1, fun() -> {delete_all_objects, [table()]} end},
-              {1, fun() -> {delete, [table()]} end}]).
+    weighted([{4, fun() -> {info, [table()]} end},
+              {12, fun() -> {info, [table(), some(fun item/0)]} end},
+              {6, fun() -> {whereis, [some(fun name/0)]} end},
+              {1, fun() -> {all, []} end},
+              {2, fun() -> {delete_all_objects, [table()]} end},
+              {2, fun() -> {delete, [table()]} end},
+              {4, fun() -> {rename, [table(), some(fun name/0)]} end},
+              {4, fun() -> {setopts, [table(), some(fun settings/0)]} end},
+              {4, fun() -> {give_away, [table(), some(fun process/0), value()]} end}]).
+
+%% Of a traversal by keys.
+way() ->
+    one_of({keys, keys_back, objects, objects_back}).
+
+change() ->
+    weighted([{4, fun() -> {insert, object()} end}, {1, fun() -> {insert, objects()} end},
+              {3, fun() -> {delete, key()} end}, {2, fun() -> {take, key()} end},
+              {2, fun() -> {delete_object, object()} end},
+              {1, fun() -> {delete_many, keys()} end}]).
 
 %%% Choosing
 
@@ -142,11 +201,14 @@ table() ->
               {1, fun() -> one_of({{'$', ref, 1}, {'$', magic, 1}, xets_prop_nobody, 17, "name",
                                    {}, undefined}) end}]).
 
+type() ->
+    one_of({set, set, set, bag, bag, duplicate_bag}).
+
 name() ->
     one_of({xets_prop_a, xets_prop_b, xets_prop_c}).
 
 options() ->
-    Good = [{keypos, {'$', keypos}}, public | list_of(fun option/0, 4)],
+    Good = [type(), {keypos, {'$', keypos}}, public | list_of(fun option/0, 4)],
     weighted([{30, fun() -> Good end}, {1, fun() -> Good ++ list_of(fun wrong_option/0, 2) end},
               {1, fun() -> Good ++ tail end}, {1, fun term/0}]).
 
@@ -155,7 +217,18 @@ option() ->
             compressed(), {keypos, one_of({{'$', keypos}, 1, 2, 3, 16#7fffffff})},
             {write_concurrency, true}, {write_concurrency, false}, {write_concurrency, auto},
             {read_concurrency, true}, {read_concurrency, false}, {decentralized_counters, true},
-            {decentralized_counters, false}, {heir, none}}).
+            {decentralized_counters, false}, heir(), heir()}).
+
+heir() ->
+    one_of({{heir, none}, {heir, process(), gift}, {heir, process(), value()}, {heir, process()}}).
+
+settings() ->
+    weighted([{8, fun heir/0}, {4, fun() -> [heir()] end}, {1, fun() -> [] end},
+              {1, fun() -> [heir(), heir()] end}, {1, fun() -> [heir() | tail] end},
+              {1, fun wrong_option/0}]).
+
+process() ->
+    {'$', pid, integer(1, 3)}.
 
 compressed() ->
     case list_to_integer(erlang:system_info(otp_release)) < 26 of
@@ -167,7 +240,7 @@ wrong_option() ->
     one_of({option(), wrong, {keypos, 0}, {keypos, -1}, {keypos, a}, {keypos, 1.0},
             {keypos, 1 bsl 70}, {write_concurrency, 1}, {read_concurrency, auto},
             {decentralized_counters, auto}, {heir, some}, {named_table, true}, {compressed}, {},
-            {heir, {'$', pid, 1}, a, b}}).
+            {heir, {'$', pid, 1}, a, b}, {heir, {'$', far_pid, 1}, a}}).
 
 item() ->
     one_of({size, type, keypos, protection, name, named_table, owner, heir, node, compressed,
@@ -190,7 +263,8 @@ many_keys() ->
     {'$', keys, integer(1, 4000), integer(0, 3000)}.
 
 many_objects() ->
-    {'$', objects, integer(1, 4000), integer(0, 3000), leaf()}.
+    weighted([{2, fun() -> {'$', objects, integer(1, 4000), integer(0, 3000), leaf()} end},
+              {1, fun() -> {'$', group, key(), integer(1, 500), integer(0, 400)} end}]).
 
 object() ->
     weighted([{20, fun() -> {'$', object, key(), values()} end},
@@ -344,10 +418,10 @@ stop(#{pid := Pids, port := Ports}) ->
     [port_close(Port) || Port <- tuple_to_list(Ports)],
     ok.
 
-%% @doc The env of one case on one of the two sides, whose tables are in Slots.
--spec case_env(map(), KeyPos :: pos_integer(), Pool :: [term()]) -> map().
-case_env(Env, KeyPos, Pool) ->
-    Env1 = Env#{keypos => KeyPos, slots => #{}},
+%% @doc The env of one case, whose pids are those of the processes that make the calls.
+-spec case_env(map(), Pids :: tuple(), KeyPos :: pos_integer(), Pool :: [term()]) -> map().
+case_env(Env, Pids, KeyPos, Pool) ->
+    Env1 = Env#{pid => Pids, keypos => KeyPos, slots => #{}},
     Env1#{key => list_to_tuple([resolve(Key, Env1) || Key <- Pool])}.
 
 closure(Value) ->
@@ -405,6 +479,10 @@ special({'$', object, Key, Values}, #{keypos := KeyPos} = Env) ->
 special({'$', objects, From, Count, Value}, #{keypos := KeyPos} = Env) ->
     Object = erlang:make_tuple(max(2, KeyPos), resolve(Value, Env)),
     [setelement(KeyPos, Object, I) || I <- lists:seq(From, From + Count - 1)];
+special({'$', group, Key, From, Count}, #{keypos := KeyPos} = Env) ->
+    Objects = special({'$', objects, From, Count, group}, Env),
+    [setelement(KeyPos, erlang:append_element(Object, element(KeyPos, Object)), resolve(Key, Env))
+     || Object <- Objects];
 special({'$', keys, From, Count}, _Env) ->
     lists:seq(From, From + Count - 1);
 special({'$', neg_zero}, _Env) ->

@@ -4,7 +4,7 @@
 %% Made for one process at a time: a call done here is not atomic.
 -module(xets_model).
 
--export([call/2]).
+-export([call/2, no_message/0]).
 
 %% The first integer that is none of those that fit a word with its tag.
 -define(SMALL_LIMIT, (1 bsl 59)).
@@ -22,8 +22,17 @@ call(Function, Args) ->
 %%% Exceptions
 
 %% The names of those of xets_gen:exceptions/0 that a call is.
-exceptions(Insert, [_Table, [_, _ | _]]) when Insert =:= insert; Insert =:= insert_new ->
-    [equal_keys_in_list || list_to_integer(erlang:system_info(otp_release)) < 27];
+exceptions(Insert, [Table, [_, _ | _]]) when Insert =:= insert; Insert =:= insert_new ->
+    case is_bag(Table) of
+        true -> [list_order || release() < 26];
+        false -> [equal_keys_in_list || release() < 27]
+    end;
+exceptions(take, [Table, _Key]) ->
+    [fixed_take || is_bag(Table), ets:info(Table, fixed)];
+exceptions(new, [_Name, Options]) ->
+    [heir_without_data || release() < 28, with_data(Options) =/= Options];
+exceptions(setopts, [_Table, Options]) ->
+    [heir_without_data || release() < 28, with_data(Options) =/= Options];
 exceptions(update_counter, [Table, Key, Ops | Default]) ->
     [short_default || is_short_default(Table, Default)] ++
         [repeated_position || is_repeated_position(Table, Key, Ops, Default)];
@@ -33,6 +42,24 @@ exceptions(update_element, [Table, _Key, _Specs | Default]) ->
     [short_default || is_short_default(Table, Default)];
 exceptions(_, _) ->
     [].
+
+release() ->
+    list_to_integer(erlang:system_info(otp_release)).
+
+is_bag(Table) ->
+    try lists:member(ets:info(Table, type), [bag, duplicate_bag])
+    catch error:badarg -> false
+    end.
+
+%% Options in which heirs that get no message get one that no_message/0 tells.
+with_data([Option | Options]) -> [with_data(Option) | with_data(Options)];
+with_data({heir, Heir}) when is_pid(Heir) -> {heir, Heir, no_message()};
+with_data(Option) -> Option.
+
+%% @doc The data of messages that are not sent.
+-spec no_message() -> atom().
+no_message() ->
+    xets_model_no_message.
 
 is_short_default(Table, [Default]) when is_tuple(Default) ->
     case keypos(Table) of
@@ -71,20 +98,52 @@ keypos(Table) ->
 %%% The calls
 
 model(Insert, [Table, Objects]) when Insert =:= insert; Insert =:= insert_new ->
-    ets:Insert(Table, last_of_each_key(Objects, keypos(Table)));
+    case is_bag(Table) andalso are_objects(Objects, keypos(Table)) of
+        true -> insert_in_order(Insert, Table, Objects);
+        false -> ets:Insert(Table, last_of_each_key(Objects, keypos(Table)))
+    end;
+model(put_new, [Table, Object]) ->
+    need(ets:insert(Table, []) andalso is_tuple(Object) andalso not is_bag(Table)),
+    _ = ets:insert_new(Table, Object),
+    hd(ets:lookup(Table, element(keypos(Table), Object)));
+model(new, [Name, Options]) ->
+    ets:new(Name, with_data(Options));
+model(setopts, [Table, Options]) ->
+    ets:setopts(Table, with_data(Options));
+model(take, [Table, Key]) ->
+    true = ets:insert(Table, []),
+    Found = ets:lookup(Table, Key),
+    true = ets:delete(Table, Key),
+    Found;
+model(take_many, [Table, Keys]) ->
+    need(ets:insert(Table, []) andalso proper_part(Keys) =:= Keys),
+    [call(take, [Table, Key]) || Key <- Keys];
+model(delete_many, [Table, Keys]) ->
+    need(ets:insert(Table, []) andalso proper_part(Keys) =:= Keys),
+    lists:all(fun(Key) -> ets:delete(Table, Key) end, Keys);
+model(first_lookup, [Table]) ->
+    with_objects(ets:first(Table), Table);
+model(last_lookup, [Table]) ->
+    with_objects(ets:last(Table), Table);
+model(next_lookup, [Table, Key]) ->
+    with_objects(ets:next(Table, Key), Table);
+model(prev_lookup, [Table, Key]) ->
+    with_objects(ets:prev(Table, Key), Table);
 model(lookup_element, [Table, Key, Pos, Default]) ->
     Found = ets:lookup(Table, Key),
     need(is_integer(Pos) andalso Pos > 0 andalso Pos < ?SMALL_LIMIT),
     case Found of
-        [Object] -> element(Pos, Object);
-        [] -> Default
+        [] -> Default;
+        _ -> of_each(fun(Object) -> element(Pos, Object) end, Found, Table)
     end;
 model(lookup_element, [_Table, _Key, _Pos]) ->
     erlang:error(badarg);
 model(lookup_elements, [Table, Key, Positions]) ->
     Found = ets:lookup(Table, Key),
     need(is_tuple(Positions) andalso Found =/= []),
-    list_to_tuple([element(Pos, hd(Found)) || Pos <- tuple_to_list(Positions)]);
+    of_each(fun(Object) ->
+                    list_to_tuple([element(Pos, Object) || Pos <- tuple_to_list(Positions)])
+            end, Found, Table);
 model(lookup_many, [Table, Keys]) ->
     _ = ets:member(Table, []),
     need(is_list(Keys) andalso proper_part(Keys) =:= Keys),
@@ -118,6 +177,35 @@ model(update_element, [Table, Key, Specs | Default]) ->
             true = ets:insert(Table, New)
     end.
 
+are_objects(Objects, KeyPos) ->
+    proper_part(Objects) =:= Objects andalso
+        lists:all(fun(Object) -> is_tuple(Object) andalso tuple_size(Object) >= KeyPos end, Objects).
+
+insert_in_order(insert, Table, Objects) ->
+    lists:all(fun(Object) -> ets:insert(Table, Object) end, Objects);
+insert_in_order(insert_new, Table, Objects) ->
+    true = ets:insert(Table, []),
+    KeyPos = keypos(Table),
+    case lists:any(fun(Object) -> ets:member(Table, element(KeyPos, Object)) end, Objects) of
+        true -> false;
+        false -> insert_in_order(insert, Table, Objects)
+    end.
+
+%% What next_lookup returns for what next has returned.
+with_objects(Key, Table) ->
+    case ets:lookup(Table, Key) of
+        [] -> '$end_of_table';
+        Objects -> {Key, Objects}
+    end.
+
+%% A result of a set for its object, of a bag for all.
+of_each(Fun, Objects, Table) ->
+    Results = lists:map(Fun, Objects),
+    case is_bag(Table) of
+        true -> Results;
+        false -> hd(Results)
+    end.
+
 %% Objects, if they are objects of a table with this key position.
 last_of_each_key(Objects, KeyPos) ->
     try maps:values(maps:from_list([{element(KeyPos, Object), Object} || Object <- Objects]))
@@ -126,7 +214,7 @@ last_of_each_key(Objects, KeyPos) ->
 
 %% The object to be updated: the one there is, or one made of the default.
 updated(Table, Key, Default) ->
-    _ = ets:insert(Table, []),
+    need(ets:insert(Table, []) andalso not is_bag(Table)),
     KeyPos = ets:info(Table, keypos),
     need(Default =:= [] orelse tuple_size(hd(Default)) >= KeyPos),
     case {ets:lookup(Table, Key), Default} of

@@ -7,7 +7,7 @@
 
 -include_lib("eunit/include/eunit.hrl").
 
--export([replay/1, replay/2, empty/1]).
+-export([replay/1, replay/2, empty/1, messages/3]).
 
 %% One of the two libraries that are compared.
 -record(side, {module :: ets | xets,
@@ -16,7 +16,6 @@
                ids = [] :: [reference()]}).
 
 -record(state, {env :: map(),
-                other :: pid(),
                 ets = #side{module = ets},
                 xets = #side{module = xets}}).
 
@@ -53,7 +52,7 @@ cases(Seed, I, Ops, Env) ->
 'case'(Seed, I, Env) ->
     Done = counters:new(1, []),
     Property = proper:forall(xets_gen:cases(element(1 + I rem 4, {10, 50, 300, 1000})),
-                             fun({_, _, Ops} = Case) ->
+                             fun({_, _, _, Ops} = Case) ->
                                      counters:add(Done, 1, length(Ops)),
                                      is_same_on_both(Case, Env)
                              end),
@@ -97,13 +96,13 @@ replay(Seed, I) ->
 %%% Running a case
 
 %% In a process of its own, which takes the tables with it.
-run({KeyPos, Pool, Ops}, Env) ->
+run({KeyPos, {Type1, Type2}, Pool, Ops}, Env) ->
+    First = [{by, 1, new, [Slot, table, [public, {keypos, KeyPos}, Type]]}
+             || {Slot, Type} <- [{1, Type1}, {2, Type2}]],
     {Pid, Monitor} =
         spawn_monitor(fun() ->
-                              CaseEnv = xets_gen:case_env(Env, KeyPos, Pool),
-                              State = #state{env = CaseEnv, other = start_other()},
-                              First = [{new, Slot, table, [public, {keypos, KeyPos}]}
-                                       || Slot <- [1, 2]],
+                              Pids = {self(), start_other(), start_other()},
+                              State = #state{env = xets_gen:case_env(Env, Pids, KeyPos, Pool)},
                               exit({case_done, outcome(fun() -> ops(First ++ Ops, State) end)})
                       end),
     receive
@@ -130,21 +129,26 @@ ops([Op | Ops], State) ->
         {same, State1} -> ops(Ops, State1);
         {differ, What} -> {differ, Op, What}
     end;
-ops([], #state{other = Other, xets = Xets} = State) ->
-    Result = case op(check, State) of
-                 {same, _} -> [{differ, at_the_end, [{left_over, Id}]}
-                               || Id <- Xets#side.ids, not is_emptied(Id, Other)];
-                 {differ, What} -> [{differ, at_the_end, What}]
-             end,
-    end_other(Other),
-    hd(Result ++ [same]).
+ops([], #state{xets = Xets} = State) ->
+    Last = [fun() -> op(Op, State) end || Op <- [check, received]] ++
+        [fun() -> emptied(Id, State) end || Id <- Xets#side.ids],
+    case each(fun(Check) -> Check() end, Last, State) of
+        {same, _} ->
+            [end_other(Who, State) || Who <- [2, 3]],
+            same;
+        {differ, What} ->
+            {differ, at_the_end, What}
+    end.
 
 %% Whether all objects are deleted when each is named: whatever was done to them, they are equal
 %% to what is read.
-is_emptied(Id, Other) ->
-    Emptied = {xets_prop_tests, empty, [Id]},
-    lists:all(fun(Outcome) -> Outcome =:= {value, 0} orelse element(1, Outcome) =:= error end,
-              [call(Emptied), call(Other, Emptied)]).
+emptied(Id, State) ->
+    Left = [call(Who, {xets_prop_tests, empty, [Id]}, State) || Who <- [1, 2, 3]],
+    case lists:all(fun(Outcome) -> Outcome =:= {value, 0} orelse element(1, Outcome) =:= error end,
+                   Left) of
+        true -> {same, State};
+        false -> {differ, [{left_over, Id, Left}]}
+    end.
 
 empty(Id) ->
     [xets:delete_object(Id, Object) || Object <- xets:tab2list(Id)],
@@ -153,44 +157,60 @@ empty(Id) ->
         Size -> Size
     end.
 
-op({new, Slot, Name, Options}, State) ->
-    new(Slot, [Name, Options], fun call/1, State);
-op({call, Function, Args}, State) ->
-    compare(Function, Args, fun call/1, State);
-op({other, new, [Slot | Args]}, #state{other = Other} = State) ->
-    new(Slot, Args, fun(Call) -> call(Other, Call) end, State);
-op({other, Function, Args}, #state{other = Other} = State) ->
-    compare(Function, Args, fun(Call) -> call(Other, Call) end, State);
+op({by, Who, new, [Slot | Args]}, State) ->
+    new(Slot, Args, Who, State);
+op({by, Who, Function, Args}, State) ->
+    compare(Function, Args, Who, State);
 op({delete_found, Slot, Key, How}, State) ->
     Table = {'$', slot, Slot},
-    case call({ets, lookup, resolve([Table, Key], State#state.ets, State)}) of
-        {value, [Found]} ->
+    case call(1, {ets, lookup, resolve([Table, Key], State#state.ets, State)}, State) of
+        {value, [_ | _] = Found} ->
+            Object = lists:nth(1 + length(Found) div 2, Found),
             Deleted = case How of
-                          same -> Found;
-                          other_zeros -> xets_gen:other_zeros(Found)
+                          same -> Object;
+                          other_zeros -> xets_gen:other_zeros(Object)
                       end,
-            each(fun({Function, Args}, _) -> compare(Function, Args, fun call/1, State) end,
-                 [{delete_object, [Table, Deleted]}, {lookup, [Table, Key]}], {same, State});
+            each(fun({Function, Args}) -> compare(Function, Args, 1, State) end,
+                 [{delete_object, [Table, Deleted]}, {lookup, [Table, Key]}], State);
         _ ->
             {same, State}
     end;
 op({delete_range, Slot, From, Count}, State) ->
-    each(fun(Key, _) -> compare(delete, [{'$', slot, Slot}, Key], fun call/1, State) end,
-         lists:seq(From, From + Count - 1), {same, State});
-op(kill_other, #state{other = Other} = State) ->
-    end_other(Other),
-    {same, State#state{other = start_other()}};
+    each(fun(Key) -> compare(delete, [{'$', slot, Slot}, Key], 1, State) end,
+         lists:seq(From, From + Count - 1), State);
+op({traverse, Slot, How}, State) ->
+    traversal(Slot, [], fun(Module, Table, []) -> traverse(Module, Table, How) end, State);
+op({traverse_fixed, Slot, How, Changes}, State) ->
+    traversal(Slot, Changes, fun(Module, Table, Resolved) ->
+                                     traverse_fixed(Module, Table, How, Resolved)
+                             end, State);
+op({drain, Slot, How, Function}, State) ->
+    traversal(Slot, [], fun(Module, Table, []) -> drain(Module, Table, How, Function) end, State);
+op({kill, Who}, #state{env = #{pid := Pids} = Env} = State) ->
+    end_other(Who, State),
+    {same, State#state{env = Env#{pid := setelement(Who, Pids, start_other())}}};
+op(received, #state{ets = Ets, xets = Xets} = State) ->
+    % Whoever finds an owner dead has the message sent.
+    [xets:info(Id, owner) || Id <- Xets#side.ids],
+    Messages = {xets_prop_tests, messages, [Ets#side.ids, Xets#side.ids, []]},
+    each(fun(Who) ->
+                 case call(Who, Messages, State) of
+                     {value, same} -> {same, State};
+                     Other -> {differ, [{received, Who, Other}]}
+                 end
+         end, [1, 2, 3], State);
 op(check, #state{ets = Ets, xets = Xets} = State) ->
-    each(fun({Id, XId}, _) -> check(Id, XId, State) end, lists:zip(Ets#side.ids, Xets#side.ids),
-         {same, State}).
+    each(fun({Id, XId}) -> check(Id, XId, State) end, lists:zip(Ets#side.ids, Xets#side.ids),
+         State).
 
-each(Fun, [Element | Elements], {same, _} = Same) ->
-    case Fun(Element, Same) of
-        {same, _} -> each(Fun, Elements, Same);
+%% Fun of each element, up to the first for which there is a difference.
+each(Fun, [Element | Elements], State) ->
+    case Fun(Element) of
+        {same, _} -> each(Fun, Elements, State);
         Differ -> Differ
     end;
-each(_Fun, [], Same) ->
-    Same.
+each(_Fun, [], State) ->
+    {same, State}.
 
 %%% Calls
 
@@ -207,30 +227,36 @@ outcome(Fun) ->
         Class:Reason:Stack -> {Class, Reason, Stack}
     end.
 
-%% The other process: makes calls, and owns the tables it creates.
+%% The outcome of a call made by one of the processes.
+call(1, Call, _State) ->
+    call(Call);
+call(Who, Call, #state{env = #{pid := Pids}}) ->
+    Other = element(Who, Pids),
+    Other ! {self(), Call},
+    receive {Other, Outcome} -> Outcome end.
+
+%% Another process, which makes calls, and owns tables.
 start_other() ->
     spawn_link(fun() -> other() end).
 
 other() ->
     receive
-        {From, Call} ->
+        {From, Call} when is_pid(From) ->
             From ! {self(), call(Call)},
             other()
     end.
 
-call(Other, Call) ->
-    Other ! {self(), Call},
-    receive {Other, Outcome} -> Outcome end.
-
-end_other(Other) ->
+end_other(Who, #state{env = #{pid := Pids}}) ->
+    Other = element(Who, Pids),
     Monitor = monitor(process, Other),
     unlink(Other),
     exit(Other, kill),
     receive {'DOWN', Monitor, process, Other, killed} -> ok end.
 
-new(Slot, Args, Call, #state{ets = Ets, xets = Xets} = State) ->
-    {Outcome, Ets1} = created(Slot, Call({ets, new, resolve(Args, Ets, State)}), Ets),
-    {XOutcome, Xets1} = created(Slot, Call({xets, new, resolve(Args, Xets, State)}), Xets),
+new(Slot, Args, Who, #state{ets = Ets, xets = Xets} = State) ->
+    {Outcome, Ets1} = created(Slot, call(Who, {ets, new, resolve(Args, Ets, State)}, State), Ets),
+    {XOutcome, Xets1} =
+        created(Slot, call(Who, {xets, new, resolve(Args, Xets, State)}, State), Xets),
     result(Outcome, XOutcome, State#state{ets = Ets1, xets = Xets1}).
 
 created(Slot, {value, Table}, #side{module = Module, slots = Slots, ids = Ids} = Side) ->
@@ -242,41 +268,287 @@ created(Slot, {value, Table}, #side{module = Module, slots = Slots, ids = Ids} =
 created(_Slot, Error, Side) ->
     {Error, Side}.
 
-compare(Function, Args, Call, #state{ets = Ets, xets = Xets} = State) ->
+compare(Function, Args, Who, #state{ets = Ets, xets = Xets} = State) ->
     EtsArgs = resolve(Args, Ets, State),
     Xargs = resolve(Args, Xets, State),
-    Outcome = plain(Function, Args, Call({ets, Function, EtsArgs}), Ets),
-    XOutcome = plain(Function, Args, Call({xets, Function, Xargs}), Xets),
+    Outcome = call(Who, {ets, Function, EtsArgs}, State),
+    XOutcome = call(Who, {xets, Function, Xargs}, State),
     case is_explained(Function, Xargs, XOutcome) of
-        true -> result(Outcome, XOutcome, State);
-        false -> {differ, [{not_explained, XOutcome}]}
+        true ->
+            result(plain(Function, EtsArgs, Outcome, Ets, Who, State),
+                   plain(Function, Xargs, XOutcome, Xets, Who, State),
+                   renamed(Function, Args, Outcome, State));
+        false ->
+            {differ, [{not_explained, XOutcome}, {ets, Outcome}]}
     end.
+
+%% A table that is used by its name is used by its new one.
+renamed(rename, [{'$', slot, Slot}, _], {value, Name}, State) when is_atom(Name) ->
+    #state{ets = Ets, xets = Xets} = State,
+    Old = maps:get(Slot, Ets#side.slots),
+    Rename = fun(#side{slots = Slots} = Side) ->
+                     Side#side{slots = maps:map(fun(_, Table) when Table =:= Old -> Name;
+                                                   (_, Table) -> Table
+                                                end, Slots)}
+             end,
+    State#state{ets = Rename(Ets), xets = Rename(Xets)};
+renamed(_Function, _Args, _Outcome, State) ->
+    State.
 
 resolve(Args, #side{slots = Slots}, #state{env = Env}) ->
     xets_gen:resolve(Args, Env#{slots := Slots}).
 
-%% A value without what is different by nature: identifiers, memory, order.
-plain(whereis, _, {value, Id}, Side) when is_reference(Id) ->
+%% An outcome without what is different by nature: identifiers, memory, times, order.
+plain(whereis, _, {value, Id}, Side, _, _) when is_reference(Id) ->
     {value, number(Id, Side)};
-plain(info, [_], {value, Items}, Side) when is_list(Items) ->
+plain(rename, [Id, _], {value, Id}, _, _, _) when is_reference(Id) ->
+    {value, same_identifier};
+plain(all, _, {value, Tables}, #side{module = Module} = Side, _, _) ->
+    Ids = [Id || Table <- Tables, Id <- [identifier(Table, Module)],
+                 lists:member(Id, Side#side.ids)],
+    {value, lists:sort([number(Id, Side) || Id <- Ids])};
+plain(info, [_], {value, Items}, Side, _, _) when is_list(Items) ->
     {value, [plain_item(Item, Side) || Item <- lists:sort(Items)]};
-plain(info, [_, Item], {value, Value}, Side) when Value =/= undefined ->
+plain(info, [_, Item], {value, Value}, Side, _, _) when Value =/= undefined ->
     {value, plain_item({Item, Value}, Side)};
-plain(tab2list, _, {value, Objects}, _) ->
-    {value, as_set(Objects)};
-plain(_, _, Outcome, _) ->
+plain(tab2list, _, {value, Objects}, _, _, _) ->
+    {value, counts(Objects)};
+plain(First, [Table], {value, Found}, Side, Who, State) when
+    First =:= first; First =:= last; First =:= first_lookup; First =:= last_lookup
+->
+    case found(First, Table, Found, Side, Who, State) of
+        '$end_of_table' -> {value, empty};
+        Is -> {value, Is}
+    end;
+plain(Next, [Table, _], {value, Found}, Side, Who, State) when
+    Next =:= next; Next =:= prev; Next =:= next_lookup; Next =:= prev_lookup
+->
+    case found(Next, Table, Found, Side, Who, State) of
+        '$end_of_table' -> {value, key};
+        Is -> {value, Is}
+    end;
+plain(slot, [Table, I], Outcome, #side{module = Module}, Who, State) when
+    is_integer(I), I >= 0, I < 1 bsl 27
+->
+    case Outcome of
+        {value, [_ | _] = Objects} ->
+            {value, Contents} = call(Who, {Module, tab2list, [Table]}, State),
+            {value, {objects, Objects -- Contents}};
+        {value, Empty} when Empty =:= []; Empty =:= '$end_of_table' ->
+            {value, {objects, []}};
+        {error, badarg, _} ->
+            % Beyond the last slot, or no access to the table.
+            case call(Who, {Module, slot, [Table, 0]}, State) of
+                {value, _} -> {value, {objects, []}};
+                _ -> Outcome
+            end;
+        _ ->
+            Outcome
+    end;
+plain(_, _, Outcome, _, _, _) ->
     Outcome.
 
-plain_item({id, Id}, Side) -> {id, number(Id, Side)};
-plain_item({memory, Words}, _) -> {memory, is_integer(Words) andalso Words > 0};
-plain_item(Item, _) -> Item.
+%% Whether what a step of a traversal has found is in the table.
+found(_, Table, '$end_of_table', #side{module = Module}, Who, State) ->
+    case call(Who, {Module, member, [Table, '$end_of_table']}, State) of
+        {value, true} -> key;
+        {value, false} -> '$end_of_table'
+    end;
+found(Step, Table, Key, #side{module = Module}, Who, State) when
+    Step =:= first; Step =:= last; Step =:= next; Step =:= prev
+->
+    case call(Who, {Module, member, [Table, Key]}, State) of
+        {value, true} -> key;
+        _ -> {not_there, Module, Key}
+    end;
+found(_, Table, {Key, Objects}, #side{module = Module}, Who, State) ->
+    case call(Who, {Module, lookup, [Table, Key]}, State) of
+        {value, Objects} when Objects =/= [] -> key;
+        Other -> {not_there, Module, Key, Objects, Other}
+    end.
+
+identifier(Table, Module) when is_atom(Table) -> Module:whereis(Table);
+identifier(Table, _Module) -> Table.
+
+plain_item({id, Id}, Side) ->
+    {id, number(Id, Side)};
+plain_item({memory, Words}, _) ->
+    {memory, is_integer(Words) andalso Words > 0};
+plain_item({Fixed, {_Since, Counts}}, _) when
+    Fixed =:= safe_fixed; Fixed =:= safe_fixed_monotonic_time
+->
+    {Fixed, lists:sort(Counts)};
+plain_item(Item, _) ->
+    Item.
 
 number(Id, #side{ids = Ids}) ->
     {table, length(lists:takewhile(fun(Other) -> Other =/= Id end, Ids))}.
 
-%% A map keeps terms apart that are equal only by `==', and has its own order.
-as_set(Objects) ->
-    {length(Objects), maps:from_keys(Objects, object)}.
+%% How many there are of each. As binaries, terms are kept apart that are equal by `==', or but
+%% for the sign of a zero.
+counts(Terms) ->
+    lists:foldl(fun(Term, Counts) ->
+                        maps:update_with(term_to_binary(Term), fun(N) -> N + 1 end, 1, Counts)
+                end, #{}, Terms).
+
+%%% Messages
+
+%% Receives what tells this process that it owns a table now. For each message about a table of
+%% ets there is one about that of xets, which may not have come yet. Open are those that have no
+%% counterpart; a name is the same on both sides.
+messages(Ids, XIds, Open) ->
+    receive
+        {'ETS-TRANSFER', Table, From, Data} ->
+            NoMessage = xets_model:no_message(),
+            case {Data, place(Table, Ids), place(Table, XIds)} of
+                {NoMessage, _, _} -> messages(Ids, XIds, Open);
+                {_, none, none} -> messages(Ids, XIds, toggle({Table, From, Data}, any, Open));
+                {_, none, I} -> messages(Ids, XIds, toggle({I, From, Data}, xets, Open));
+                {_, I, none} -> messages(Ids, XIds, toggle({I, From, Data}, ets, Open))
+            end
+    after case Open of [] -> 0; _ -> 5000 end ->
+        case Open of
+            [] -> same;
+            _ -> Open
+        end
+    end.
+
+place(Table, Ids) ->
+    case lists:member(Table, Ids) of
+        true -> length(lists:takewhile(fun(Id) -> Id =/= Table end, Ids));
+        false -> none
+    end.
+
+toggle(Message, From, Open) ->
+    Other = case From of ets -> xets; xets -> ets; any -> any end,
+    case lists:member({Other, Message}, Open) of
+        true -> lists:delete({Other, Message}, Open);
+        false -> [{From, Message} | Open]
+    end.
+
+%%% Traversals
+
+%% Outcomes of Fun(Module, Table, Changes) on both sides. A table with the key '$end_of_table'
+%% does not say where it ends.
+traversal(Slot, Changes, Fun, #state{ets = Ets, xets = Xets, env = #{keypos := KeyPos}} = State) ->
+    [Table | EtsChanges] = resolve([{'$', slot, Slot} | Changes], Ets, State),
+    [XTable | XChanges] = resolve([{'$', slot, Slot} | Changes], Xets, State),
+    case lists:member('$end_of_table', touched(EtsChanges, KeyPos)) orelse
+        outcome(fun() -> ets:member(Table, '$end_of_table') end) of
+        Ends when Ends =:= true; Ends =:= {value, true} ->
+            {same, State};
+        _ ->
+            result(outcome(fun() -> Fun(ets, Table, EtsChanges) end),
+                   outcome(fun() -> Fun(xets, XTable, XChanges) end), State)
+    end.
+
+do(ets, Function, Args) -> xets_model:call(Function, Args);
+do(xets, Function, Args) -> apply(xets, Function, Args).
+
+steps(keys) -> {first, next};
+steps(keys_back) -> {last, prev};
+steps(objects) -> {first_lookup, next_lookup};
+steps(objects_back) -> {last_lookup, prev_lookup}.
+
+%% What there is in the table, how often, and that there is nothing behind the end.
+traverse(Module, Table, slots) ->
+    {Objects, End} = slots(Module, Table, 0),
+    {error, badarg, _} = outcome(fun() -> Module:slot(Table, End + 1) end),
+    counts(Objects);
+traverse(Module, Table, How) ->
+    counts(walk(Module, Table, How, fun(_Key) -> ok end)).
+
+slots(Module, Table, I) ->
+    case Module:slot(Table, I) of
+        '$end_of_table' ->
+            {[], I};
+        Objects ->
+            {Others, End} = slots(Module, Table, I + 1),
+            {Objects ++ Others, End}
+    end.
+
+%% All that is found, in order. Fun is called with each key when it is found.
+walk(Module, Table, How, Fun) ->
+    {First, Next} = steps(How),
+    walk(Module, Table, Next, Fun, do(Module, First, [Table])).
+
+walk(_Module, _Table, _Next, _Fun, '$end_of_table') ->
+    [];
+walk(Module, Table, Next, Fun, Found) ->
+    Key = case {Next, Found} of
+              {Lookup, {K, _}} when Lookup =:= next_lookup; Lookup =:= prev_lookup -> K;
+              {_, K} -> K
+          end,
+    Fun(Key),
+    [Found | walk(Module, Table, Next, Fun, do(Module, Next, [Table, Key]))].
+
+fixed(Module, Table, Fun) ->
+    true = Module:safe_fixtable(Table, true),
+    try Fun()
+    after
+        Module:safe_fixtable(Table, false)
+    end.
+
+%% Keys that are in the table throughout are found once, those that come or go at most once, and
+%% no others.
+traverse_fixed(Module, Table, How, Changes) ->
+    KeyPos = Module:info(Table, keypos),
+    Before = keys(Module:tab2list(Table), KeyPos),
+    put(changes, Changes),
+    Found = fixed(Module, Table, fun() ->
+                walk(Module, Table, How, fun(_Key) -> next_change(Module, Table) end)
+            end),
+    [next_change(Module, Table) || _ <- get(changes)],
+    Keys = case How of
+               _ when How =:= keys; How =:= keys_back -> Found;
+               _ -> [Key || {Key, _} <- Found]
+           end,
+    Touched = maps:from_keys(touched(Changes, KeyPos), key),
+    Visited = maps:from_keys(Keys, key),
+    case {length(Keys) - map_size(Visited),
+          maps:keys(maps:without(maps:keys(maps:merge(Touched, Visited)), Before)),
+          maps:keys(maps:without(maps:keys(maps:merge(Touched, Before)), Visited))} of
+        {0, [], []} -> ok;
+        {Twice, Missed, Strange} -> {Module, Twice, {missed, Missed}, {strange, Strange}}
+    end.
+
+next_change(Module, Table) ->
+    case get(changes) of
+        [{Function, Arg} | Changes] ->
+            put(changes, Changes),
+            outcome(fun() -> do(Module, Function, [Table, Arg]) end);
+        [] ->
+            none
+    end.
+
+keys(Objects, KeyPos) ->
+    maps:from_keys([element(KeyPos, Object) || Object <- Objects], key).
+
+%% The keys whose objects changes may insert or delete.
+touched(Changes, KeyPos) ->
+    lists:append([case Change of
+                      {delete_many, Keys} -> Keys;
+                      {Of, Key} when Of =:= delete; Of =:= take -> [Key];
+                      {_, Objects} -> [element(KeyPos, Object) || Object <- as_list(Objects),
+                                                                  is_tuple(Object),
+                                                                  tuple_size(Object) >= KeyPos]
+                  end || Change <- Changes]).
+
+as_list([Head | Tail]) -> [Head | as_list(Tail)];
+as_list(Object) when is_tuple(Object) -> [Object];
+as_list(_) -> [].
+
+%% What was found, how often, and what is left.
+drain(Module, Table, How, Function) ->
+    Found = fixed(Module, Table, fun() ->
+                walk(Module, Table, How, fun(Key) -> drop(Module, Table, Function, Key) end)
+            end),
+    {counts(Found), Module:info(Table, size)}.
+
+drop(Module, Table, delete_object, Key) ->
+    [Module:delete_object(Table, Object) || Object <- Module:lookup(Table, Key)];
+drop(Module, Table, Function, Key) ->
+    do(Module, Function, [Table, Key]).
 
 %%% Comparing
 
@@ -305,17 +577,20 @@ is_explained(_Function, _Args, _Outcome) ->
     false.
 
 %% The contents of a table, or that it is gone. Whoever may read it does.
-check(Id, XId, #state{other = Other} = State) ->
-    Contents = contents(call({ets, tab2list, [Id]}), call(Other, {ets, tab2list, [Id]})),
-    XContents = contents(call({xets, tab2list, [XId]}), call(Other, {xets, tab2list, [XId]})),
-    case {Contents, XContents} of
-        {{value, _}, {value, {Size, _}}} ->
-            ?assertEqual(Size, xets:info(XId, size));
-        _ ->
-            ok
-    end,
-    result(Contents, XContents, State).
+check(Id, XId, State) ->
+    Contents = contents(ets, Id, State),
+    XContents = contents(xets, XId, State),
+    case {XContents, xets:info(XId, size)} of
+        {{value, {Size, _}}, Other} when Size =/= Other -> {differ, [{size, Size, Other}]};
+        _ -> result(Contents, XContents, State)
+    end.
 
-contents({value, Objects}, _) -> {value, as_set(Objects)};
-contents(_, {value, Objects}) -> {value, as_set(Objects)};
-contents(Error, _) -> Error.
+contents(Module, Id, State) ->
+    contents(Module, Id, [1, 2, 3], State).
+
+contents(Module, Id, [Who | Others], State) ->
+    case call(Who, {Module, tab2list, [Id]}, State) of
+        {value, Objects} -> {value, {length(Objects), counts(Objects)}};
+        Error when Others =:= [] -> Error;
+        _ -> contents(Module, Id, Others, State)
+    end.
