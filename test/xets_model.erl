@@ -28,18 +28,20 @@ exceptions(Insert, [Table, [_, _ | _]]) when Insert =:= insert; Insert =:= inser
         false -> [equal_keys_in_list || release() < 27]
     end;
 exceptions(take, [Table, _Key]) ->
-    [fixed_take || is_bag(Table), ets:info(Table, fixed)];
+    [fixed_take || is_bag(Table), is_fixed(Table)];
 exceptions(new, [_Name, Options]) ->
     [heir_without_data || release() < 28, with_data(Options) =/= Options];
 exceptions(setopts, [_Table, Options]) ->
     [heir_without_data || release() < 28, with_data(Options) =/= Options];
 exceptions(update_counter, [Table, Key, Ops | Default]) ->
     [short_default || is_short_default(Table, Default)] ++
+        [failed_default || Default =/= [], is_fixed(Table)] ++
         [repeated_position || is_repeated_position(Table, Key, Ops, Default)];
 exceptions(lookup_element, [_Table, _Key, Pos | _Default]) ->
     [large_position || is_integer(Pos), Pos >= 1 bsl 31];
 exceptions(update_element, [Table, _Key, _Specs | Default]) ->
-    [short_default || is_short_default(Table, Default)];
+    [short_default || is_short_default(Table, Default)] ++
+        [failed_default || Default =/= [], is_fixed(Table)];
 exceptions(_, _) ->
     [].
 
@@ -48,6 +50,11 @@ release() ->
 
 is_bag(Table) ->
     try lists:member(ets:info(Table, type), [bag, duplicate_bag])
+    catch error:badarg -> false
+    end.
+
+is_fixed(Table) ->
+    try ets:info(Table, fixed) =:= true
     catch error:badarg -> false
     end.
 
@@ -179,7 +186,8 @@ model(update_element, [Table, Key, Specs | Default]) ->
 
 are_objects(Objects, KeyPos) ->
     proper_part(Objects) =:= Objects andalso
-        lists:all(fun(Object) -> is_tuple(Object) andalso tuple_size(Object) >= KeyPos end, Objects).
+        lists:all(fun(Object) -> is_tuple(Object) andalso tuple_size(Object) >= KeyPos end,
+                  Objects).
 
 insert_in_order(insert, Table, Objects) ->
     lists:all(fun(Object) -> ets:insert(Table, Object) end, Objects);

@@ -159,6 +159,8 @@ empty(Id) ->
 
 op({by, Who, new, [Slot | Args]}, State) ->
     new(Slot, Args, Who, State);
+op({by, Who, safe_fixtable, [Table | _] = Args}, State) ->
+    unless_not_fixed(Table, fun() -> compare(safe_fixtable, Args, Who, State) end, State);
 op({by, Who, Function, Args}, State) ->
     compare(Function, Args, Who, State);
 op({delete_found, Slot, Key, How}, State) ->
@@ -181,11 +183,12 @@ op({delete_range, Slot, From, Count}, State) ->
 op({traverse, Slot, How}, State) ->
     traversal(Slot, [], fun(Module, Table, []) -> traverse(Module, Table, How) end, State);
 op({traverse_fixed, Slot, How, Changes}, State) ->
-    traversal(Slot, Changes, fun(Module, Table, Resolved) ->
-                                     traverse_fixed(Module, Table, How, Resolved)
-                             end, State);
+    Traverse = fun(Module, Table, Resolved) -> traverse_fixed(Module, Table, How, Resolved) end,
+    unless_not_fixed({'$', slot, Slot}, fun() -> traversal(Slot, Changes, Traverse, State) end,
+                     State);
 op({drain, Slot, How, Function}, State) ->
-    traversal(Slot, [], fun(Module, Table, []) -> drain(Module, Table, How, Function) end, State);
+    Drain = fun(Module, Table, []) -> drain(Module, Table, How, Function) end,
+    unless_not_fixed({'$', slot, Slot}, fun() -> traversal(Slot, [], Drain, State) end, State);
 op({kill, Who}, #state{env = #{pid := Pids} = Env} = State) ->
     end_other(Who, State),
     {same, State#state{env = Env#{pid := setelement(Who, Pids, start_other())}}};
@@ -202,6 +205,14 @@ op(received, #state{ets = Ets, xets = Xets} = State) ->
 op(check, #state{ets = Ets, xets = Xets} = State) ->
     each(fun({Id, XId}) -> check(Id, XId, State) end, lists:zip(Ets#side.ids, Xets#side.ids),
          State).
+
+%% Fun(), but not for bags of cases that do not fix them.
+unless_not_fixed(Table, Fun, #state{ets = Ets, env = #{keypos := KeyPos}} = State) ->
+    Kept = xets_gen:are_zeros_kept(KeyPos) andalso not xets_gen:are_zeros_kept(1),
+    case Kept andalso outcome(fun() -> ets:info(resolve(Table, Ets, State), type) end) of
+        {value, Bag} when Bag =:= bag; Bag =:= duplicate_bag -> {same, State};
+        _ -> Fun()
+    end.
 
 %% Fun of each element, up to the first for which there is a difference.
 each(Fun, [Element | Elements], State) ->
@@ -456,7 +467,12 @@ traverse(Module, Table, slots) ->
     {error, badarg, _} = outcome(fun() -> Module:slot(Table, End + 1) end),
     counts(Objects);
 traverse(Module, Table, How) ->
-    counts(walk(Module, Table, How, fun(_Key) -> ok end)).
+    found_counts(How, walk(Module, Table, How, fun(_Key) -> ok end)).
+
+found_counts(How, Keys) when How =:= keys; How =:= keys_back ->
+    counts([xets_gen:plain_key(Key) || Key <- Keys]);
+found_counts(_How, Found) ->
+    counts([Objects || {_Key, Objects} <- Found]).
 
 slots(Module, Table, I) ->
     case Module:slot(Table, I) of
@@ -543,7 +559,7 @@ drain(Module, Table, How, Function) ->
     Found = fixed(Module, Table, fun() ->
                 walk(Module, Table, How, fun(Key) -> drop(Module, Table, Function, Key) end)
             end),
-    {counts(Found), Module:info(Table, size)}.
+    {found_counts(How, Found), Module:info(Table, size)}.
 
 drop(Module, Table, delete_object, Key) ->
     [Module:delete_object(Table, Object) || Object <- Module:lookup(Table, Key)];
