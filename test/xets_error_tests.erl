@@ -12,11 +12,14 @@ calls() ->
 
 reads() ->
     [{lookup, [k]}, {lookup_element, [k, 1]}, {lookup_element, [k, 1, default]},
-     {lookup_elements, [k, {1, 2}]}, {lookup_many, [[k]]}, {member, [k]}, {tab2list, []}].
+     {lookup_elements, [k, {1, 2}]}, {lookup_many, [[k]]}, {member, [k]}, {tab2list, []},
+     {first, []}, {last, []}, {next, [k]}, {prev, [k]}, {first_lookup, []}, {last_lookup, []},
+     {next_lookup, [k]}, {prev_lookup, [k]}, {slot, [0]}].
 
 writes() ->
     [{insert, [{k, 1}]}, {insert, [[{k, 1}]]}, {insert, [[]]}, {insert_new, [{l, 1}]},
-     {insert_new, [[]]}, {delete, [k]}, {delete_object, [{k, 1, a}]}, {delete_all_objects, []},
+     {insert_new, [[]]}, {put_new, [{l, 1}]}, {delete_many, [[]]}, {delete_many, [[k]]},
+     {take_many, [[k]]}, {delete, [k]}, {delete_object, [{k, 1, a}]}, {delete_all_objects, []},
      {take, [k]}, {update_counter, [k, 1]}, {update_counter, [k, 1, {k, 0}]},
      {update_element, [k, {2, b}]}, {update_element, [k, {2, b}, {k, 0}]}, {delete, []}].
 
@@ -105,9 +108,10 @@ speaks(Since, Function, Arity) ->
     list_to_integer(erlang:system_info(otp_release)) >= Since andalso
         erlang:function_exported(ets, Function, Arity).
 
-%% In Args `t' is a table that holds {k, 1, a} and {single}, and `second' an empty one whose key
-%% is the second element. The first element is the release of ets from which it gives the same
-%% texts, or `own'. Its formatter fails for improper lists of updates.
+%% In Args `t' is a table that holds {k, 1, a} and {single}, `second' an empty one whose key is the
+%% second element, and `bag' one that holds {k, 1, a} and {k, 1}. The first element is the release
+%% of ets from which it gives the same texts, or `own'. Its formatter fails for improper lists of
+%% updates.
 wrong() ->
     [{25, insert, [t, 17], #{2 => <<"not a tuple">>}},
      {25, insert, [t, {}], #{2 => <<"is an empty tuple">>}},
@@ -124,6 +128,31 @@ wrong() ->
      {25, delete_object, [t, {}], #{2 => <<"is an empty tuple">>}},
      {own, delete_object, [second, {k}], #{2 => no_key()}},
 
+     {own, put_new, [t, 17], #{2 => <<"not a tuple">>}},
+     {own, put_new, [t, [{l, 1}]], #{2 => <<"not a tuple">>}},
+     {own, put_new, [t, {}], #{2 => <<"is an empty tuple">>}},
+     {own, put_new, [second, {k}], #{2 => no_key()}},
+     {own, put_new, [bag, {l, 1}], #{1 => not_of_type()}},
+     {own, delete_many, [t, k], #{2 => <<"not a list">>}},
+     {own, delete_many, [t, [k | l]], #{2 => <<"not a proper list">>}},
+     {own, take_many, [t, k], #{2 => <<"not a list">>}},
+     {own, take_many, [t, [k | l]], #{2 => <<"not a proper list">>}},
+
+     {25, next, [t, absent], #{2 => no_such_key()}},
+     {25, prev, [t, absent], #{2 => no_such_key()}},
+     {27, next_lookup, [t, absent], #{2 => no_such_key()}},
+     {27, prev_lookup, [t, absent], #{2 => no_such_key()}},
+     {25, slot, [t, -1], #{2 => <<"out of range">>}},
+     {25, slot, [t, a], #{2 => <<"out of range">>}},
+     {25, slot, [t, 1 bsl 40], #{2 => <<"out of range">>}},
+     {25, slot, [t, 1 bsl 70], #{2 => <<"out of range">>}},
+
+     {25, lookup_element, [bag, k, 3], #{3 => too_large()}},
+     {25, lookup_element, [bag, k, 0], #{3 => <<"out of range">>}},
+     {25, lookup_element, [bag, absent, 1], #{2 => no_such_key()}},
+     {26, lookup_element, [bag, k, 3, default], #{3 => too_large()}},
+     {own, lookup_elements, [bag, k, {1, 3}], #{3 => too_large()}},
+     {own, lookup_elements, [bag, absent, {1}], #{2 => no_such_key()}},
      {25, lookup_element, [t, k, 0], #{3 => <<"out of range">>}},
      {25, lookup_element, [t, k, a], #{3 => <<"not an integer">>}},
      {25, lookup_element, [t, k, 4], #{3 => too_large()}},
@@ -159,7 +188,10 @@ wrong_counters() ->
     Range = <<"the position in the update operation is out of range">>,
     Integer = <<"the value in the given position, in the object, is not an integer">>,
     Op = <<"not a valid update operation">>,
-    [{25, update_counter, [t, absent, 1], #{2 => no_such_key()}},
+    [{25, update_counter, [bag, k, 1], #{1 => not_of_type()}},
+     {25, update_counter, [bag, absent, {a}], #{1 => not_of_type(), 3 => Op}},
+     {25, update_counter, [bag, absent, {2, 1}, {k, 1}], #{1 => not_of_type()}},
+     {25, update_counter, [t, absent, 1], #{2 => no_such_key()}},
      {25, update_counter, [t, absent, {a}], #{2 => no_such_key(), 3 => Op}},
      {25, update_counter, [t, single, 1], #{3 => Range}},
      {25, update_counter, [t, k, {1, 1}], #{3 => Keypos}},
@@ -186,7 +218,10 @@ wrong_elements() ->
     Keypos = <<"the position is the same as the key position">>,
     Range = <<"the position in the update operation is out of range">>,
     Spec = <<"is not a valid element specification">>,
-    [{25, update_element, [t, k, {1, b}], #{3 => Keypos}},
+    [{own, update_element, [bag, k, {2, b}], #{1 => not_of_type()}},
+     {own, update_element, [bag, absent, a], #{1 => not_of_type()}},
+     {own, update_element, [bag, k, {2, b}, {k, 1}], #{1 => not_of_type()}},
+     {25, update_element, [t, k, {1, b}], #{3 => Keypos}},
      {29, update_element, [t, k, {4, b}], #{3 => Range}},
      {29, update_element, [t, k, {0, b}], #{3 => Range}},
      {own, update_element, [t, k, {1 bsl 70, b}], #{3 => Range}},
@@ -204,6 +239,8 @@ wrong_elements() ->
 not_objects() -> <<"not a non-empty tuple or a list of non-empty tuples">>.
 no_key() -> <<"a tuple without an element at the key position of the table">>.
 no_such_key() -> <<"not a key that exists in the table">>.
+not_of_type() ->
+    <<"the table identifier refers to a table of a type not supported by this operation">>.
 too_large() -> <<"position is greater than the size of the object">>.
 
 %%% Failing and asking
@@ -212,16 +249,15 @@ texts_of_call(Module, Function, Args) ->
     T = Module:new(xets_error_taken, [named_table]),
     Module:insert(T, [{k, 1, a}, {single}]),
     Second = Module:new(table, [{keypos, 2}]),
-    try texts(Module, Function, [table(Arg, T, Second) || Arg <- Args])
+    Bag = Module:new(table, [bag]),
+    [Module:insert(Bag, Object) || Object <- [{k, 1, a}, {k, 1}]],
+    try texts(Module, Function, [maps:get(Arg, #{t => T, second => Second, bag => Bag}, Arg)
+                                 || Arg <- Args])
     after
         ?assertEqual([{k, 1, a}], Module:lookup(T, k)),
-        Module:delete(T),
-        Module:delete(Second)
+        ?assertEqual([{k, 1, a}, {k, 1}], Module:lookup(Bag, k)),
+        [Module:delete(Table) || Table <- [T, Second, Bag]]
     end.
-
-table(t, T, _) -> T;
-table(second, _, Second) -> Second;
-table(Arg, _, _) -> Arg.
 
 %% The texts for a call, which is to fail. The stack says which call it was.
 texts(Module, Function, Args) ->

@@ -91,7 +91,7 @@ drawn(Generator) ->
 
 op() ->
     weighted([{330, fun() -> {F, Args} = access(), {by, who(), F, Args} end},
-              {8, fun() -> {by, who(), new, [slot(), name(), options()]} end},
+              {12, fun() -> {by, who(), new, [slot(), name(), options()]} end},
               {12, fun() -> {delete_found, slot(), pool_index(), one_of({same, other_zeros})} end},
               {2, fun() -> {delete_range, slot(), integer(1, 4000), integer(0, 3000)} end},
               {3, fun() -> {traverse, slot(), one_of({keys, keys_back, objects, objects_back,
@@ -107,7 +107,7 @@ who() ->
     one_of({1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 2, 3}).
 
 access() ->
-    weighted([{90, fun write/0}, {46, fun read/0}, {50, fun update/0}, {26, fun traversal/0},
+    weighted([{90, fun write/0}, {46, fun read/0}, {40, fun update/0}, {26, fun traversal/0},
               {18, fun about_tables/0}]).
 
 write() ->
