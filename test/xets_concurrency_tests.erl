@@ -1,10 +1,13 @@
 %% Many processes on one table: what they see and leave behind is checked against what the
 %% documentation of xets says of single calls (atomic, isolated) and of tab2list.
 %%
-%% XETS_TEST_MS is how long each test lets its processes run.
+%% What bags have more to show is in xets_bag_concurrency_tests.
 -module(xets_concurrency_tests).
 
 -include_lib("eunit/include/eunit.hrl").
+
+-import(xets_workers, [run/1, together/1, race/1, start/1, results/1, busy/1, shuffle/1]).
+-import(xets_workers, [table/1, fill/2, churn/2]).
 
 %% Enough for a good number of segments.
 -define(MANY, 20000).
@@ -21,6 +24,7 @@ tests() ->
      {"insert_new of a list: all or nothing, one winner", fun insert_new_list_has_one_winner/1},
      {"insert_new of lists that overlap", fun insert_new_lists_exclude_each_other/1},
      {"insert_new: one winner", fun insert_new_has_one_winner/1},
+     {"put_new: one winner, whose object all get", fun put_new_has_one_winner/1},
      {"a counter loses nothing", fun counter_loses_nothing/1},
      {"a counter with a default object loses nothing", fun default_counter_loses_nothing/1},
      {"a counter of large integers loses nothing", fun large_counter_loses_nothing/1},
@@ -30,9 +34,11 @@ tests() ->
      {"an object that is there is found", fun present_object_is_found/1},
      {"an object read is one that was written", fun objects_are_whole/1},
      {"take gives each object to one", fun take_gives_to_one/1},
+     {"take_many gives each object to one", fun take_many_gives_to_one/1},
      {"take and insert_new as a lock", fun take_is_a_lock/1},
      {"delete_object deletes only what it names", fun delete_object_is_exact/1},
      {"tab2list has what is there throughout, once", fun tab2list_is_complete/1},
+     {"a traversal of a fixed table meets once what is there throughout", fun traversals/1},
      {"the size is right after writing", fun size_is_right_afterwards/1},
      {"delete_all_objects deletes all from before", fun delete_all_objects_takes_all/1},
      {"a table is deleted while others use it", fun deleted_in_use/1},
@@ -94,6 +100,17 @@ insert_new_has_one_winner(Options) ->
      || {Round, Winners} <- Won],
     xets:delete(T).
 
+put_new_has_one_winner(Options) ->
+    T = table(Options),
+    Won = race(fun(Round, Me) ->
+                       {Round, Winner} = xets:put_new(T, {Round, Me}),
+                       [{Round, Winner}] = xets:lookup(T, Round),
+                       Winner =:= Me
+               end),
+    [?assertEqual([{Round, Winner} || Winner <- Winners], xets:lookup(T, Round))
+     || {Round, Winners} <- Won],
+    xets:delete(T).
+
 insert_new_list_has_one_winner(Options) ->
     T = table(Options),
     Won = race(fun(Round, Me) ->
@@ -117,33 +134,6 @@ insert_new_lists_exclude_each_other(Options) ->
          ?assertEqual(Expected, Found)
      end || {Round, Winners} <- Won],
     xets:delete(T).
-
-%% Four processes, numbered from 1, go through the rounds together. For each round, who won it.
-race(Attempt) ->
-    Rounds = 4 * ms(),
-    Arrived = counters:new(Rounds, [atomics]),
-    Won = together([fun() ->
-                            [Round || Round <- lists:seq(1, Rounds), meet(Arrived, Round),
-                                      Attempt(Round, Me)]
-                    end || Me <- [1, 2, 3, 4]]),
-    Winners = maps:groups_from_list(fun({Round, _}) -> Round end, fun({_, Me}) -> Me end,
-                                    [{Round, Me} || {Me, Is} <- lists:zip([1, 2, 3, 4], Won),
-                                                    Round <- Is]),
-    ?assertEqual(Rounds, map_size(Winners)),
-    maps:to_list(Winners).
-
-%% Comes back when all four have come, or after a while, so that they go on at one time.
-meet(Arrived, Round) ->
-    counters:add(Arrived, Round, 1),
-    meet(Arrived, Round, 1000).
-
-meet(_Arrived, _Round, 0) ->
-    true;
-meet(Arrived, Round, Patience) ->
-    case counters:get(Arrived, Round) of
-        4 -> true;
-        _ -> erlang:yield(), meet(Arrived, Round, Patience - 1)
-    end.
 
 %%% Counters
 
@@ -306,6 +296,24 @@ take_gives_to_one(Options) ->
     ?assertEqual(0, xets:info(T, size)),
     xets:delete(T).
 
+take_many_gives_to_one(Options) ->
+    T = table(Options),
+    Keys = lists:seq(1, ?MANY),
+    xets:insert(T, [{Key, Key} || Key <- Keys]),
+    Take = fun(I) -> [Key || Batch <- batches(keys_from(I)),
+                             [{Key, Key}] <- xets:take_many(T, Batch)]
+           end,
+    Delete = fun() -> [xets:delete_many(T, [{absent, Key}, Key + ?MANY]) || Key <- Keys], [] end,
+    Taken = together([Delete | [fun() -> Take(I) end || I <- lists:seq(1, 3)]]),
+    ?assertEqual(Keys, lists:sort(lists:append(Taken))),
+    ?assertEqual(0, xets:info(T, size)),
+    xets:delete(T).
+
+batches(Keys) when length(Keys) =< 50 -> [Keys];
+batches(Keys) ->
+    {Batch, Others} = lists:split(50, Keys),
+    [Batch | batches(Others)].
+
 %% Two go up and two go down, so that they meet.
 keys_from(I) when I rem 2 =:= 0 -> lists:seq(1, ?MANY);
 keys_from(_) -> lists:seq(?MANY, 1, -1).
@@ -372,6 +380,45 @@ tab2list_is_complete(Options) ->
     ?assert(Lists > 0),
     xets:delete(T).
 
+%% By keys and by keys and objects, while others insert and delete, also the key that the traversal
+%% is at, and overwrite the objects it is to meet.
+traversals(Options) ->
+    T = table(Options),
+    Keys = lists:sort([{there, key(I)} || I <- lists:seq(1, 1000)]),
+    xets:insert(T, [{Key, 0} || Key <- Keys]),
+    ByKeys = fun(N) -> Keys = met(T, fun() -> keys(T, xets:first(T)) end), N + 1 end,
+    ByObjects = fun(N) -> Keys = met(T, fun() -> objects(T, xets:first_lookup(T)) end), N + 1 end,
+    Overwrite = fun(I) ->
+                        xets:insert(T, {{there, key(1 + I rem 1000)}, I}),
+                        I + 1
+                end,
+    [N1, N2 | _] = run([{ByKeys, 0}, {ByObjects, 0}, {Overwrite, 0} | churn(T, 2)]),
+    ?assert(N1 > 0),
+    ?assert(N2 > 0),
+    xets:delete(T).
+
+%% The keys that a traversal meets of those that are there throughout.
+met(T, Traverse) ->
+    xets:safe_fixtable(T, true),
+    All = Traverse(),
+    xets:safe_fixtable(T, false),
+    0 = length(All) - map_size(maps:from_keys(All, met)),
+    lists:sort([Key || {there, _} = Key <- All]).
+
+keys(_T, '$end_of_table') ->
+    [];
+keys(T, {Who, _, _, J} = Key) when Who =:= churn, J rem 50 =:= 0 ->
+    xets:delete(T, Key),
+    [Key | keys(T, xets:next(T, Key))];
+keys(T, Key) ->
+    [Key | keys(T, xets:next(T, Key))].
+
+objects(_T, '$end_of_table') ->
+    [];
+objects(T, {Key, [Object]}) ->
+    Key = element(1, Object),
+    [Key | objects(T, xets:next_lookup(T, Key))].
+
 size_is_right_afterwards(Options) ->
     T = table(Options),
     run(churn(T, 4)),
@@ -422,7 +469,7 @@ deleted_in_use(Options) ->
 %% Makes calls until one fails.
 use(T, I) ->
     try
-        call(I rem 12, T, I),
+        call(I rem 16, T, I),
         use(T, I + 5)
     catch
         error:Reason -> Reason
@@ -439,7 +486,19 @@ call(7, T, I) -> xets:update_element(T, I rem 5000, {2, I});
 call(8, T, _) -> xets:tab2list(T);
 call(9, T, I) -> xets:take(T, I rem 5000);
 call(10, T, I) -> xets:insert_new(T, [{I, I}, {-I, I}]);
-call(11, T, I) -> xets:delete_object(T, {I rem 5000, I}).
+call(11, T, I) -> xets:delete_object(T, {I rem 5000, I});
+call(12, T, I) -> xets:take_many(T, lists:seq(I, I + 20));
+call(13, T, I) -> xets:delete_many(T, lists:seq(I, I + 20));
+call(14, T, I) -> xets:put_new(T, {I rem 5000, I});
+call(15, T, _) -> walk(T, 50, xets:first_lookup(T)).
+
+%% From the beginning again if the key is deleted meanwhile.
+walk(T, N, {Key, _Objects}) when N > 0 ->
+    walk(T, N - 1, try xets:next_lookup(T, Key)
+                   catch error:badarg -> xets:first_lookup(T)
+                   end);
+walk(_T, _N, _) ->
+    ok.
 
 %% A name means one table or none; each has its own mark.
 replaced_in_use(Options) ->
@@ -462,96 +521,3 @@ replaced_in_use(Options) ->
                end,
     [Replaced | _] = run([{Replacer, 1}, {Reader, 0}, {Reader, 0}]),
     ?assert(Replaced > 10).
-
-%%% Processes
-
-table(Options) ->
-    xets:new(table, [public | Options]).
-
-fill(T, N) ->
-    xets:insert(T, [{{filler, I}, I} || I <- lists:seq(1, N)]).
-
-%% N workers that make the table grow by 20,000 objects each and shrink again, by single objects
-%% and by lists, so that segments split and merge.
-churn(T, N) ->
-    [{fun(I) -> churn(T, Me, I) end, 0} || Me <- lists:seq(1, N)].
-
-churn(T, Me, I) ->
-    Keys = [{churn, Me, I rem 40, J} || J <- lists:seq(1, 500)],
-    case {(I div 40) rem 2, I rem 3} of
-        {0, 0} -> xets:insert(T, [{Key, I, text} || Key <- Keys]);
-        {0, _} -> [xets:insert(T, {Key, I, <<"text">>}) || Key <- Keys];
-        {1, 0} -> [xets:take(T, Key) || Key <- Keys];
-        {1, _} -> [xets:delete(T, Key) || Key <- Keys]
-    end,
-    I + 1.
-
-%% Runs workers for a while, each in its process: a worker is a function from state to state, and
-%% a first state. The last states. A worker that fails fails the test.
-run(Workers) ->
-    Stop = counters:new(1, [atomics]),
-    Running = [start(fun() -> loop(Stop, Fun, State) end) || {Fun, State} <- Workers],
-    Monitors = maps:from_list([{Monitor, Pid} || {Pid, Monitor} <- Running]),
-    receive
-        {'DOWN', Monitor, process, _, Reason} when is_map_key(Monitor, Monitors) ->
-            end_all(Running),
-            erlang:error({worker, Reason})
-    after ms() ->
-        counters:put(Stop, 1, 1)
-    end,
-    results(Running).
-
-loop(Stop, Fun, State) ->
-    case counters:get(Stop, 1) of
-        0 -> loop(Stop, Fun, Fun(State));
-        1 -> State
-    end.
-
-%% All at once; the results in order.
-together(Funs) ->
-    Running = [start(fun() -> receive go -> Fun() end end) || Fun <- Funs],
-    [Pid ! go || {Pid, _} <- Running],
-    results(Running).
-
-start(Fun) ->
-    spawn_monitor(fun() ->
-                          exit(try {result, Fun()}
-                               catch Class:Reason:Stack -> {Class, Reason, Stack}
-                               end)
-                  end).
-
-results([{Pid, Monitor} | Running]) ->
-    receive
-        {'DOWN', Monitor, process, Pid, {result, Result}} ->
-            [Result | results(Running)];
-        {'DOWN', Monitor, process, Pid, Reason} ->
-            end_all(Running),
-            erlang:error({worker, Reason})
-    after 60000 ->
-        Info = process_info(Pid),
-        end_all([{Pid, Monitor} | Running]),
-        erlang:error({still_running, Info})
-    end;
-results([]) ->
-    [].
-
-end_all(Running) ->
-    [exit(Pid, kill) || {Pid, _} <- Running],
-    [begin
-         Again = monitor(process, Pid),
-         receive {'DOWN', Again, process, Pid, _} -> demonitor(Monitor, [flush]) end
-     end || {Pid, Monitor} <- Running].
-
-ms() ->
-    case {os:getenv("XETS_TEST_MS"), os:getenv("XETS_TEST_SMALL")} of
-        {false, false} -> 500;
-        {false, _} -> 200;
-        {Ms, _} -> list_to_integer(Ms)
-    end.
-
-%% Lets others run, for a time that grows with N.
-busy(N) ->
-    receive after N * ms() div 500 -> ok end.
-
-shuffle(List) ->
-    [X || {_, X} <- lists:sort([{rand:uniform(), X} || X <- List])].
