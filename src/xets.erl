@@ -41,7 +41,8 @@
 %% `system_limit', and leaves the table as it was, when there is no memory for it.
 -module(xets).
 
--export([new/2, delete/1, info/0, info/1, info/2, whereis/1]).
+-export([new/2, delete/1, info/0, info/1, info/2, whereis/1, all/0, rename/2]).
+-export([give_away/3, setopts/2, safe_fixtable/2]).
 -export([insert/2, insert_new/2, put_new/2]).
 -export([delete/2, delete_many/2, delete_object/2, delete_all_objects/1, take/2, take_many/2]).
 -export([lookup/2, lookup_element/3, lookup_element/4, lookup_elements/3, lookup_many/2]).
@@ -62,6 +63,13 @@
     size_nif/1,
     stats_nif/1,
     whereis_nif/1,
+    all_nif/0,
+    rename_nif/2,
+    give_away_nif/3,
+    setopts_nif/3,
+    safe_fixtable_nif/2,
+    fixed_nif/1,
+    fixers_nif/1,
     insert_nif/2,
     insert_new_nif/2,
     put_new_nif/2,
@@ -144,7 +152,12 @@
 %% deleted.</dd>
 %% <dt>`{keypos, Pos}'</dt><dd>Which element of an object is its key. Default 1.
 %% </dd>
-%% <dt>`{heir, none}'</dt><dd>The table is deleted when its owner ends.</dd>
+%% <dt>`{heir, none}'</dt><dd>The table is deleted when its owner ends. Default.</dd>
+%% <dt>`{heir, Pid, HeirData}'</dt><dd>When the owner ends, the process `Pid', if it is alive
+%% then, becomes the owner, and is sent the message
+%% `{'ETS-TRANSFER', Table, FromPid, HeirData}'. `Pid' is a process of this node; if it is
+%% dead already, there is no heir. It stays the heir when it has inherited.</dd>
+%% <dt>`{heir, Pid}'</dt><dd>The same without the message.</dd>
 %% <dt>`{write_concurrency, false | true | auto}'</dt><dd>With `true' and `auto' the
 %% table starts out prepared for many writers at once. Without, it adapts to
 %% them.</dd>
@@ -197,6 +210,134 @@ delete(Table) ->
         error:xets_retry -> erlang:yield(), delete(Table)
     end.
 
+%% @doc Gives the table to another process.
+%%
+%% The process `Pid' becomes the owner, and is sent the message
+%% `{'ETS-TRANSFER', Table, FromPid, GiftData}', where `Table' is the name of a named table, else
+%% its identifier, and `FromPid' the calling process. The heir of the table and its fixations
+%% stay as they are.
+%%
+%% Returns `true'. If the receiver ends at the same time, the table is then that of its heir,
+%% or deleted.
+%%
+%% Errors: `badarg' if the calling process is not the owner, or `Pid' is not a living process
+%% of this node, or the owner itself.
+%%
+%% Complexity: O(1) and the size of `GiftData'. Atomic and isolated: the table has an owner at
+%% any time.
+-spec give_away(Table, Pid, GiftData) -> true when
+    Table :: table(),
+    Pid :: pid(),
+    GiftData :: term().
+give_away(Table, Pid, GiftData) ->
+    try
+        give_away_nif(Table, Pid, GiftData)
+    catch
+        error:badarg ->
+            Args = [Table, Pid, GiftData],
+            ?BADARG(Args, xets_errors:cause(give_away, Args));
+        error:xets_retry ->
+            erlang:yield(),
+            give_away(Table, Pid, GiftData)
+    end.
+
+%% @doc Sets the heir of the table.
+%%
+%% `Options' is `{heir, Pid, HeirData}', `{heir, Pid}' or `{heir, none}', with the meaning that
+%% they have for `new/2', or a list of at most one of them. The heir that the table had is
+%% none any more.
+%%
+%% Returns `true'.
+%%
+%% Errors: `badarg' if `Options' is something else, or the calling process is not the
+%% owner.
+%%
+%% Complexity: O(1) and the size of `HeirData'. Atomic and isolated.
+-spec setopts(Table, Options) -> true when
+    Table :: table(),
+    Options :: Option | [Option],
+    Option :: {heir, pid(), HeirData :: term()} | {heir, pid() | none}.
+setopts(Table, Options) ->
+    case xets_options:changes(Options) of
+        {ok, Heir, Access} ->
+            try
+                setopts_nif(Table, Heir, Access)
+            catch
+                error:badarg ->
+                    Args = [Table, Options],
+                    ?BADARG(Args, xets_errors:cause(setopts, Args));
+                error:xets_retry ->
+                    erlang:yield(),
+                    setopts(Table, Options)
+            end;
+        {error, _} ->
+            Args = [Table, Options],
+            ?BADARG(Args, xets_errors:cause(setopts, Args))
+    end.
+
+%% @doc Gives the table another name.
+%%
+%% If the table is named, it can be used by the new name, and not any more by the old one.
+%%
+%% Returns the new name, if the table is named, else `Table'.
+%%
+%% Errors: `badarg' if `Name' is not an atom, or the table is named and the name is
+%% taken, be it by itself.
+%%
+%% Complexity: O(1). Atomic and isolated.
+-spec rename(Table, Name) -> table() when
+    Table :: table(),
+    Name :: atom().
+rename(Table, Name) ->
+    try
+        rename_nif(Table, Name)
+    catch
+        error:badarg -> ?BADARG([Table, Name], xets_errors:cause(rename, [Table, Name]));
+        error:xets_retry -> erlang:yield(), rename(Table, Name)
+    end.
+
+%% @doc Fixes the table for the calling process, or takes such a fixation away.
+%%
+%% While a table is fixed by any process, a traversal by `first/1' and `next/2' can go on from
+%% a key that has been deleted. Fixations are counted: a process has to call
+%% `safe_fixtable(Table, false)' as often as it has called `safe_fixtable(Table, true)'; it has
+%% none left when it ends, or when the table is deleted. Keys that are deleted meanwhile take memory
+%% until nobody fixes the table any more.
+%%
+%% Returns `true', also if there was no fixation to take away.
+%%
+%% Errors: `badarg' if `Fix' is not a boolean.
+%%
+%% Complexity: O(log n) with n processes that have fixed the table. Atomic and isolated.
+-spec safe_fixtable(Table, Fix) -> true when
+    Table :: table(),
+    Fix :: boolean().
+safe_fixtable(Table, Fix) ->
+    try
+        safe_fixtable_nif(Table, Fix)
+    catch
+        error:badarg ->
+            Args = [Table, Fix],
+            ?BADARG(Args, xets_errors:cause(safe_fixtable, Args));
+        error:xets_retry ->
+            erlang:yield(),
+            safe_fixtable(Table, Fix)
+    end.
+
+%% @doc All tables.
+%%
+%% Returns a list of their names, if they are named, and identifiers. Tables that are
+%% created, renamed or deleted meanwhile may or may not be in it.
+%%
+%% Complexity: O(largest number of tables that there have been).
+-spec all() -> [table()].
+all() ->
+    try
+        all_nif()
+    catch
+        error:xets_retry -> erlang:yield(), all()
+    end.
+
 %% @doc Facts about this library. Not in `ets'.
 %%
 %% Returns a map: `version', a string; `terms', how terms are converted
@@ -240,8 +381,12 @@ info(Table) ->
 %%
 %% `Item' is one of those of `info/1' or
 %% <dl>
-%% <dt>`fixed', `safe_fixed', `safe_fixed_monotonic_time'</dt><dd>`false': the table
-%% is not fixed.</dd>
+%% <dt>`fixed'</dt><dd>Whether a process has fixed the table.</dd>
+%% <dt>`safe_fixed'</dt><dd>`{FixedAtTime, [{Pid, Count}]}': which processes have fixed the
+%% table, how often each, and when the first of them did (as
+%% `erlang:timestamp/0'); or `false'.</dd>
+%% <dt>`safe_fixed_monotonic_time'</dt><dd>The same, with the time as
+%% `erlang:monotonic_time/0' tells it.</dd>
 %% <dt>`binary', `stats'</dt><dd>`[]' and `false': what `ets' tells here has no
 %% counterpart.</dd>
 %% <dt>`xets'</dt><dd>A map of figures about the memory and the structure of the
@@ -270,6 +415,20 @@ info(Table, size) ->
     catch
         error:badarg -> ?BADARG([Table, size], type);
         error:xets_retry -> erlang:yield(), info(Table, size)
+    end;
+info(Table, fixed) ->
+    try
+        fixed_nif(Table)
+    catch
+        error:badarg -> ?BADARG([Table, fixed], type);
+        error:xets_retry -> erlang:yield(), info(Table, fixed)
+    end;
+info(Table, Item) when Item =:= safe_fixed; Item =:= safe_fixed_monotonic_time ->
+    try
+        xets_info:fixed_since(Item, fixers_nif(Table))
+    catch
+        error:badarg -> ?BADARG([Table, Item], type);
+        error:xets_retry -> erlang:yield(), info(Table, Item)
     end;
 info(Table, Item) ->
     try info_nif(Table) of
@@ -1073,6 +1232,29 @@ stats_nif(_Table) -> ?NIF.
 
 -spec whereis_nif(atom()) -> reference() | undefined.
 whereis_nif(_Name) -> ?NIF.
+
+-spec all_nif() -> [table()].
+all_nif() -> ?NIF.
+
+-spec rename_nif(table(), atom()) -> table().
+rename_nif(_Table, _Name) -> ?NIF.
+
+-spec give_away_nif(table(), pid(), term()) -> true.
+give_away_nif(_Table, _Pid, _GiftData) -> ?NIF.
+
+-spec setopts_nif(table(), xets_options:heir() | unchanged, access() | unchanged) -> true.
+setopts_nif(_Table, _Heir, _Access) -> ?NIF.
+
+-spec safe_fixtable_nif(table(), boolean()) -> true.
+safe_fixtable_nif(_Table, _Fix) -> ?NIF.
+
+-spec fixed_nif(table()) -> boolean() | undefined.
+fixed_nif(_Table) -> ?NIF.
+
+%% Who has fixed the table, and since when: monotonic time in nanoseconds, and what was to be
+%% added to it then for the system's.
+-spec fixers_nif(table()) -> {integer(), integer(), [{pid(), pos_integer()}]} | false | undefined.
+fixers_nif(_Table) -> ?NIF.
 
 -spec insert_nif(table(), tuple() | [tuple()]) -> true.
 insert_nif(_Table, _Objects) -> ?NIF.

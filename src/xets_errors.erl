@@ -19,8 +19,11 @@
     % the table is not public, or private
     | access
     | already_exists
-    | only_sets
-    | only_heir_none
+    | no_ordered_set
+    % the caller is not the owner
+    | not_owner
+    % the receiver of a table is its owner
+    | owner
     % not for tables of this type
     | table_type
     % no object with the key
@@ -52,7 +55,7 @@ cause(Function, [Table | Args]) ->
     end.
 
 access(Function) ->
-    Reads = [lookup, lookup_element, lookup_elements, lookup_many, tab2list, slot],
+    Reads = [lookup, lookup_element, lookup_elements, lookup_many, tab2list, slot, safe_fixtable],
     Traversals = [first, last, next, prev, first_lookup, last_lookup, next_lookup, prev_lookup],
     case lists:member(Function, Reads ++ Traversals) of
         true -> read;
@@ -109,6 +112,19 @@ call(Next, _Table, [_Key]) when
     Next =:= next; Next =:= prev; Next =:= next_lookup; Next =:= prev_lookup
 ->
     badkey;
+call(give_away, Table, [Pid, _Gift]) when is_pid(Pid) ->
+    case xets:info(Table, owner) of
+        Owner when Owner =/= self() -> not_owner;
+        Pid -> owner;
+        _ -> none
+    end;
+call(setopts, _Table, [Options]) ->
+    case xets_options:changes(Options) of
+        {error, Cause} -> Cause;
+        _ -> not_owner
+    end;
+call(rename, _Table, [Name]) when is_atom(Name) ->
+    already_exists;
 call(update_counter, Table, [Key, UpdateOp | Default]) ->
     updated(Table, Key, Default, fun(Object, KeyPos) -> counter(UpdateOp, Object, KeyPos) end);
 call(update_element, Table, [Key, ElementSpec | Default]) ->
@@ -214,10 +230,8 @@ texts(Function, [Table | Args], Cause) ->
 
 name_texts(_Name, _Options, already_exists) ->
     [<<"table name already exists">>];
-name_texts(_Name, _Options, only_sets) ->
-    ["", <<"type: only set tables">>];
-name_texts(_Name, _Options, only_heir_none) ->
-    ["", <<"heir: only none">>];
+name_texts(_Name, _Options, no_ordered_set) ->
+    ["", <<"ordered_set: tables cannot have this type">>];
 name_texts(Name, Options, none) ->
     case {name_error(Name), list_error(Options)} of
         {"", ""} -> ["", <<"invalid options">>];
@@ -239,6 +253,10 @@ table_error(_Table, table_type) ->
     <<"the table identifier refers to a table of a type not supported by this operation">>;
 table_error(_Table, _Cause) ->
     "".
+
+%% Whether table_error() says what is wrong.
+is_of_table(Cause) ->
+    lists:member(Cause, [type, id, access]).
 
 arg_texts(Insert, [Objects], Cause) when Insert =:= insert; Insert =:= insert_new ->
     [no_key_or(Cause, object_error(Objects))];
@@ -262,12 +280,39 @@ arg_texts(update_counter, [_Key, UpdateOp], table_type) ->
     ["", counter_error(UpdateOp, table_type)];
 arg_texts(Update, _Args, table_type) when Update =:= update_counter; Update =:= update_element ->
     [];
+arg_texts(give_away, [Pid, _Gift], Cause) ->
+    [receiver_error(Pid, Cause)];
+arg_texts(setopts, [_Options], not_owner) ->
+    [not_owner()];
+arg_texts(rename, [Name], _Cause) when not is_atom(Name) ->
+    [<<"invalid table name (must be an atom)">>];
+arg_texts(rename, [_Name], already_exists) ->
+    [<<"table name already exists">>];
+arg_texts(safe_fixtable, [Fix], none) when not is_boolean(Fix) ->
+    [<<"not a boolean value">>];
+arg_texts(setopts, [_Options], none) ->
+    [<<"invalid options">>];
 arg_texts(update_counter, [_Key, UpdateOp | Default], Cause) ->
     [key_error(Cause), counter_error(UpdateOp, Cause) | default_error(Default, Cause)];
 arg_texts(update_element, [_Key, ElementSpec | Default], Cause) ->
     ["", element_error(ElementSpec, Cause) | default_error(Default, Cause)];
 arg_texts(_Function, _Args, _Cause) ->
     [].
+
+not_owner() -> <<"the current process is not the owner">>.
+
+receiver_error(Pid, _Cause) when not is_pid(Pid) ->
+    <<"not a pid">>;
+receiver_error(_Pid, not_owner) ->
+    not_owner();
+receiver_error(_Pid, owner) ->
+    <<"the process is already the owner of the table">>;
+receiver_error(Pid, Cause) ->
+    case is_of_table(Cause) of
+        true -> "";
+        false when node(Pid) =/= node() -> <<"the pid refers to a process of another node">>;
+        false -> <<"the pid refers to a terminated process">>
+    end.
 
 key_error(badkey) -> <<"not a key that exists in the table">>;
 key_error(_) -> "".

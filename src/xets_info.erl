@@ -3,7 +3,7 @@
 %% gives, and the version.
 -module(xets_info).
 
--export([items/2, item/2, is_item/1, version/0]).
+-export([items/2, item/2, is_item/1, fixed_since/2, version/0]).
 -export_type([facts/0]).
 
 -type facts() :: {
@@ -76,6 +76,22 @@ item(compressed, Facts) -> element(14, Facts);
 item(node, Facts) -> node(element(4, Facts));
 item(binary, _) -> [];
 item(_, _) -> false.
+
+%% @doc The value of one of the items about who has fixed a table, made of what the native side
+%% tells: since when, in monotonic time, what was to be added to that then for the system's
+%% time, both in nanoseconds, and who.
+-spec fixed_since(safe_fixed, {integer(), integer(), Fixers} | Other) ->
+        {erlang:timestamp(), Fixers} | Other;
+    (safe_fixed_monotonic_time, {integer(), integer(), Fixers} | Other) ->
+        {integer(), Fixers} | Other.
+fixed_since(safe_fixed, {Since, Offset, Fixers}) ->
+    Micros = erlang:convert_time_unit(Since + Offset, nanosecond, microsecond),
+    Seconds = Micros div 1000000,
+    {{Seconds div 1000000, Seconds rem 1000000, Micros rem 1000000}, Fixers};
+fixed_since(safe_fixed_monotonic_time, {Since, _Offset, Fixers}) ->
+    {erlang:convert_time_unit(Since, nanosecond, native), Fixers};
+fixed_since(_Item, NotFixed) ->
+    NotFixed.
 
 %% @doc The version of the application.
 -spec version() -> string().

@@ -1,16 +1,19 @@
 %% @private
-%% @doc The options of `xets:new/2'.
+%% @doc The options of `xets:new/2' and `xets:setopts/2'.
 -module(xets_options).
 
--export([settings/2]).
--export_type([settings/0]).
+-export([settings/2, changes/1]).
+-export_type([settings/0, heir/0]).
+
+-type heir() :: none | {pid(), IsTold :: boolean(), Data :: term()}.
+%% Who inherits a table, and whether that process gets a message with `Data' then.
 
 -type settings() :: {
     xets:type(),
     xets:access(),
     Named :: boolean(),
     KeyPos :: pos_integer(),
-    Heir :: none,
+    heir(),
     WriteConcurrency :: boolean() | auto,
     ReadConcurrency :: boolean(),
     DecentralizedCounters :: boolean(),
@@ -23,9 +26,9 @@
 -define(MAX_HASH_LOCKS, 32768).
 
 %% @doc What the arguments of `xets:new/2' ask for; all that `ets:new/2' accepts is
-%% accepted, unless it asks for what tables cannot have.
+%% accepted, but for `ordered_set', which tables cannot be.
 -spec settings(Name :: term(), Options :: term()) ->
-    {ok, settings()} | {error, none | only_sets | only_heir_none}.
+    {ok, settings()} | {error, none | no_ordered_set}.
 settings(Name, _Options) when not is_atom(Name) ->
     {error, none};
 settings(_Name, Options) ->
@@ -42,20 +45,19 @@ settings(_Name, Options) ->
     },
     case options(Options, Defaults) of
         invalid -> {error, none};
-        #{type := ordered_set} -> {error, only_sets};
-        #{heir := Heir} when Heir =/= none -> {error, only_heir_none};
+        #{type := ordered_set} -> {error, no_ordered_set};
         Chosen -> {ok, settings(Chosen)}
     end.
 
 %% A private table has one user: ets, too, ignores what is meant for several.
 settings(#{access := private} = Chosen) ->
-    #{type := Type, named := Named, keypos := KeyPos, compressed := Compressed} = Chosen,
-    {Type, private, Named, KeyPos, none, false, false, false, Compressed};
+    #{type := Type, named := Named, keypos := KeyPos, heir := Heir} = Chosen,
+    {Type, private, Named, KeyPos, Heir, false, false, false, maps:get(compressed, Chosen)};
 settings(#{write := Write} = Chosen) ->
-    #{type := Type, access := Access, named := Named, keypos := KeyPos} = Chosen,
+    #{type := Type, access := Access, named := Named, keypos := KeyPos, heir := Heir} = Chosen,
     #{read := Read, counters := Counters, compressed := Compressed} = Chosen,
     Decentralized = Write =/= false andalso counters(Counters, Write, Type),
-    {Type, Access, Named, KeyPos, none, write(Write), Read, Decentralized, Compressed}.
+    {Type, Access, Named, KeyPos, Heir, write(Write), Read, Decentralized, Compressed}.
 
 counters(default, true, Type) -> Type =:= ordered_set;
 counters(default, _, _) -> true;
@@ -89,10 +91,6 @@ option(compressed, Chosen) ->
     Chosen#{compressed := true};
 option({keypos, Pos}, Chosen) when is_integer(Pos), Pos >= 1, Pos =< ?MAX_KEYPOS ->
     Chosen#{keypos := Pos};
-option({heir, Heir}, Chosen) when Heir =:= none; is_pid(Heir) ->
-    Chosen#{heir := Heir};
-option({heir, Heir, _Data}, Chosen) when is_pid(Heir) ->
-    Chosen#{heir := Heir};
 option({write_concurrency, Write}, Chosen) when is_boolean(Write); Write =:= auto ->
     Chosen#{write := Write};
 option({write_concurrency, {debug_hash_fixed_number_of_locks, N} = Write}, Chosen) when
@@ -103,5 +101,39 @@ option({read_concurrency, Read}, Chosen) when is_boolean(Read) ->
     Chosen#{read := Read};
 option({decentralized_counters, Counters}, Chosen) when is_boolean(Counters) ->
     Chosen#{counters := Counters};
+option(Option, Chosen) when element(1, Option) =:= heir ->
+    case heir(Option) of
+        invalid -> invalid;
+        Heir -> Chosen#{heir := Heir}
+    end;
 option(_, _) ->
     invalid.
+
+-spec heir(term()) -> heir() | invalid.
+heir({heir, none}) -> none;
+heir({heir, Pid}) when is_pid(Pid), node(Pid) =:= node() -> {Pid, false, []};
+heir({heir, Pid, Data}) when is_pid(Pid), node(Pid) =:= node() -> {Pid, true, Data};
+heir(_) -> invalid.
+
+%% @doc What the second argument of `xets:setopts/2' asks for. As in ets an option may be
+%% given once only, and `protection' is one, though its documentation does not have it.
+-spec changes(Options :: term()) ->
+    {ok, heir() | unchanged, xets:access() | unchanged} | {error, none}.
+changes(Options) when is_list(Options) ->
+    changes(Options, unchanged, unchanged);
+changes(Option) ->
+    changes([Option], unchanged, unchanged).
+
+changes([{protection, Access} | Options], Heir, unchanged) when
+    Access =:= public; Access =:= protected; Access =:= private
+->
+    changes(Options, Heir, Access);
+changes([Option | Options], unchanged, Access) when element(1, Option) =:= heir ->
+    case heir(Option) of
+        invalid -> {error, none};
+        Heir -> changes(Options, Heir, Access)
+    end;
+changes([], Heir, Access) ->
+    {ok, Heir, Access};
+changes(_, _, _) ->
+    {error, none}.

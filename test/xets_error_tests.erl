@@ -179,8 +179,8 @@ wrong() ->
      {25, new, [name, [{keypos, 0}]], #{2 => <<"invalid options">>}},
      {25, new, [xets_error_taken, [named_table]], #{1 => <<"table name already exists">>}},
      {25, new, [xets_error_taken, [named_table, wrong]], #{2 => <<"invalid options">>}},
-     {own, new, [name, [ordered_set]], #{2 => <<"type: only set tables">>}},
-     {own, new, [name, [{heir, self(), data}]], #{2 => <<"heir: only none">>}}]
+     {own, new, [name, [ordered_set]],
+      #{2 => <<"ordered_set: tables cannot have this type">>}}]
         ++ wrong_counters() ++ wrong_elements().
 
 wrong_counters() ->

@@ -13,6 +13,7 @@
     X(bytes, "bytes")                                                                             \
     X(duplicate_bag, "duplicate_bag")                                                             \
     X(end_of_table, "$end_of_table")                                                              \
+    X(ets_transfer, "ETS-TRANSFER")                                                               \
     X(no, "false")                                                                                \
     X(image_bytes, "image_bytes")                                                                 \
     X(mapped, "mapped")                                                                           \
@@ -29,6 +30,7 @@
     X(tables, "tables")                                                                           \
     X(terms, "terms")                                                                             \
     X(yes, "true")                                                                               \
+    X(unchanged, "unchanged")                                                                     \
     X(undefined, "undefined")                                                                     \
     X(used, "used")                                                                               \
     X(xets_retry, "xets_retry")

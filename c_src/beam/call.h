@@ -78,6 +78,27 @@ static inline enum xe_result xe_call_of_core(enum xe_status status)
     }
 }
 
+static inline enum xe_result xe_call_of_create(enum xe_create created)
+{
+    switch (created) {
+    case XE_CREATED:
+        return XE_CALL_OK;
+    case XE_CREATE_EXISTS:
+        return XE_CALL_BADARG;
+    case XE_CREATE_RETRY:
+        return XE_CALL_RETRY;
+    case XE_CREATE_NOMEM:
+        break;
+    }
+    return XE_CALL_LIMIT;
+}
+
+/* Whether a term may name a table, so that `undefined` is the answer and not badarg. */
+static inline bool xe_call_may_name(ErlNifEnv *env, ERL_NIF_TERM term)
+{
+    return enif_is_atom(env, term) || xe_owner_is_identifier(env, term);
+}
+
 static inline ERL_NIF_TERM xe_call_bool(bool b)
 {
     return b ? xe_am.yes : xe_am.no;
@@ -219,6 +240,15 @@ enum xe_result xe_call_bag_take(ErlNifEnv *env, struct xe_use *use, const struct
 /* Removes them. */
 enum xe_result xe_call_bag_delete(struct xe_use *use, const struct xe_key *key, uint64_t budget);
 
+/* XE_CALL_BUDGET if copying a term takes too long for a normal scheduler. */
+enum xe_result xe_call_gauge(ErlNifEnv *env, ERL_NIF_TERM term, uint64_t budget);
+
+/* A heir, as src/xets_options.erl gives it: none, or {Pid, Told, Data}. *out is NULL for none. */
+enum xe_result xe_call_get_heir(ErlNifEnv *env, ERL_NIF_TERM term, uint64_t budget,
+                                struct xe_heir **out);
+/* public, protected or private. */
+bool xe_call_get_access(ERL_NIF_TERM term, enum xe_access *out);
+
 /* The NIFs, by the file they are in. */
 #define XE_CALLS_TABLES(X)                                                                        \
     X(new, 2)                                                                                     \
@@ -229,6 +259,14 @@ enum xe_result xe_call_bag_delete(struct xe_use *use, const struct xe_key *key, 
     X(stats, 1)                                                                                   \
     X(whereis, 1)                                                                                 \
     X(delete_all_objects, 1)
+#define XE_CALLS_OWNER(X)                                                                         \
+    X(all, 0)                                                                                     \
+    X(give_away, 3)                                                                               \
+    X(setopts, 3)                                                                                 \
+    X(rename_table, 2)                                                                            \
+    X(safe_fixtable, 2)                                                                           \
+    X(fixed, 1)                                                                                   \
+    X(fixers, 1)
 #define XE_CALLS_READ(X)                                                                          \
     X(lookup, 2)                                                                                  \
     X(lookup_element, 3)                                                                          \
@@ -262,6 +300,7 @@ enum xe_result xe_call_bag_delete(struct xe_use *use, const struct xe_key *key, 
 #define XE_CALL_DECLARE(name, arity)                                                              \
     ERL_NIF_TERM name##_nif(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]);
 XE_CALLS_TABLES(XE_CALL_DECLARE)
+XE_CALLS_OWNER(XE_CALL_DECLARE)
 XE_CALLS_READ(XE_CALL_DECLARE)
 XE_CALLS_TRAVERSE(XE_CALL_DECLARE)
 XE_CALLS_WRITE(XE_CALL_DECLARE)

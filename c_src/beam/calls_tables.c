@@ -3,15 +3,12 @@
  */
 #include "../core/pages.h"
 #include "call.h"
+#include "estate.h"
+#include "registry.h"
 
-static bool get_access(ERL_NIF_TERM term, enum xe_access *out)
+static ERL_NIF_TERM make_access(const struct xe_owned *t)
 {
-    *out = term == xe_am.public ? XE_PUBLIC : term == xe_am.private ? XE_PRIVATE : XE_PROTECTED;
-    return *out != XE_PROTECTED || term == xe_am.protected;
-}
-
-static ERL_NIF_TERM make_access(enum xe_access access)
-{
+    enum xe_access access = atomic_load_explicit(&t->access, memory_order_relaxed);
     return access == XE_PUBLIC    ? xe_am.public
            : access == XE_PRIVATE ? xe_am.private
                                   : xe_am.protected;
@@ -34,26 +31,29 @@ static bool get_settings(ErlNifEnv *env, ERL_NIF_TERM name, ERL_NIF_TERM term,
     s->decentralized_counters = is[7] == xe_am.yes;
     s->compressed = is[8] == xe_am.yes;
     return (s->type == xe_am.set || s->type == xe_am.bag || s->type == xe_am.duplicate_bag) &&
-           get_access(is[1], &s->access) &&
-           enif_get_int(env, is[3], &s->keypos) && s->keypos >= 1;
+           xe_call_get_access(is[1], &s->access) && enif_get_int(env, is[3], &s->keypos) &&
+           s->keypos >= 1;
+}
+
+/* What get_settings() leaves out, for it has checked the tuple. */
+static ERL_NIF_TERM heir_of(ErlNifEnv *env, ERL_NIF_TERM settings)
+{
+    const ERL_NIF_TERM *is;
+    int n;
+    return enif_get_tuple(env, settings, &n, &is) ? is[4] : xe_am.none;
 }
 
 static enum xe_result new(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t budget,
                           ERL_NIF_TERM *out)
 {
     struct xe_settings settings;
-    (void)budget;
+    struct xe_heir *heir;
     if (!get_settings(env, argv[0], argv[1], &settings))
         return XE_CALL_BADARG;
-    switch (xe_owner_create(env, &settings, out)) {
-    case XE_CREATED:
-        return XE_CALL_OK;
-    case XE_CREATE_EXISTS:
-        return XE_CALL_BADARG;
-    case XE_CREATE_NOMEM:
-        break;
-    }
-    return XE_CALL_LIMIT;
+    enum xe_result result = xe_call_get_heir(env, heir_of(env, argv[1]), budget, &heir);
+    if (result != XE_CALL_OK)
+        return result;
+    return xe_call_of_create(xe_owner_create(env, &settings, heir, out));
 }
 XE_CALL(new, 2)
 
@@ -64,10 +64,11 @@ static enum xe_result delete_table(ErlNifEnv *env, const ERL_NIF_TERM argv[], ui
     (void)budget;
     if (!xe_use_begin(env, argv[0], XE_NEED_WRITE, &use))
         return XE_CALL_BADARG;
-    bool mine = xe_owner_bury(env, use.slot, use.table);
+    bool mine = xe_owner_end(use.table);
+    bool dead = xe_owned_is_dead(use.table);
     xe_use_end(&use);
     *out = xe_am.yes;
-    return mine ? XE_CALL_OK : XE_CALL_BADARG;
+    return mine ? XE_CALL_OK : dead ? XE_CALL_BADARG : XE_CALL_RETRY;
 }
 XE_CALL(delete_table, 1)
 
@@ -84,12 +85,6 @@ static enum xe_result delete_all_objects(ErlNifEnv *env, const ERL_NIF_TERM argv
     return xe_call_of_core(status);
 }
 XE_CALL(delete_all_objects, 1)
-
-/* Whether a term may name a table, so that `undefined` is the answer and not badarg. */
-static bool may_name(ErlNifEnv *env, ERL_NIF_TERM term)
-{
-    return enif_is_atom(env, term) || xe_owner_is_identifier(env, term);
-}
 
 static enum xe_result whereis(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t budget,
                               ERL_NIF_TERM *out)
@@ -119,24 +114,29 @@ static enum xe_result info(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t b
 {
     struct xe_use use;
     (void)budget;
-    if (!may_name(env, argv[0]))
+    if (!xe_call_may_name(env, argv[0]))
         return XE_CALL_BADARG;
     *out = xe_am.undefined;
     if (!xe_use_begin(env, argv[0], XE_NEED_NOTHING, &use))
         return XE_CALL_OK;
     const struct xe_owned *t = use.table;
-    uint64_t bytes = xe_table_bytes(t->core) + sizeof *t;
+    ERL_NIF_TERM owner = xe_owner_pid(t);
+    if (!owner) {
+        xe_use_end(&use);
+        return XE_CALL_OK;
+    }
+    uint64_t bytes = xe_table_bytes(t->core) + sizeof *t + sizeof *t->estate;
     ERL_NIF_TERM facts[] = {
         xe_owner_term(env, t),
-        t->is.name,
+        atomic_load_explicit(&t->name, memory_order_relaxed),
         xe_call_bool(t->is.named),
-        t->owner,
-        make_access(t->is.access),
+        owner,
+        make_access(t),
         t->is.type,
         enif_make_int(env, t->is.keypos),
         xe_am.undefined, /* the size is size/1's */
         enif_make_uint64(env, (bytes + 7) / 8),
-        xe_am.none,
+        xe_estate_heir(t->estate),
         xe_call_bool(t->is.read_concurrency),
         t->is.write_concurrency,
         xe_call_bool(t->is.decentralized_counters),
@@ -153,7 +153,7 @@ static enum xe_result size(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t b
                            ERL_NIF_TERM *out)
 {
     struct xe_use use;
-    if (!may_name(env, argv[0]))
+    if (!xe_call_may_name(env, argv[0]))
         return XE_CALL_BADARG;
     *out = xe_am.undefined;
     if (!xe_use_begin(env, argv[0], XE_NEED_NOTHING, &use))
@@ -180,7 +180,7 @@ static enum xe_result stats(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t 
 {
     struct xe_use use;
     struct xe_table_stats s;
-    if (!may_name(env, argv[0]))
+    if (!xe_call_may_name(env, argv[0]))
         return XE_CALL_BADARG;
     *out = xe_am.undefined;
     if (!xe_use_begin(env, argv[0], XE_NEED_NOTHING, &use))
@@ -206,7 +206,7 @@ static enum xe_result info_all(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64
     (void)budget;
     xe_pages_stats(&pages);
     ERL_NIF_TERM keys[] = {xe_am.tables, xe_am.bytes, xe_am.mapped, xe_am.used};
-    uint64_t values[] = {xe_owner_count(), xe_table_bytes_all(), pages.mapped, pages.used};
+    uint64_t values[] = {xe_registry_count(), xe_table_bytes_all(), pages.mapped, pages.used};
     ERL_NIF_TERM map = make_map(env, keys, values, 4);
     enif_make_map_put(env, map, xe_am.terms, xe_am.portable, out);
     return XE_CALL_OK;

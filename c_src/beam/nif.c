@@ -99,7 +99,8 @@ ERL_NIF_TERM xe_call_raise(ErlNifEnv *env, enum xe_result result)
     case XE_CALL_LIMIT:
         return enif_raise_exception(env, xe_am.system_limit);
     default:
-        return enif_make_badarg(env);
+        /* xe_use_begin() may have raised xets_retry already. */
+        return enif_has_pending_exception(env, NULL) ? xe_call_nil : enif_make_badarg(env);
     }
 }
 
@@ -180,6 +181,7 @@ static ErlNifFunc functions[] = {
     {"last_lookup_nif", 1, first_lookup_nif, 0},
     {"prev_nif", 2, next_nif, 0},
     {"prev_lookup_nif", 2, next_lookup_nif, 0},
+    {"rename_nif", 2, rename_table_nif, 0},
     {"lookup_element_nif", 4, lookup_element_default_nif, 0},
     {"update_counter_nif", 4, update_counter_default_nif, 0},
     {"update_element_nif", 4, update_element_default_nif, 0},
@@ -189,6 +191,12 @@ static ErlNifFunc functions[] = {
     XE_NIF(stats, 1)
     XE_NIF(whereis, 1)
     XE_NIF(delete_all_objects, 1)
+    XE_NIF(all, 0)
+    XE_NIF(give_away, 3)
+    XE_NIF(setopts, 3)
+    XE_NIF(safe_fixtable, 2)
+    XE_NIF(fixed, 1)
+    XE_NIF(fixers, 1)
     XE_NIF(lookup, 2)
     XE_NIF(lookup_element, 3)
     XE_NIF(lookup_elements, 3)

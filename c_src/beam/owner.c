@@ -1,227 +1,218 @@
 /*
  * owner.c - see owner.h.
- *
- * The registry of names is a hash table with open addressing, keyed by the word of the
- * atom. Readers take no lock; writers take one, and publish a larger copy when it fills up.
  */
 #include "owner.h"
 
-#include <pthread.h>
 #include <sys/random.h>
 #include <time.h>
 
-#include "atoms.h"
-#include "term.h"
+#include "call.h"
+#include "estate.h"
+#include "hooks.h"
+#include "registry.h"
 
-enum { NAMES_MIN = 64, REGISTRY_VERSION = 1 };
+/* Marks the pid in the word of a table that is MOVING: a pid is an immediate, so the two low bits
+ * of its term are set (xe_term_is_immediate()). */
+enum { MOVING_BIT = 1 };
 
-struct name {
-    _Atomic ERL_NIF_TERM atom; /* 0: never used; stays when the name is free again */
-    _Atomic(struct xe_owned *) table;
-};
+/* How often a call looks whether a table has left MOVING: some tens of microseconds, while that takes
+ * one or two unless the system has interrupted the thread. */
+enum { MOVING_SPINS = 500 };
 
-struct names {
-    uint64_t mask;
-    uint64_t used; /* entries with an atom */
-    struct xe_retired retired;
-    struct name at[];
-};
-
-struct registry {
-    uint64_t version;
-    pthread_mutex_t lock; /* of changes to the names; held O(1), or O(names) to grow */
-    _Atomic(struct names *) names;
-    _Atomic uint64_t tables;
-};
-
-static struct registry *registry;
 static ErlNifResourceType *identifier_type;
 
-/* --- Names -------------------------------------------------------------- */
-
-static uint64_t spread_atom(ERL_NIF_TERM atom)
+static bool is_owned(ERL_NIF_TERM state)
 {
-    return (atom * 0x9e3779b97f4a7c15ull) >> 32;
+    return state & MOVING_BIT;
 }
 
-static struct names *names_new(uint64_t size)
+static ERL_NIF_TERM state_of(const struct xe_owned *table)
 {
-    size_t bytes = sizeof(struct names) + size * sizeof(struct name);
-    struct names *n = enif_alloc(bytes);
-    if (!n)
-        return NULL;
-    memset(n, 0, bytes);
-    n->mask = size - 1;
-    return n;
+    /* Acquire: pairs with the release stores of all who change it. */
+    return atomic_load_explicit(&table->owner, memory_order_acquire);
 }
 
-/* The entry of `atom`, or the empty one where it would be. There always is one. */
-static struct name *names_find(struct names *n, ERL_NIF_TERM atom)
+ERL_NIF_TERM xe_owner_pid(const struct xe_owned *table)
 {
-    for (uint64_t i = spread_atom(atom);; i++) {
-        struct name *entry = &n->at[i & n->mask];
-        /* Acquire: pairs with the release store in names_entry(). */
-        ERL_NIF_TERM have = atomic_load_explicit(&entry->atom, memory_order_acquire);
-        if (have == atom || have == 0)
-            return entry;
-    }
+    ERL_NIF_TERM state = state_of(table);
+    return state ? state | MOVING_BIT : 0;
 }
 
-static void names_free(struct xe_retired *r)
+ERL_NIF_TERM xe_owner_term(ErlNifEnv *env, const struct xe_owned *table)
 {
-    enif_free((char *)r - offsetof(struct names, retired));
+    return enif_make_resource(env, (void *)(uintptr_t)table);
 }
 
-/* A copy without the names that are free. */
-static struct names *names_grow(struct xe_epoch_slot *slot, struct names *old)
+ERL_NIF_TERM xe_owner_handle(ErlNifEnv *env, const struct xe_owned *table)
 {
-    uint64_t live = 0;
-    for (uint64_t i = 0; i <= old->mask; i++)
-        live += atomic_load_explicit(&old->at[i].table, memory_order_relaxed) != NULL;
-    uint64_t size = NAMES_MIN;
-    while (size < 4 * (live + 1))
-        size *= 2;
-    struct names *n = names_new(size);
-    if (!n)
-        return NULL;
-    for (uint64_t i = 0; i <= old->mask; i++) {
-        struct xe_owned *id =
-            atomic_load_explicit(&old->at[i].table, memory_order_relaxed);
-        if (!id)
-            continue;
-        ERL_NIF_TERM atom = atomic_load_explicit(&old->at[i].atom, memory_order_relaxed);
-        struct name *entry = names_find(n, atom);
-        atomic_init(&entry->atom, atom);
-        atomic_init(&entry->table, id);
-        n->used++;
-    }
-    /* Release: the copy is complete. Pairs with find_named(). */
-    atomic_store_explicit(&registry->names, n, memory_order_release);
-    old->retired.free = names_free;
-    old->retired.bytes = sizeof *old + (old->mask + 1) * sizeof(struct name);
-    xe_epoch_retire(slot, &old->retired);
-    return n;
+    /* Relaxed: a name says nothing about anything else. */
+    return table->is.named ? atomic_load_explicit(&table->name, memory_order_relaxed)
+                           : xe_owner_term(env, table);
 }
 
-/* The entry for a name that is to be set. Under the lock. NULL: out of memory. */
-static struct name *names_entry(struct xe_epoch_slot *slot, ERL_NIF_TERM atom)
+static bool lives(ErlNifEnv *env, ERL_NIF_TERM term)
 {
-    struct names *n = atomic_load_explicit(&registry->names, memory_order_relaxed);
-    if (2 * (n->used + 1) > n->mask && !(n = names_grow(slot, n)))
-        return NULL;
-    struct name *entry = names_find(n, atom);
-    if (atomic_load_explicit(&entry->atom, memory_order_relaxed) == 0) {
-        n->used++;
-        /* Release: pairs with names_find(). */
-        atomic_store_explicit(&entry->atom, atom, memory_order_release);
-    }
-    return entry;
+    ErlNifPid pid = {.pid = term};
+    return enif_is_process_alive(env, &pid);
 }
 
-static struct xe_owned *find_named(ERL_NIF_TERM atom)
+/* --- Transitions -------------------------------------------------------- */
+
+/* One of those who try makes the transition. acq_rel: it comes after what the one before did. */
+static bool swap_state(struct xe_owned *table, ERL_NIF_TERM from, ERL_NIF_TERM to)
 {
-    /* Acquire, both: pair with names_grow() and name_take(). */
-    struct names *n = atomic_load_explicit(&registry->names, memory_order_acquire);
-    return atomic_load_explicit(&names_find(n, atom)->table, memory_order_acquire);
+    return atomic_compare_exchange_strong_explicit(&table->owner, &from, to, memory_order_acq_rel,
+                                                   memory_order_relaxed);
 }
 
-/* Frees a name, if it is still that of `id`. */
-static void name_release(ERL_NIF_TERM atom, struct xe_owned *id)
+static bool begin_move(struct xe_owned *table, ERL_NIF_TERM from)
 {
-    pthread_mutex_lock(&registry->lock);
-    struct names *n = atomic_load_explicit(&registry->names, memory_order_relaxed);
-    struct name *entry = names_find(n, atom);
-    if (atomic_load_explicit(&entry->table, memory_order_relaxed) == id)
-        atomic_store_explicit(&entry->table, NULL, memory_order_release);
-    pthread_mutex_unlock(&registry->lock);
+    return swap_state(table, from, from & ~(ERL_NIF_TERM)MOVING_BIT);
 }
 
-static enum xe_create name_take(struct xe_epoch_slot *slot, ERL_NIF_TERM atom,
-                                struct xe_owned *id)
+static void end_move(struct xe_owned *table, ERL_NIF_TERM state)
 {
-    enum xe_create result = XE_CREATED;
-    pthread_mutex_lock(&registry->lock);
-    struct name *entry = names_entry(slot, atom);
-    struct xe_owned *had =
-        entry ? atomic_load_explicit(&entry->table, memory_order_relaxed) : NULL;
-    if (!entry)
-        result = XE_CREATE_NOMEM;
-    /* Whoever ends a table may not have come to its name yet. */
-    else if (had && atomic_load_explicit(&had->state, memory_order_relaxed) == XE_OWNED)
-        result = XE_CREATE_EXISTS;
-    else
-        /* Release: the table is complete. Pairs with find_named(). */
-        atomic_store_explicit(&entry->table, id, memory_order_release);
-    pthread_mutex_unlock(&registry->lock);
-    return result;
+    atomic_store_explicit(&table->owner, state, memory_order_release);
 }
 
-/* --- The end of a table ------------------------------------------------- */
-
-static void owned_free(struct xe_retired *r)
+/* What is left to do for who has made the table DEAD. */
+static void bury(struct xe_owned *table)
 {
-    enif_release_resource((char *)r - offsetof(struct xe_owned, retired));
+    xe_registry_remove(table);
+    xe_estate_end(table->estate);
 }
 
-bool xe_owner_bury(ErlNifEnv *env, struct xe_epoch_slot *slot, struct xe_owned *table)
+bool xe_owner_end(struct xe_owned *table)
 {
-    uint32_t owned = XE_OWNED;
-    /* acq_rel: one of those who come here makes the transition. */
-    if (!atomic_compare_exchange_strong_explicit(&table->state, &owned, XE_DEAD_TABLE,
-                                                 memory_order_acq_rel, memory_order_relaxed))
+    ERL_NIF_TERM state = state_of(table);
+    if (!is_owned(state) || !swap_state(table, state, 0))
         return false;
-    if (table->is.named)
-        name_release(table->is.name, table);
-    atomic_fetch_sub_explicit(&registry->tables, 1, memory_order_relaxed);
-    if (table->monitored)
-        enif_demonitor_process(env, table, &table->monitor);
-    xe_table_delete(table->core);
-    table->retired.free = owned_free;
-    table->retired.bytes = sizeof *table;
-    xe_epoch_retire(slot, &table->retired);
+    bury(table);
     return true;
+}
+
+/* {'ETS-TRANSFER', Table, From, Data}, in an environment of its own. */
+static void tell_heir(ErlNifEnv *env, const struct xe_owned *table, const struct xe_heir *heir,
+                      ERL_NIF_TERM from)
+{
+    ErlNifEnv *message = enif_alloc_env();
+    if (!message)
+        return;
+    ERL_NIF_TERM data = heir->env ? enif_make_copy(message, heir->data) : heir->data;
+    enif_send(env, &heir->pid, message,
+              enif_make_tuple4(message, xe_am.ets_transfer, xe_owner_handle(message, table), from,
+                               data));
+    enif_free_env(message);
+}
+
+/* The owner is dead: completes its exit, unless somebody else does. */
+static void complete_exit(ErlNifEnv *env, struct xe_owned *table, ERL_NIF_TERM owner)
+{
+    while (begin_move(table, owner)) {
+        xe_hook(env, "xets_exit_moving");
+        struct xe_heir *heir = xe_estate_inherit(env, table->estate, owner);
+        end_move(table, heir ? heir->pid.pid : 0);
+        xe_hook(env, heir ? "xets_exit_owned" : "xets_exit_dead");
+        if (!heir) {
+            bury(table);
+            break;
+        }
+        if (heir->told)
+            tell_heir(env, table, heir, owner);
+        owner = heir->pid.pid;
+        xe_heir_drop(heir);
+        /* Whoever heard of the heir's end before now may have found the table MOVING. */
+        if (xe_estate_watches(table->estate, owner) && lives(env, owner))
+            break;
+    }
+}
+
+enum xe_give xe_owner_give(ErlNifEnv *env, struct xe_use *use, const ErlNifPid *to,
+                           ERL_NIF_TERM gift)
+{
+    struct xe_owned *table = use->table;
+    ErlNifPid self;
+    enif_self(env, &self);
+    xe_hook(env, "xets_give");
+    enum xe_give result = xe_estate_give(env, table->estate, to, begin_move, self.pid);
+    if (result != XE_GIVEN)
+        return result;
+    xe_hook(env, "xets_give_moving");
+    end_move(table, to->pid);
+    xe_hook(env, "xets_give_owned");
+    enif_send(env, to, NULL,
+              enif_make_tuple4(env, xe_am.ets_transfer, xe_owner_handle(env, table), self.pid,
+                               gift));
+    /* As in complete_exit(). */
+    if (!xe_estate_watches(table->estate, to->pid) || !lives(env, to->pid))
+        complete_exit(env, table, to->pid);
+    return XE_GIVEN;
 }
 
 static void owner_down(ErlNifEnv *env, void *obj, ErlNifPid *pid, ErlNifMonitor *monitor)
 {
+    struct xe_owned *table = obj;
     struct xe_epoch_slot *slot = xe_epoch_enter();
-    (void)pid;
-    (void)monitor;
-    xe_owner_bury(env, slot, obj);
+    ERL_NIF_TERM owner = xe_estate_down(env, table->estate, pid, monitor);
+    if (owner)
+        complete_exit(env, table, owner);
     xe_epoch_leave(slot);
+}
+
+static void owner_destroy(ErlNifEnv *env, void *obj)
+{
+    struct xe_owned *table = obj;
+    (void)env;
+    if (table->estate)
+        xe_estate_free(table->estate);
 }
 
 /* --- Using a table ------------------------------------------------------ */
 
 static bool may(const struct xe_owned *table, enum xe_need need)
 {
+    /* Relaxed: who is told of a change by the one who made it sees it. */
+    enum xe_access access = atomic_load_explicit(&table->access, memory_order_relaxed);
     switch (need) {
     case XE_NEED_NOTHING:
         return true;
     case XE_NEED_READ:
-        return table->is.access != XE_PRIVATE;
+        return access != XE_PRIVATE;
     case XE_NEED_WRITE:
-        return table->is.access == XE_PUBLIC;
+        return access == XE_PUBLIC;
     case XE_NEED_OWNER:
         break;
     }
     return false;
 }
 
-static bool owner_lives(ErlNifEnv *env, const struct xe_owned *table)
+/* The state of a table whose owner lives, or that has none: MOVING only if it stays so for long. */
+static ERL_NIF_TERM settle(ErlNifEnv *env, struct xe_owned *table)
 {
-    ErlNifPid owner = {.pid = table->owner};
-    return enif_is_process_alive(env, &owner);
+    for (unsigned spins = 0;;) {
+        ERL_NIF_TERM state = state_of(table);
+        if (XE_LIKELY(is_owned(state))) {
+            if (XE_LIKELY(lives(env, state)))
+                return state;
+            complete_exit(env, table, state);
+        } else if (state == 0 || ++spins > MOVING_SPINS) {
+            return state;
+        } else {
+            xe_cpu_relax();
+        }
+    }
 }
 
 /* What another process than the owner has to pass. */
-static bool check_stranger(ErlNifEnv *env, struct xe_use *use, enum xe_need need)
+static bool check_stranger(ErlNifEnv *env, const struct xe_use *use, ERL_NIF_TERM self,
+                           enum xe_need need)
 {
-    if (XE_UNLIKELY(!owner_lives(env, use->table))) {
-        xe_owner_bury(env, use->slot, use->table);
-        return false;
-    }
-    return may(use->table, need);
+    ERL_NIF_TERM state = settle(env, use->table);
+    if (XE_LIKELY(is_owned(state)))
+        return state == self || may(use->table, need);
+    if (state != 0)
+        enif_raise_exception(env, xe_am.xets_retry);
+    return false;
 }
 
 bool xe_use_begin(ErlNifEnv *env, ERL_NIF_TERM term, enum xe_need need, struct xe_use *use)
@@ -232,20 +223,23 @@ bool xe_use_begin(ErlNifEnv *env, ERL_NIF_TERM term, enum xe_need need, struct x
     use->slot = xe_epoch_enter();
     /* Only atoms are in the registry. */
     if (xe_term_is_immediate(term))
-        table = find_named(term);
+        table = xe_registry_find(term);
     else if (enif_get_resource(env, term, identifier_type, &obj))
         table = obj;
-    /* Acquire: pairs with the compare-and-swap in xe_owner_bury() and the release in
-     * xe_owner_create(). */
-    if (XE_LIKELY(table != NULL) &&
-        XE_LIKELY(atomic_load_explicit(&table->state, memory_order_acquire) == XE_OWNED)) {
+    if (XE_LIKELY(table != NULL)) {
         use->table = table;
         enif_self(env, &self);
-        if (XE_LIKELY(self.pid == table->owner) || check_stranger(env, use, need))
+        if (XE_LIKELY(state_of(table) == self.pid) || check_stranger(env, use, self.pid, need))
             return true;
     }
     xe_epoch_leave(use->slot);
     return false;
+}
+
+enum xe_life xe_owner_life(ErlNifEnv *env, struct xe_owned *table)
+{
+    ERL_NIF_TERM state = settle(env, table);
+    return state == 0 ? XE_IS_DEAD : is_owned(state) ? XE_LIVES : XE_IS_MOVING;
 }
 
 bool xe_owner_is_identifier(ErlNifEnv *env, ERL_NIF_TERM term)
@@ -254,7 +248,7 @@ bool xe_owner_is_identifier(ErlNifEnv *env, ERL_NIF_TERM term)
     return enif_get_resource(env, term, identifier_type, &obj);
 }
 
-/* --- The beginning of a table ------------------------------------------- */
+/* --- The beginning of a table, and its name ----------------------------- */
 
 static uint64_t random_seed(void)
 {
@@ -266,17 +260,28 @@ static uint64_t random_seed(void)
     return ((uint64_t)ts.tv_nsec << 32 | (uint64_t)(uintptr_t)&seed >> 4) * 0x9e3779b97f4a7c15ull;
 }
 
-/* The owner of a named table that is gone makes its name free. */
-static void bury_namesake(ErlNifEnv *env, struct xe_epoch_slot *slot, ERL_NIF_TERM name)
+/* Makes a name free whose table has lost its owner. False: that cannot be said yet. */
+static bool settle_name(ErlNifEnv *env, ERL_NIF_TERM name)
 {
-    struct xe_owned *table = find_named(name);
-    if (table && !owner_lives(env, table))
-        xe_owner_bury(env, slot, table);
+    struct xe_owned *table = xe_registry_find(name);
+    return !table || xe_owner_life(env, table) != XE_IS_MOVING;
+}
+
+static enum xe_create create_of_naming(enum xe_naming naming)
+{
+    switch (naming) {
+    case XE_NAMED:
+        return XE_CREATED;
+    case XE_NAME_NOMEM:
+        return XE_CREATE_NOMEM;
+    default:
+        return XE_CREATE_EXISTS;
+    }
 }
 
 /* A table that nobody can reach yet. The reference that enif_alloc_resource() gives is the
- * registry's; owned_free() drops it. */
-static struct xe_owned *owned_new(const struct xe_settings *settings, ERL_NIF_TERM owner)
+ * registry's; the reclaimer drops it in the end (estate.c). */
+static struct xe_owned *owned_new(const struct xe_settings *settings)
 {
     struct xe_table_config config = {
         .seed = random_seed(),
@@ -288,88 +293,87 @@ static struct xe_owned *owned_new(const struct xe_settings *settings, ERL_NIF_TE
     struct xe_owned *table = enif_alloc_resource(identifier_type, sizeof *table);
     if (!table)
         return NULL;
-    atomic_init(&table->state, XE_DEAD_TABLE);
-    table->monitored = false;
-    table->core = xe_table_new(&config);
+    atomic_init(&table->owner, 0);
+    table->estate = xe_estate_new(table);
+    table->core = table->estate ? xe_table_new(&config) : NULL;
     if (!table->core) {
         enif_release_resource(table);
         return NULL;
     }
     table->seed = config.seed;
-    table->owner = owner;
     table->keypos = settings->keypos;
     table->kind = config.kind;
     table->compressed = settings->compressed;
+    atomic_init(&table->access, (uint8_t)settings->access);
+    atomic_init(&table->name, settings->name);
     table->is = *settings;
     return table;
 }
 
+/* Lets others see a table of the calling process. */
+static enum xe_create publish(ErlNifEnv *env, struct xe_epoch_slot *slot, struct xe_owned *table,
+                              const ErlNifPid *self)
+{
+    /* Release: the table is complete. Pairs with state_of(). */
+    end_move(table, self->pid);
+    /* A process that is being killed cannot be monitored any more; nobody sees what it gets. */
+    if (!xe_estate_watch(env, table->estate, self))
+        return XE_CREATE_EXISTS;
+    if (!table->is.named)
+        return XE_CREATED;
+    if (!settle_name(env, table->is.name))
+        return XE_CREATE_RETRY;
+    return create_of_naming(xe_registry_name(slot, table));
+}
+
 enum xe_create xe_owner_create(ErlNifEnv *env, const struct xe_settings *settings,
-                               ERL_NIF_TERM *out)
+                               struct xe_heir *heir, ERL_NIF_TERM *out)
 {
     ErlNifPid self;
-    struct xe_owned *table = owned_new(settings, enif_self(env, &self)->pid);
-    if (!table)
+    struct xe_owned *table = owned_new(settings);
+    if (!table || !xe_registry_add(table)) {
+        if (heir)
+            xe_heir_drop(heir);
+        if (table) {
+            xe_table_delete(table->core);
+            enif_release_resource(table);
+        }
         return XE_CREATE_NOMEM;
-    struct xe_epoch_slot *slot = xe_epoch_enter();
-    atomic_fetch_add_explicit(&registry->tables, 1, memory_order_relaxed);
-    /* Release: the table is complete. Pairs with xe_use_begin(). */
-    atomic_store_explicit(&table->state, XE_OWNED, memory_order_release);
-    /* A process that is being killed cannot be monitored any more; nobody sees what it gets. */
-    table->monitored = enif_monitor_process(env, table, &self, &table->monitor) == 0;
-    enum xe_create result = table->monitored ? XE_CREATED : XE_CREATE_EXISTS;
-    if (table->monitored && settings->named) {
-        bury_namesake(env, slot, settings->name);
-        result = name_take(slot, settings->name, table);
     }
-    *out = settings->named ? settings->name : enif_make_resource(env, table);
+    struct xe_epoch_slot *slot = xe_epoch_enter();
+    enif_self(env, &self);
+    if (heir)
+        xe_estate_set_heir(env, table->estate, heir);
+    enum xe_create result = publish(env, slot, table, &self);
+    *out = xe_owner_handle(env, table);
     if (result != XE_CREATED)
-        xe_owner_bury(env, slot, table);
+        xe_owner_end(table);
     xe_epoch_leave(slot);
     return result;
 }
 
-ERL_NIF_TERM xe_owner_term(ErlNifEnv *env, const struct xe_owned *table)
+enum xe_create xe_owner_rename(ErlNifEnv *env, struct xe_use *use, ERL_NIF_TERM name)
 {
-    return enif_make_resource(env, (void *)(uintptr_t)table);
-}
-
-uint64_t xe_owner_count(void)
-{
-    return atomic_load_explicit(&registry->tables, memory_order_relaxed);
+    if (use->table->is.named && !settle_name(env, name))
+        return XE_CREATE_RETRY;
+    return create_of_naming(xe_registry_rename(use->slot, use->table, name));
 }
 
 /* --- Loading ------------------------------------------------------------ */
 
 bool xe_owner_open(ErlNifEnv *env, ErlNifResourceFlags flags)
 {
-    ErlNifResourceTypeInit init = {.down = owner_down};
+    ErlNifResourceTypeInit init = {.dtor = owner_destroy, .down = owner_down};
     identifier_type = enif_open_resource_type_x(env, "xets_table", &init, flags, NULL);
-    if (!identifier_type)
-        return false;
-    if (registry)
-        return true;
-    registry = enif_alloc(sizeof *registry);
-    struct names *names = names_new(NAMES_MIN);
-    if (!registry || !names)
-        return false;
-    registry->version = REGISTRY_VERSION;
-    pthread_mutex_init(&registry->lock, NULL);
-    atomic_init(&registry->names, names);
-    atomic_init(&registry->tables, 0);
-    return true;
+    return identifier_type && xe_registry_open();
 }
 
 void *xe_owner_registry(void)
 {
-    return registry;
+    return xe_registry_domain();
 }
 
 bool xe_owner_adopt(void *from)
 {
-    struct registry *other = from;
-    if (!other || other->version != REGISTRY_VERSION || (registry && registry != other))
-        return false;
-    registry = other;
-    return true;
+    return xe_registry_adopt(from);
 }

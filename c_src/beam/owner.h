@@ -2,22 +2,31 @@
  * owner.h - tables as processes see them: identifiers, names, rights, owners.
  *
  *   identifier --> struct xe_owned (a resource) --> xe_table (core)
- *   name --(registry)--^
+ *   name --(registry.h)--^           |
+ *                                    '--> xe_estate (estate.h): monitors, heir, fixations
  *
- * States of a table
+ * States of a table, in one word
  *
- *   OWNED(p)   the table can be used; p is its owner
- *   DEAD       it cannot; its name is free; its memory is with the reclaimer
+ *   OWNED(p)     the table can be used; p is its owner: the term of p
+ *   MOVING(p)    it passes from p to another process, or to none: the same, marked
+ *   DEAD         it cannot be used; its name is free; its memory is with the reclaimer: 0
  *
- *   from    to    by
- *   OWNED   DEAD  delete/1; the monitor of p; anybody who finds p dead
+ *   from       to         by
+ *   OWNED(p)   MOVING(p)  give_away/3, called by p; whoever finds p dead
+ *   OWNED(p)   DEAD       delete/1; new/2, when the name is taken
+ *   MOVING(p)  OWNED(q)   whoever made it MOVING: q is the receiver, or a living heir
+ *   MOVING(p)  DEAD       whoever made it MOVING: p is dead, and has no living heir
  *
- * There is one transition and it is one compare-and-swap of the state, so it is
- * made once, whoever comes first.
+ * The transitions from OWNED are compare-and-swaps, so that each is made once, whoever comes
+ * first, and what belongs to it is done once: the message to a heir is sent by the
+ * process that moved the table. In MOVING no code runs that can be interrupted by an exit of the
+ * process, and nothing is waited for but the lock of the estate, so others wait for it to end.
  *
  * The monitor of an exiting process fires late: after its links and its names are gone.
  * So every access by another process checks that the owner lives, and whoever finds it
- * dead completes its exit; nobody sees a table of a process whose death it has seen.
+ * dead completes its exit; nobody sees a table of a process whose death it has seen. Who has
+ * become the owner may have died before, and what looked at the table then may have found it
+ * MOVING. So whoever moves a table looks again, and completes that exit too.
  *
  * The registry holds one reference to the resource as long as the table lives. What an
  * epoch section has found alive (the resource, the core's table) lives until it is left.
@@ -44,22 +53,23 @@ struct xe_settings {
     bool compressed;
 };
 
-enum xe_owned_state { XE_DEAD_TABLE, XE_OWNED };
+struct xe_estate;
+struct xe_heir;
 
 /* The resource behind a table identifier. Small: its size counts for the garbage
- * collection of every process that holds one. All but the state is fixed. */
+ * collection of every process that holds one. What is not atomic is fixed. */
 struct xe_owned {
-    _Atomic uint32_t state;
+    _Atomic ERL_NIF_TERM owner; /* the state */
     int keypos;
     enum xe_kind kind;
     bool compressed;
+    _Atomic uint8_t access; /* enum xe_access */
     struct xe_table *core;
-    uint64_t seed;      /* of the core's table */
-    ERL_NIF_TERM owner; /* a local pid */
-    struct xe_settings is;
-    bool monitored;
-    ErlNifMonitor monitor;
-    struct xe_retired retired;
+    uint64_t seed;             /* of the core's table */
+    _Atomic ERL_NIF_TERM name; /* under the registry's lock */
+    struct xe_estate *estate;
+    uint32_t place;        /* in the registry */
+    struct xe_settings is; /* but for name and access: as they were in the beginning */
 };
 
 /* Opens the resource type; takes over the one of an older copy of the library. */
@@ -78,8 +88,13 @@ struct xe_use {
 /* Rights a call needs. */
 enum xe_need { XE_NEED_NOTHING, XE_NEED_READ, XE_NEED_WRITE, XE_NEED_OWNER };
 
-/* Opens a section and finds the table of an identifier or a name. False: no such table,
- * or no right to it; the section is closed then. O(1). */
+/*
+ * Opens a section and finds the table of an identifier or a name. False: no such table,
+ * or no right to it; the section is closed then. Or the table is on the way from one owner
+ * to another for longer than the call can wait: then the exception xets_retry is pending in `env`,
+ * and is what the NIF ends with, whatever it returns (xe_call_raise() does not replace it).
+ * O(1).
+ */
 bool xe_use_begin(ErlNifEnv *env, ERL_NIF_TERM table, enum xe_need need, struct xe_use *use);
 static inline void xe_use_end(struct xe_use *use)
 {
@@ -89,23 +104,50 @@ static inline void xe_use_end(struct xe_use *use)
 /* Whether a term is the identifier of a table, be it dead. */
 bool xe_owner_is_identifier(ErlNifEnv *env, ERL_NIF_TERM term);
 
+/* Inside a section: whether a table of the registry lives, and so does its owner. Completes the
+ * exit of an owner that is dead. */
+enum xe_life { XE_LIVES, XE_IS_DEAD, XE_IS_MOVING };
+enum xe_life xe_owner_life(ErlNifEnv *env, struct xe_owned *table);
+
 enum xe_create {
     XE_CREATED,
     XE_CREATE_EXISTS, /* the name is taken */
     XE_CREATE_NOMEM,
+    XE_CREATE_RETRY, /* the name is of a table on the way from one owner to another */
 };
 
-/* A new table owned by the calling process. *out: its name or its identifier. */
+/* A new table owned by the calling process; `heir`, which may be NULL, is the table's. *out:
+ * its name or its identifier. */
 enum xe_create xe_owner_create(ErlNifEnv *env, const struct xe_settings *settings,
-                               ERL_NIF_TERM *out);
+                               struct xe_heir *heir, ERL_NIF_TERM *out);
 
-/* Ends the table. False: somebody else does it or has done it. Inside a section. */
-bool xe_owner_bury(ErlNifEnv *env, struct xe_epoch_slot *slot, struct xe_owned *table);
+/* Ends the table. False: somebody else ends or moves it, or has done so. Inside a section. */
+bool xe_owner_end(struct xe_owned *table);
 
-/* The identifier's term. */
+/* Gives a table of the calling process to another one, and tells that with `gift`. Inside a
+ * section. */
+enum xe_give {
+    XE_GIVEN,
+    XE_GIVE_DEAD, /* the receiver is */
+    XE_GIVE_LOST, /* the table is not the caller's any more, or not at all */
+};
+enum xe_give xe_owner_give(ErlNifEnv *env, struct xe_use *use, const ErlNifPid *to,
+                           ERL_NIF_TERM gift);
+
+/* Gives a table another name. XE_CREATE_EXISTS: that is taken. Inside a section. */
+enum xe_create xe_owner_rename(ErlNifEnv *env, struct xe_use *use, ERL_NIF_TERM name);
+
+static inline bool xe_owned_is_dead(const struct xe_owned *table)
+{
+    /* Acquire: pairs with the stores of the state. */
+    return atomic_load_explicit(&table->owner, memory_order_acquire) == 0;
+}
+
+/* The owner, or the last one that the table had; 0: none. */
+ERL_NIF_TERM xe_owner_pid(const struct xe_owned *table);
+
+/* The identifier's term; and what new/2 returned, or would if the table were made now. */
 ERL_NIF_TERM xe_owner_term(ErlNifEnv *env, const struct xe_owned *table);
-
-/* Living tables. */
-uint64_t xe_owner_count(void);
+ERL_NIF_TERM xe_owner_handle(ErlNifEnv *env, const struct xe_owned *table);
 
 #endif
