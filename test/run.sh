@@ -76,7 +76,7 @@ model() {
 
 # Compiles the tests in Erlang and the native libraries that some of them load.
 erlang_tests() {
-    make_c "$@" term_nif other_layout || return 1
+    make_c "$@" term_nif other_layout && make_c "$@" HOOKS=1 nif || return 1
     mkdir -p $tests
     "${ERLC:-erlc}" +debug_info +nowarn_export_all -pa $ebin -I src -I test -o $tests test/*.erl
 }
@@ -92,7 +92,8 @@ eunit_run() {
 }
 
 eunit() {
-    erlang_tests && XETS_TEST_LIB=_build/c/release/test eunit_run '^$'
+    erlang_tests && XETS_TEST_LIB=_build/c/release/test \
+        XETS_TEST_HOOKS=_build/c/release-hooks/priv eunit_run '^$'
 }
 
 exunit() {
@@ -107,6 +108,7 @@ vm_asan() {
     LD_PRELOAD=$(${CC:-cc} -print-file-name=libasan.so) \
         ASAN_OPTIONS=detect_leaks=0:$ASAN_OPTIONS XETS_TEST_SMALL=1 \
         XETS_PRIV=_build/c/address/priv XETS_TEST_LIB=_build/c/address/test \
+        XETS_TEST_HOOKS=_build/c/address-hooks/priv \
         eunit_run bench +Mea min
 }
 

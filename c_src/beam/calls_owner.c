@@ -13,8 +13,8 @@ bool xe_call_get_access(ERL_NIF_TERM term, enum xe_access *out)
     return *out != XE_PROTECTED || term == xe_am.protected;
 }
 
-/* Encoding stops where the budget ends; nothing else in the interface of the emulator tells the size of
- * a term in bounded time. */
+/* Encoding stops where the budget ends; nothing else in the interface of the emulator tells the
+ * size of a term in bounded time. */
 enum xe_result xe_call_gauge(ErlNifEnv *env, ERL_NIF_TERM term, uint64_t budget)
 {
     struct xe_encoder e;

@@ -234,8 +234,23 @@ static void discard(ErlNifEnv *env, struct xe_estate *e, struct xe_fixer *fixer)
     enif_free(fixer);
 }
 
-/* Takes a process in. Under the lock. */
-static enum xe_status take_in(ErlNifEnv *env, struct xe_estate *e, const ErlNifPid *pid)
+/* Takes a process in, which is watched. Under the lock. */
+static enum xe_status take_in(struct xe_estate *e, struct xe_fixer *fixer)
+{
+    if (e->fixing.n == 0) {
+        enum xe_status status = xe_table_fix(e->table->core);
+        if (status != XE_OK)
+            return status;
+        e->fixing.since = enif_monotonic_time(ERL_NIF_NSEC);
+        e->fixing.offset = enif_time_offset(ERL_NIF_NSEC);
+    }
+    xe_fixing_insert(&e->fixing, fixer);
+    return XE_OK;
+}
+
+/* The same for one that is not watched. *left: what is to be discarded. */
+static enum xe_status add(ErlNifEnv *env, struct xe_estate *e, const ErlNifPid *pid,
+                          struct xe_fixer **left)
 {
     struct xe_fixer *fixer = enif_alloc(sizeof *fixer);
     if (!fixer)
@@ -247,18 +262,16 @@ static enum xe_status take_in(ErlNifEnv *env, struct xe_estate *e, const ErlNifP
     }
     fixer->pid = pid->pid;
     fixer->count = 1;
-    xe_fixing_insert(&e->fixing, fixer);
-    if (e->fixing.n == 1) {
-        e->fixing.since = enif_monotonic_time(ERL_NIF_NSEC);
-        e->fixing.offset = enif_time_offset(ERL_NIF_NSEC);
-        xe_table_fix(e->table->core);
-    }
-    return XE_OK;
+    enum xe_status status = take_in(e, fixer);
+    if (status != XE_OK)
+        *left = fixer;
+    return status;
 }
 
 enum xe_status xe_estate_fix(ErlNifEnv *env, struct xe_estate *e, const ErlNifPid *pid)
 {
     enum xe_status status = XE_OK;
+    struct xe_fixer *left = NULL;
     lock(e);
     struct xe_fixer *fixer = xe_fixing_find(&e->fixing, pid->pid);
     if (e->ended)
@@ -266,8 +279,10 @@ enum xe_status xe_estate_fix(ErlNifEnv *env, struct xe_estate *e, const ErlNifPi
     else if (fixer)
         fixer->count++;
     else
-        status = take_in(env, e, pid);
+        status = add(env, e, pid, &left);
     unlock(e);
+    if (left)
+        discard(env, e, left);
     return status;
 }
 

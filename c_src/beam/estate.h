@@ -2,7 +2,8 @@
  * estate.h - what a table has to do with processes beside its owner's word: monitors, the
  * heir, fixations.
  *
- * All under one lock, held for O(1) or O(log n) and never while terms are copied. While it is
+ * All under one lock, held for O(1) or O(log n), and for XE_LOCK_WAIT_NS where the core waits
+ * that long, and never while terms are copied. While it is
  * held monitors are made, so that one that fires at once finds what it belongs to.
  *
  * A heir is a process, not a pid: it is known by its monitor. When that has fired nobody
@@ -79,7 +80,7 @@ struct xe_heir *xe_estate_inherit(ErlNifEnv *env, struct xe_estate *e, ERL_NIF_T
 /* --- Fixations ---------------------------------------------------------- */
 
 /* Adds a fixation of a process, or takes one away, if it has any. Inside a section. XE_OK,
- * XE_NOMEM, XE_DEAD. O(log n). */
+ * XE_NOMEM, XE_RETRY, XE_DEAD. O(log n); the first one waits for writers, as long as a call may. */
 enum xe_status xe_estate_fix(ErlNifEnv *env, struct xe_estate *e, const ErlNifPid *pid);
 enum xe_status xe_estate_unfix(ErlNifEnv *env, struct xe_estate *e, const ErlNifPid *pid);
 

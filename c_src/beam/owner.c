@@ -15,8 +15,8 @@
  * of its term are set (xe_term_is_immediate()). */
 enum { MOVING_BIT = 1 };
 
-/* How often a call looks whether a table has left MOVING: some tens of microseconds, while that takes
- * one or two unless the system has interrupted the thread. */
+/* How often a call looks whether a table has left MOVING: some tens of microseconds, while that
+ * takes one or two unless the system has interrupted the thread. */
 enum { MOVING_SPINS = 500 };
 
 static ErlNifResourceType *identifier_type;

@@ -1,0 +1,132 @@
+%% What tests of several processes have in common.
+-module(xets_test_lib).
+
+-export([both/1, outcome/1, actor/0, run/2, start/2, await/1, call/4, kill/1, stop/1, dead/0,
+         foreign/0, transfer/1, no_transfer/1, eventually/1, texts/3, small/2]).
+
+-include_lib("eunit/include/eunit.hrl").
+
+%% A test of ets, and the same of xets.
+both(Fun) ->
+    [{atom_to_list(Module), {timeout, 60, fun() -> Fun(Module) end}} || Module <- [ets, xets]].
+
+outcome(Fun) ->
+    try {value, Fun()}
+    catch Class:Reason -> {Class, Reason}
+    end.
+
+%%% Processes that do what they are told
+
+actor() ->
+    spawn(fun act/0).
+
+act() ->
+    receive
+        {act, From, Tag, Fun} ->
+            From ! {Tag, outcome(Fun)},
+            act();
+        {act, stop} ->
+            ok
+    end.
+
+%% What Fun returns when the actor calls it.
+run(Actor, Fun) ->
+    {value, Value} = await(start(Actor, Fun)),
+    Value.
+
+%% The outcome of a call by the actor.
+call(Actor, Module, Function, Args) ->
+    await(start(Actor, fun() -> apply(Module, Function, Args) end)).
+
+start(Actor, Fun) ->
+    Tag = monitor(process, Actor),
+    Actor ! {act, self(), Tag, Fun},
+    Tag.
+
+await(Tag) ->
+    receive
+        {Tag, Outcome} ->
+            demonitor(Tag, [flush]),
+            Outcome;
+        {'DOWN', Tag, process, _, Reason} ->
+            {died, Reason}
+    end.
+
+%% Comes back when the process is seen to be dead.
+kill(Pid) ->
+    Monitor = monitor(process, Pid),
+    exit(Pid, kill),
+    receive {'DOWN', Monitor, process, Pid, _} -> ok end.
+
+stop(Actor) ->
+    Monitor = monitor(process, Actor),
+    Actor ! {act, stop},
+    receive {'DOWN', Monitor, process, Actor, _} -> ok end.
+
+dead() ->
+    Pid = actor(),
+    kill(Pid),
+    Pid.
+
+%% A process of another node.
+foreign() ->
+    binary_to_term(<<131, 103, 100, 0, 7, "foo@bar", 0, 0, 0, 38, 0, 0, 0, 0, 3>>).
+
+%% The actor's next message about a table that it has got.
+transfer(Actor) ->
+    run(Actor, fun() ->
+                       receive
+                           {'ETS-TRANSFER', Table, From, Data} -> {Table, From, Data}
+                       after 20000 -> none
+                       end
+               end).
+
+%% The actor has no such message, when all is done that has been started.
+no_transfer(Actor) ->
+    ?assertEqual(none, run(Actor, fun() ->
+                                          receive
+                                              {'ETS-TRANSFER', _, _, _} = Message -> Message
+                                          after 0 -> none
+                                          end
+                                  end)).
+
+eventually(Fun) ->
+    eventually(Fun, erlang:monotonic_time(millisecond) + 30000).
+
+eventually(Fun, Deadline) ->
+    case Fun() of
+        true ->
+            ok;
+        false ->
+            ?assert(erlang:monotonic_time(millisecond) < Deadline),
+            receive after 1 -> ok end,
+            eventually(Fun, Deadline)
+    end.
+
+%%% Errors
+
+%% What the failed call says about its arguments, in the words of xets.
+texts(Module, Function, Args) ->
+    Stack = try apply(Module, Function, Args) of
+                Value -> erlang:error({succeeded, Value})
+            catch
+                error:badarg:S -> S
+            end,
+    [{Module, Function, Args, _} | _] = Stack,
+    case Module of
+        xets -> xets:format_error(badarg, Stack);
+        ets -> maps:map(fun(_, Text) -> as_table(Text) end,
+                        erl_stdlib_errors:format_error(badarg, Stack))
+    end.
+
+as_table(Text) ->
+    binary:replace(binary:replace(Text, <<"an ETS table">>, <<"a table">>), <<"ETS ">>, <<>>).
+
+%%% Sizes
+
+%% The second where everything takes many times as long.
+small(Full, Small) ->
+    case os:getenv("XETS_TEST_SMALL") of
+        false -> Full;
+        _ -> Small
+    end.
