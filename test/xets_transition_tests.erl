@@ -13,11 +13,11 @@
          heir_dies_before_inheriting/0, finder_dies_while_inherited/0,
          heir_dies_before_message/0, heir_gives_on_before_message/0,
          heir_is_replaced_before_giving/0, name_is_free_before_buried/0, fixed_while_given/0,
-         fixed_before_buried/0, new_waits_for_the_name/0]).
+         fixed_before_buried/0, name_is_had_when_the_table_is_dead/0]).
 
 -include_lib("eunit/include/eunit.hrl").
--import(xets_test_lib, [outcome/1, actor/0, run/2, start/2, await/1, kill/1, transfer/1,
-                        no_transfer/1]).
+-import(xets_test_lib, [outcome/1, actor/0, run/2, start/2, await/1, call/4, kill/1,
+                        transfer/1, no_transfer/1]).
 
 -define(SCHEDULERS, 4).
 
@@ -46,23 +46,27 @@ in_peer(Peer, Name) ->
 %%% In the emulator with the points
 
 %% Processes that wait for a scheduler that stands still move to another one, if that wakes up.
+%% Code is loaded now: that takes all schedulers.
 keep_moving() ->
+    ok = code:ensure_modules_loaded([xets, xets_errors, xets_options, xets_test_lib]),
     [spawn_opt(fun Tick() -> receive after 1 -> Tick() end end, [{scheduler, I}])
      || I <- lists:seq(1, ?SCHEDULERS)],
     ok.
 
 isolated(Name) ->
     {Pid, Monitor} = spawn_monitor(fun() -> ?MODULE:Name(), exit(ok) end),
-    receive {'DOWN', Monitor, process, Pid, Reason} -> Reason end.
+    receive {'DOWN', Monitor, process, Pid, Reason} -> ok end,
+    [exit(xets:info(Table, owner), kill) || Table <- xets:all()],
+    Reason.
 
 %% From now on whoever comes to the point stops there.
 stop_at(Point) ->
     Self = self(),
-    Guard = spawn(fun() ->
-                          register(Point, self()),
-                          Self ! {at, self(), ready},
-                          guard(Self, Point)
-                  end),
+    Guard = spawn_link(fun() ->
+                               register(Point, self()),
+                               Self ! {at, self(), ready},
+                               guard(Self, Point)
+                       end),
     receive {at, Guard, ready} -> Guard end.
 
 guard(Master, Point) ->
@@ -88,15 +92,14 @@ stop(Point, Actor, Fun) ->
     stopped(Guard),
     {Guard, Call}.
 
-%% Calls that have met the table on its way and try again.
+%% Calls that have met the table on its way, have yielded and try again.
 waiting(Calls) ->
-    erlang:trace_pattern({erlang, yield, 0}, true, []),
     [begin
          Actor = actor(),
-         erlang:trace(Actor, true, [call]),
+         erlang:trace(Actor, true, [running]),
          Call = start(Actor, Fun),
-         receive {trace, Actor, call, {erlang, yield, []}} -> ok end,
-         erlang:trace(Actor, false, [call]),
+         receive {trace, Actor, out, {xets, _, _}} -> ok end,
+         erlang:trace(Actor, false, [running]),
          Call
      end || Fun <- Calls].
 
@@ -108,7 +111,7 @@ names() ->
      calls_wait_while_inherited, heir_dies_before_inheriting, finder_dies_while_inherited,
      heir_dies_before_message, heir_gives_on_before_message, heir_is_replaced_before_giving,
      name_is_free_before_buried, fixed_while_given, fixed_before_buried,
-     new_waits_for_the_name].
+     name_is_had_when_the_table_is_dead].
 
 %% Owner, table and somebody, the table being of the owner's and public.
 setting(Options) ->
@@ -283,10 +286,10 @@ heir_is_replaced_before_giving() ->
 
 %%% OWNED(p) -> MOVING(p) -> OWNED(heir) | DEAD: the end of the owner
 
-%% The owner dies; somebody who finds it dead, or the library, stops at the point.
+%% The owner dies, and stops at the point: it is its own exit that tells the library.
 dies(Owner, Point) ->
     Guard = stop_at(Point),
-    kill(Owner),
+    exit(Owner, kill),
     stopped(Guard),
     Guard.
 
@@ -299,7 +302,7 @@ calls_wait_while_inherited() ->
                      fun() -> xets:info(Tid, owner) end,
                      fun() -> xets:whereis(Table) end,
                      fun() -> xets:info(Tid, fixed) end,
-                     fun() -> xets:delete(Table, k) end,
+                     fun() -> xets:delete(Table, l) end,
                      fun() -> outcome(fun() -> xets:give_away(Table, self(), x) end) end]),
     go(Guard),
     ?assertEqual([[{k, 1}], Heir, Tid, false, true, {error, badarg}],
@@ -319,7 +322,7 @@ heir_dies_before_inheriting() ->
     ?assertEqual([{error, badarg}], [await(Call) || Call <- Calls]),
     is_gone(Table).
 
-%% Whoever finds the owner dead completes its exit, though it is killed itself. Links without end keep
+%% Whoever finds the owner dead completes its exit, though it is killed itself. Its links keep
 %% the library from hearing of the owner's death first.
 finder_dies_while_inherited() ->
     Heir = actor(),
@@ -393,22 +396,25 @@ name_is_free_before_buried() ->
     ?assert(lists:member(Table, xets:all())),
     true = xets:delete(Table).
 
-new_waits_for_the_name() ->
-    {Owner, _, Table} = setting([]),
-    Guard = dies(Owner, xets_exit_moving),
-    [Call, Rename] =
-        waiting([fun() -> xets:new(Table, [named_table]), xets:delete(Table) end,
-                 fun() ->
-                         T = xets:new(xets_transition_other, [named_table]),
-                         outcome(fun() -> xets:rename(T, Table) end)
-                 end]),
-    go(Guard),
-    ?assertEqual({value, true}, case await(Call) of
-                                    {value, true} -> {value, true};
-                                    %% the other one had it first
-                                    {error, badarg} -> {value, true}
-                                end),
-    ?assertMatch({value, _}, await(Rename)).
+name_is_had_when_the_table_is_dead() ->
+    [begin
+         {Owner, _, Table} = setting([]),
+         Guard = dies(Owner, xets_exit_moving),
+         [Call] = waiting([fun() -> Get(Table), xets:whereis(Table) end]),
+         go(Guard),
+         {value, Tid} = await(Call),
+         ?assert(is_reference(Tid)),
+         ?assertEqual(Tid, xets:whereis(Table)),
+         true = run_delete(Table)
+     end
+     || Get <- [fun(Name) -> Name = xets:new(Name, [named_table, public]) end,
+                fun(Name) ->
+                        Other = xets:new(xets_transition_other, [named_table, public]),
+                        Name = xets:rename(Other, Name)
+                end]].
+
+run_delete(Table) ->
+    run(xets:info(Table, owner), fun() -> xets:delete(Table) end).
 
 %%% Fixations meanwhile
 
@@ -431,7 +437,7 @@ fixed_before_buried() ->
     {Owner, Fixer, Table} = setting([]),
     true = run(Fixer, fun() -> xets:safe_fixtable(Table, true) end),
     Guard = dies(Owner, xets_exit_dead),
-    ?assertEqual({error, badarg}, await(start(Fixer, fun() -> xets:safe_fixtable(Table, true) end))),
+    ?assertEqual({error, badarg}, call(Fixer, xets, safe_fixtable, [Table, true])),
     ?assertEqual(undefined, xets:info(Table, fixed)),
     ?assertEqual(undefined, xets:info(Table, safe_fixed)),
     kill(Fixer),
