@@ -1,6 +1,9 @@
 %% Owners, rights and names (c_src/beam/owner.h). What ets promises too is asked of both.
 -module(xets_owner_tests).
 
+-behaviour(supervisor).
+-export([init/1, start_owner/3]).
+
 -include_lib("eunit/include/eunit.hrl").
 
 %%% Rights
@@ -352,6 +355,95 @@ thousands_of_owners_end() ->
     Base = #{tables => Tables, bytes => Bytes},
     eventually(fun() -> maps:with([tables, bytes], xets:info()) =:= Base end),
     [?assertEqual(undefined, xets:info(Tid)) || {_, Tids} <- Owners, Tid <- Tids].
+
+%% The library hears of these ends late: every link and monitor is told one by one. Whoever is told
+%% finds none of the tables, also of the other owners that it has been told of.
+owners_with_many_links_end_test_() ->
+    [{lists:concat([Kind, ", ", Each, " each"]),
+      {timeout, 240, fun() -> owners_with_links_end(Kind, Owners, Each) end}}
+     || Kind <- [link, monitor],
+        {Owners, Each} <- case os:getenv("XETS_TEST_SMALL") of
+                              false -> [{2000, 50}, {2, 50000}];
+                              _ -> [{100, 20}, {2, 1000}]
+                          end].
+
+owners_with_links_end(Kind, N, Each) ->
+    Owners = [owner(xets, [[public], [public]], 1) || _ <- lists:seq(1, N)],
+    Self = self(),
+    %% a process that has all the monitors, or as many processes as links: two have one at most
+    Watchers = [spawn_monitor(fun() ->
+                                      process_flag(trap_exit, true),
+                                      [attach(Kind, Owner, Each) || {Owner, _} <- Owners],
+                                      Self ! {ready, self()},
+                                      exit({saw, see_ends(Owners, maps:from_list(Owners))})
+                              end) || _ <- watchers(Kind, Each)],
+    [receive {ready, Pid} -> ok end || {Pid, _} <- Watchers],
+    [exit(Owner, kill) || {Owner, _} <- Owners],
+    [receive {'DOWN', Monitor, process, Pid, Reason} -> ?assertEqual({saw, gone}, Reason) end
+     || {Pid, Monitor} <- Watchers],
+    [?assertEqual(undefined, xets:info(Tid)) || {_, Tids} <- Owners, Tid <- Tids].
+
+watchers(monitor, _) -> [1, 2];
+watchers(link, Each) -> lists:seq(1, Each).
+
+attach(link, Owner, _) -> link(Owner);
+attach(monitor, Owner, Each) -> [monitor(process, Owner) || _ <- lists:seq(1, Each div 2)].
+
+see_ends([], _) ->
+    gone;
+see_ends([_ | Left], Tables) ->
+    Owner = receive
+                {'EXIT', Pid, _} -> Pid;
+                {'DOWN', _, process, Pid, _} -> Pid
+            end,
+    case [Tid || Tid <- maps:get(Owner, Tables), xets:info(Tid, size) =/= undefined] of
+        [] -> see_ends(Left, Tables);
+        Tids -> {still_there, Tids}
+    end.
+
+%% A supervisor starts the owner of a named table again: it finds the name free.
+restarted_owner_test_() ->
+    both(fun(Module) ->
+                 ok = logger:set_module_level(supervisor, none),
+                 {ok, Supervisor} =
+                     supervisor:start_link(?MODULE, {Module, xets_owner_supervised}),
+                 unlink(Supervisor),
+                 Last = lists:foldl(fun(I, Owner) ->
+                                            Module:insert(xets_owner_supervised, {k, I}),
+                                            exit(Owner, kill),
+                                            next_owner(Module, Owner)
+                                    end, next_owner(Module, none), lists:seq(1, 100)),
+                 ?assertMatch([{_, Last, worker, _}], supervisor:which_children(Supervisor)),
+                 ?assertEqual([], Module:tab2list(xets_owner_supervised)),
+                 kill(Supervisor),
+                 kill_if(Last),
+                 ok = logger:unset_module_level(supervisor)
+         end).
+
+%% The supervisor's callbacks.
+init({Module, Name}) ->
+    Child = #{id => owner, start => {?MODULE, start_owner, [Module, Name, self()]}},
+    {ok, {#{intensity => 1000, period => 1}, [Child]}}.
+
+start_owner(Module, Name, Supervisor) ->
+    proc_lib:start_link(erlang, apply, [fun() ->
+        Name = Module:new(Name, [named_table, public]),
+        proc_lib:init_ack(Supervisor, {ok, self()}),
+        receive never -> ok end
+    end, []]).
+
+%% The owner after that one.
+next_owner(Module, Owner) ->
+    case Module:info(xets_owner_supervised, owner) of
+        Next when is_pid(Next), Next =/= Owner -> Next;
+        _ -> erlang:yield(), next_owner(Module, Owner)
+    end.
+
+kill_if(Pid) ->
+    case is_process_alive(Pid) of
+        true -> kill(Pid);
+        false -> ok
+    end.
 
 %%% Memory
 
