@@ -24,6 +24,7 @@
 #include "../core/reclaim.h"
 #include "../core/shared.h"
 #include "call.h"
+#include "estate.h"
 
 /*
  * To be raised with any change of what two copies share and no other version covers: what
@@ -35,7 +36,8 @@
 
 enum {
     SHARED_VERSION =
-        XE_NIF_LAYOUT << 20 ^ sizeof(struct xe_owned) << 10 ^ sizeof(struct xe_settings)
+        XE_NIF_LAYOUT << 20 ^ sizeof(struct xe_owned) << 10 ^ sizeof(struct xe_settings) ^
+        sizeof(struct xe_estate) << 5 ^ sizeof(struct xe_fixer)
 };
 
 /* What load and upgrade return when they refuse; src/xets.erl says it in words. */
