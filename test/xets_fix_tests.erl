@@ -145,6 +145,34 @@ gone_with(Module, Item, Seen) ->
     ?assertEqual(false, Module:info(Table, Item)),
     process_flag(trap_exit, Trap).
 
+%% A key that was deleted is remembered for the living only.
+deleted_key_is_forgotten_test_() ->
+    [{lists:concat([Module, ", ", Type, ", ", How]),
+      fun() ->
+              Table = Module:new(table, [Type, public]),
+              [Gone, Fixer, Other] = [actor(), actor(), actor()],
+              Module:insert(Table, [{K, K} || K <- lists:seq(1, 10)]),
+              Fixers = case How of
+                           "one" -> [Fixer];
+                           "two, one lives" -> [Fixer, Other]
+                       end,
+              [fix(P, Module, Table) || P <- [Gone | Fixers]],
+              Module:delete(Table, 5),
+              ?assertMatch({value, _}, outcome(fun() -> Module:next(Table, 5) end)),
+              [kill(P) || P <- [Gone, Fixer]],
+              Expected = case How of
+                             "one" -> {error, badarg};
+                             "two, one lives" -> {value, next}
+                         end,
+              ?assertEqual(Expected, outcome(fun() -> Module:next(Table, 5), next end)),
+              ?assertMatch({value, _}, outcome(fun() -> Module:next(Table, 6) end)),
+              kill(Other),
+              ?assertEqual({error, badarg}, outcome(fun() -> Module:next(Table, 5) end)),
+              Module:delete(Table)
+      end}
+     || Module <- [ets, xets], Type <- [set, bag, duplicate_bag],
+        How <- ["one", "two, one lives"]].
+
 others_stay_test_() ->
     both(fun(Module) ->
                  Table = Module:new(table, []),

@@ -4,6 +4,7 @@
  * A position is a key, or a number: nothing is held between two calls.
  */
 #include "call.h"
+#include "estate.h"
 
 /* --- Keys, one after the other ------------------------------------------ */
 
@@ -14,6 +15,26 @@ struct step {
     struct xe_key key;
     const struct xe_key *after; /* NULL: before the first */
 };
+
+static bool is_there(const struct step *s, bool patient)
+{
+    const uint8_t *rec;
+    struct xe_owned *t = s->use.table;
+    return (t->kind == XE_SET ? xe_table_find_record(t->core, &s->key, &rec)
+                              : xe_bag_member(t->core, s->use.slot, &s->key, patient)) == XE_OK;
+}
+
+/* Whether one may go on from the key: a removed one is remembered while the table is fixed by
+ * somebody who lives. */
+static enum xe_status may_go_on(ErlNifEnv *env, const struct step *s, bool patient)
+{
+    struct xe_owned *t = s->use.table;
+    enum xe_status status = xe_table_may_go_on(t->core, s->use.slot, &s->key, patient);
+    if (status == XE_OK && XE_UNLIKELY(xe_estate_has_fixers(t->estate)) &&
+        !is_there(s, patient) && !xe_estate_is_fixed(env, t->estate))
+        status = xe_table_may_go_on(t->core, s->use.slot, &s->key, patient);
+    return status;
+}
 
 /* Opens the section, and finds out whether one may go on from the key (NULL: from the start). */
 static enum xe_result step_begin(ErlNifEnv *env, ERL_NIF_TERM table, const ERL_NIF_TERM *key,
@@ -30,9 +51,7 @@ static enum xe_result step_begin(ErlNifEnv *env, ERL_NIF_TERM table, const ERL_N
     } else if (key) {
         s->after = &s->key;
         xe_call_key(&s->key, s->use.table, *key, &s->encoder);
-        enum xe_status status = xe_table_may_go_on(s->use.table->core, s->use.slot, &s->key,
-                                                   xe_call_is_patient(budget));
-        result = xe_call_of_core(status);
+        result = xe_call_of_core(may_go_on(env, s, xe_call_is_patient(budget)));
         if (result != XE_CALL_OK)
             xe_use_end(&s->use);
     }

@@ -341,14 +341,6 @@ bool xe_estate_is_fixed(ErlNifEnv *env, struct xe_estate *e)
     return fixed;
 }
 
-uint32_t xe_estate_fixers(struct xe_estate *e)
-{
-    lock(e);
-    uint32_t n = e->fixing.n;
-    unlock(e);
-    return n;
-}
-
 /* Some of the living processes after *last, and how often each has fixed the table. */
 struct listing {
     ERL_NIF_TERM last;

@@ -84,11 +84,20 @@ struct xe_heir *xe_estate_inherit(ErlNifEnv *env, struct xe_estate *e, ERL_NIF_T
 enum xe_status xe_estate_fix(ErlNifEnv *env, struct xe_estate *e, const ErlNifPid *pid);
 enum xe_status xe_estate_unfix(ErlNifEnv *env, struct xe_estate *e, const ErlNifPid *pid);
 
+/* Whether a process has fixed the table, be it dead. */
+static inline bool xe_estate_has_fixers(struct xe_estate *e)
+{
+    /* Relaxed: who fixed the table itself, or was told of it, sees it. */
+    return atomic_load_explicit(&e->fixing.n, memory_order_relaxed) > 0;
+}
 /* Whether a living process has fixed the table; fixations of dead ones that it comes upon are
  * taken away. Inside a section. Amortised O(1). */
 bool xe_estate_is_fixed(ErlNifEnv *env, struct xe_estate *e);
 /* Roughly how many processes have fixed it. For scheduling decisions. */
-uint32_t xe_estate_fixers(struct xe_estate *e);
+static inline uint32_t xe_estate_fixers(struct xe_estate *e)
+{
+    return atomic_load_explicit(&e->fixing.n, memory_order_relaxed);
+}
 /* Those living processes with their counts, [{Pid, Count}], and since when (monotonic, and its
  * offset to the system's time then). False: there are none. Inside a section. Not of one instant.
  * O(n log n). */

@@ -12,6 +12,7 @@
 #define XE_FIXING_H
 
 #include <erl_nif.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -24,7 +25,7 @@ struct xe_fixer {
 
 struct xe_fixing {
     struct xe_fixer *root;
-    uint32_t n;
+    _Atomic uint32_t n; /* may be read without the lock, to learn whether it is worth taking */
     ErlNifTime since;  /* when the first of those that follow one another came; monotonic, ns */
     ErlNifTime offset; /* of the time, then */
 };
