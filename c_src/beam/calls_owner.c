@@ -180,34 +180,27 @@ static enum xe_result safe_fixtable(ErlNifEnv *env, const ERL_NIF_TERM argv[], u
 }
 XE_CALL(safe_fixtable, 2)
 
-/* Whether so many processes have fixed the table that looking at them, or taking those out that
- * are dead, is too much for a normal scheduler. */
-static bool has_many_fixers(const struct xe_use *use, uint64_t budget)
-{
-    enum { FIXERS_INLINE = 500 };
-    return budget != XE_TERM_NO_BUDGET && xe_estate_fixers(use->table->estate) > FIXERS_INLINE;
-}
-
 static enum xe_result fixed(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t budget,
                             ERL_NIF_TERM *out)
 {
     struct xe_use use;
+    (void)budget;
     if (!xe_call_may_name(env, argv[0]))
         return XE_CALL_BADARG;
     *out = xe_am.undefined;
     if (!xe_use_begin(env, argv[0], XE_NEED_NOTHING, &use))
         return XE_CALL_OK;
-    bool large = has_many_fixers(&use, budget);
-    if (!large)
-        *out = xe_call_bool(xe_estate_is_fixed(env, use.table->estate));
+    enum xe_status status = xe_estate_is_fixed(env, use.table->estate);
     xe_use_end(&use);
-    return large ? XE_CALL_BUDGET : XE_CALL_OK;
+    *out = xe_call_bool(status == XE_OK);
+    return status == XE_RETRY ? XE_CALL_RETRY : XE_CALL_OK;
 }
 XE_CALL(fixed, 1)
 
 static enum xe_result fixers(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t budget,
                              ERL_NIF_TERM *out)
 {
+    enum { FIXERS_INLINE = 500 };
     struct xe_use use;
     ErlNifTime since, offset;
     ERL_NIF_TERM list;
@@ -216,7 +209,8 @@ static enum xe_result fixers(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t
     *out = xe_am.undefined;
     if (!xe_use_begin(env, argv[0], XE_NEED_NOTHING, &use))
         return XE_CALL_OK;
-    bool large = has_many_fixers(&use, budget);
+    bool large =
+        budget != XE_TERM_NO_BUDGET && xe_estate_fixers(use.table->estate) > FIXERS_INLINE;
     if (!large && xe_estate_list_fixers(env, use.table->estate, &since, &offset, &list))
         *out = enif_make_tuple3(env, enif_make_int64(env, since), enif_make_int64(env, offset),
                                 list);

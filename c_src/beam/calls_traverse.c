@@ -30,10 +30,11 @@ static enum xe_status may_go_on(ErlNifEnv *env, const struct step *s, bool patie
 {
     struct xe_owned *t = s->use.table;
     enum xe_status status = xe_table_may_go_on(t->core, s->use.slot, &s->key, patient);
-    if (status == XE_OK && XE_UNLIKELY(xe_estate_has_fixers(t->estate)) &&
-        !is_there(s, patient) && !xe_estate_is_fixed(env, t->estate))
-        status = xe_table_may_go_on(t->core, s->use.slot, &s->key, patient);
-    return status;
+    if (status != XE_OK || XE_LIKELY(!xe_estate_has_fixers(t->estate)) || is_there(s, patient))
+        return status;
+    status = xe_estate_is_fixed(env, t->estate);
+    return status == XE_ABSENT ? xe_table_may_go_on(t->core, s->use.slot, &s->key, patient)
+                               : status;
 }
 
 /* Opens the section, and finds out whether one may go on from the key (NULL: from the start). */

@@ -321,24 +321,38 @@ static void discard_dead(ErlNifEnv *env, struct xe_estate *e, struct dead *dead)
     dead->n = 0;
 }
 
-bool xe_estate_is_fixed(ErlNifEnv *env, struct xe_estate *e)
+/* Takes out some processes that are dead, until one is met that lives. XE_RETRY: there may be
+ * more. */
+static enum xe_status prune_some(ErlNifEnv *env, struct xe_estate *e)
 {
     struct dead dead = {.n = 0};
-    bool fixed = false, more = true;
-    enif_keep_resource(e->table);
-    while (more) {
-        lock(e);
-        while (!e->ended && e->fixing.root && dead.n < FIXERS_AT_ONCE &&
-               !(fixed = lives(env, e->fixing.root->pid))) {
-            dead.fixer[dead.n] = e->fixing.root;
-            take_out(e, dead.fixer[dead.n++]);
+    enum xe_status status = XE_RETRY;
+    lock(e);
+    while (status == XE_RETRY && dead.n < FIXERS_AT_ONCE) {
+        struct xe_fixer *fixer = e->ended ? NULL : e->fixing.root;
+        if (!fixer) {
+            status = XE_ABSENT;
+        } else if (lives(env, fixer->pid)) {
+            status = XE_OK;
+        } else {
+            dead.fixer[dead.n++] = fixer;
+            take_out(e, fixer);
         }
-        more = dead.n == FIXERS_AT_ONCE;
-        unlock(e);
-        discard_dead(env, e, &dead);
     }
+    unlock(e);
+    discard_dead(env, e, &dead);
+    return status;
+}
+
+enum xe_status xe_estate_is_fixed(ErlNifEnv *env, struct xe_estate *e)
+{
+    enum { ROUNDS = 8 };
+    enum xe_status status = XE_RETRY;
+    enif_keep_resource(e->table);
+    for (unsigned i = 0; i < ROUNDS && status == XE_RETRY; i++)
+        status = prune_some(env, e);
     enif_release_resource(e->table);
-    return fixed;
+    return status;
 }
 
 /* Some of the living processes after *last, and how often each has fixed the table. */

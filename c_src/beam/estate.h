@@ -90,9 +90,10 @@ static inline bool xe_estate_has_fixers(struct xe_estate *e)
     /* Relaxed: who fixed the table itself, or was told of it, sees it. */
     return atomic_load_explicit(&e->fixing.n, memory_order_relaxed) > 0;
 }
-/* Whether a living process has fixed the table; fixations of dead ones that it comes upon are
- * taken away. Inside a section. Amortised O(1). */
-bool xe_estate_is_fixed(ErlNifEnv *env, struct xe_estate *e);
+/* Whether a living process has fixed the table: XE_OK, XE_ABSENT. Fixations of dead ones that it
+ * comes upon are taken away; XE_RETRY: as many as one call may. Inside a section. Amortised
+ * O(log n). */
+enum xe_status xe_estate_is_fixed(ErlNifEnv *env, struct xe_estate *e);
 /* Roughly how many processes have fixed it. For scheduling decisions. */
 static inline uint32_t xe_estate_fixers(struct xe_estate *e)
 {
