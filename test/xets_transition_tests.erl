@@ -13,7 +13,8 @@
          heir_dies_before_inheriting/0, finder_dies_while_inherited/0,
          heir_dies_before_message/0, heir_gives_on_before_message/0,
          heir_is_replaced_before_giving/0, name_is_free_before_buried/0, fixed_while_given/0,
-         fixed_before_buried/0, name_is_had_when_the_table_is_dead/0]).
+         fixed_before_buried/0, name_is_had_when_the_table_is_dead/0,
+         renaming_is_one_store/0]).
 
 -include_lib("eunit/include/eunit.hrl").
 -import(xets_test_lib, [outcome/1, actor/0, run/2, start/2, await/1, call/4, kill/1,
@@ -111,7 +112,8 @@ names() ->
      calls_wait_while_inherited, heir_dies_before_inheriting, finder_dies_while_inherited,
      heir_dies_before_message, heir_gives_on_before_message, heir_is_replaced_before_giving,
      name_is_free_before_buried, fixed_while_given, fixed_before_buried,
-     name_is_had_when_the_table_is_dead].
+     name_is_had_when_the_table_is_dead,
+     renaming_is_one_store].
 
 %% Owner, table and somebody, the table being of the owner's and public.
 setting(Options) ->
@@ -415,6 +417,30 @@ name_is_had_when_the_table_is_dead() ->
 
 run_delete(Table) ->
     run(xets:info(Table, owner), fun() -> xets:delete(Table) end).
+
+%%% Names
+
+%% Before the one store that counts the table has the old name, after it the new one.
+renaming_is_one_store() ->
+    [begin
+         {Owner, _, Table} = setting([]),
+         Tid = xets:whereis(Table),
+         {Guard, Renaming} =
+             stop(Point, Owner, fun() -> xets:rename(Table, xets_transition_other) end),
+         ?assertEqual({Point, Old, New},
+                      {Point, xets:whereis(Table) =:= Tid,
+                       xets:whereis(xets_transition_other) =:= Tid}),
+         ?assertEqual({Old, New}, {undefined =/= xets:info(Table),
+                                   undefined =/= xets:info(xets_transition_other)}),
+         ?assertEqual({Old, New}, {lists:member(Table, xets:all()),
+                                   lists:member(xets_transition_other, xets:all())}),
+         go(Guard),
+         ?assertEqual({value, xets_transition_other}, await(Renaming)),
+         ?assertEqual(Tid, xets:whereis(xets_transition_other)),
+         kill(Owner),
+         is_gone(Table),
+         is_gone(xets_transition_other)
+     end || {Point, Old, New} <- [{xets_renaming, true, false}, {xets_renamed, false, true}]].
 
 %%% Fixations meanwhile
 

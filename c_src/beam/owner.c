@@ -356,7 +356,7 @@ enum xe_create xe_owner_rename(ErlNifEnv *env, struct xe_use *use, ERL_NIF_TERM 
 {
     if (use->table->is.named && !settle_name(env, name))
         return XE_CREATE_RETRY;
-    return create_of_naming(xe_registry_rename(use->slot, use->table, name));
+    return create_of_naming(xe_registry_rename(env, use->slot, use->table, name));
 }
 
 /* --- Loading ------------------------------------------------------------ */

@@ -5,6 +5,8 @@
 
 #include <pthread.h>
 
+#include "hooks.h"
+
 enum { NAMES_MIN = 64, BLOCK_MIN = 64, BLOCKS = 26, REGISTRY_VERSION = 2 };
 
 struct name {
@@ -160,9 +162,10 @@ enum xe_naming xe_registry_name(struct xe_epoch_slot *slot, struct xe_owned *tab
     return result;
 }
 
-enum xe_naming xe_registry_rename(struct xe_epoch_slot *slot, struct xe_owned *table,
-                                  ERL_NIF_TERM name)
+enum xe_naming xe_registry_rename(ErlNifEnv *env, struct xe_epoch_slot *slot,
+                                  struct xe_owned *table, ERL_NIF_TERM name)
 {
+    (void)env;
     enum xe_naming result = XE_NAMED;
     pthread_mutex_lock(&registry->lock);
     ERL_NIF_TERM old = atomic_load_explicit(&table->name, memory_order_relaxed);
@@ -172,8 +175,10 @@ enum xe_naming xe_registry_rename(struct xe_epoch_slot *slot, struct xe_owned *t
     else if (table->is.named)
         result = names_set(slot, name, table);
     if (result == XE_NAMED) {
+        xe_hook(env, "xets_renaming");
         /* Release: from here on the new name is good, and the old one is not. */
         atomic_store_explicit(&table->name, name, memory_order_release);
+        xe_hook(env, "xets_renamed");
         if (table->is.named)
             names_clear(old, table);
     }

@@ -39,8 +39,8 @@ enum xe_naming {
 /* Publishes a new table's name. */
 enum xe_naming xe_registry_name(struct xe_epoch_slot *slot, struct xe_owned *table);
 /* Gives a table another name. */
-enum xe_naming xe_registry_rename(struct xe_epoch_slot *slot, struct xe_owned *table,
-                                  ERL_NIF_TERM name);
+enum xe_naming xe_registry_rename(ErlNifEnv *env, struct xe_epoch_slot *slot,
+                                  struct xe_owned *table, ERL_NIF_TERM name);
 
 /* The number of tables. */
 uint64_t xe_registry_count(void);
