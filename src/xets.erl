@@ -156,7 +156,8 @@
 %% <dt>`{heir, Pid, HeirData}'</dt><dd>When the owner ends, the process `Pid', if it is alive
 %% then, becomes the owner, and is sent the message
 %% `{'ETS-TRANSFER', Table, FromPid, HeirData}'. `Pid' is a process of this node; if it is
-%% dead already, there is no heir. It stays the heir when it has inherited.</dd>
+%% dead already, there is no heir. It stays the heir when it has inherited. Whoever has seen
+%% the owner's end finds the table to be the heir's; the message may come later.</dd>
 %% <dt>`{heir, Pid}'</dt><dd>The same without the message.</dd>
 %% <dt>`{write_concurrency, false | true | auto}'</dt><dd>With `true' and `auto' the
 %% table starts out prepared for many writers at once. Without, it adapts to

@@ -1,6 +1,6 @@
-%% The transitions of a table (c_src/beam/owner.h), stopped in the middle. A build of the library
-%% for this stops at named points (c_src/beam/hooks.h) as long as a process has the point's name.
-%% It runs in an emulator of its own: a thread that stands still there takes a scheduler along.
+%% The transitions of a table (O1-O4 of c_src/beam/owner.h), stopped in the middle. A build of the
+%% library for this stops at named points (c_src/beam/hooks.h) as long as a process has the point's
+%% name. It runs in an emulator of its own: a thread that stands still there takes a scheduler along.
 -module(xets_transition_tests).
 
 %% Called in the other emulator.

@@ -5,6 +5,13 @@
  *   name --(registry.h)--^           |
  *                                    '--> xe_estate (estate.h): monitors, heir, fixations
  *
+ * Guarantees (referred to from code and tests)
+ *   O1  Who has seen the death of a process finds no table of it: it is the heir's, or gone and its
+ *       name free. Only the message to the heir, and what nobody asks for, may come later.
+ *   O2  Every change of owner is made once, and told once.
+ *   O3  A table has one name at any time, and a name one table.
+ *   O4  A heir is a process and not a pid; fixations are those of living processes.
+ *
  * States of a table, in one word
  *
  *   OWNED(p)     the table can be used; p is its owner: the term of p
