@@ -47,6 +47,9 @@ exceptions() ->
      {fixed_take, "all",
       "take counts objects of a bag that were deleted while it is fixed as taken once more: the "
       "size is wrong from then on. Expected instead: only what is returned is counted."},
+     {fixed_delete_all, "all",
+      "delete_all_objects of a fixed table from which an object was deleted before may leave some: "
+      "it goes by memory that was not set. Expected instead: none are left."},
      {failed_default, "all",
       "update_counter/4 and update_element/4 that fail for an absent key of a fixed table leave "
       "the key behind as one that was deleted. Expected instead: nothing has changed."},
@@ -91,7 +94,7 @@ drawn(Generator) ->
 
 op() ->
     weighted([{330, fun() -> {F, Args} = access(), {by, who(), F, Args} end},
-              {12, fun() -> {by, who(), new, [slot(), name(), options()]} end},
+              {12, fun() -> {by, who(), new, [slot(), some(fun name/0), options()]} end},
               {12, fun() -> {delete_found, slot(), pool_index(), one_of({same, other_zeros})} end},
               {2, fun() -> {delete_range, slot(), integer(1, 4000), integer(0, 3000)} end},
               {3, fun() -> {traverse, slot(), one_of({keys, keys_back, objects, objects_back,
@@ -206,7 +209,7 @@ slot() ->
     one_of({1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 3}).
 
 table() ->
-    weighted([{80, fun() -> {'$', slot, slot()} end}, {4, fun name/0},
+    weighted([{80, fun() -> {'$', slot, slot()} end}, {4, fun name/0}, {1, fun term/0},
               {1, fun() -> one_of({{'$', ref, 1}, {'$', magic, 1}, xets_prop_nobody, 17, "name",
                                    {}, undefined}) end}]).
 

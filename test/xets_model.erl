@@ -29,6 +29,8 @@ exceptions(Insert, [Table, [_, _ | _]]) when Insert =:= insert; Insert =:= inser
     end;
 exceptions(take, [Table, _Key]) ->
     [fixed_take || is_bag(Table), is_fixed(Table)];
+exceptions(delete_all_objects, [Table]) ->
+    [fixed_delete_all || is_fixed(Table)];
 exceptions(new, [_Name, Options]) ->
     [heir_without_data || release() < 28, with_data(Options) =/= Options];
 exceptions(setopts, [_Table, Options]) ->
@@ -122,6 +124,10 @@ model(take, [Table, Key]) ->
     Found = ets:lookup(Table, Key),
     true = ets:delete(Table, Key),
     Found;
+model(delete_all_objects, [Table]) ->
+    true = ets:insert(Table, []),
+    KeyPos = keypos(Table),
+    lists:all(fun(Object) -> ets:delete(Table, element(KeyPos, Object)) end, ets:tab2list(Table));
 model(take_many, [Table, Keys]) ->
     need(ets:insert(Table, []) andalso proper_part(Keys) =:= Keys),
     [call(take, [Table, Key]) || Key <- Keys];
