@@ -278,6 +278,55 @@ static void what_is_being_changed_is_read_under_its_locks(void **state)
     xe_table_delete(t);
 }
 
+/* Called when a change is about to be published: whoever reads now must not take what it sees
+ * for one state. */
+static uint64_t check_odd(void *arg)
+{
+    struct xe_table *t = *(struct xe_table **)arg;
+    static uint64_t n;
+    bool odd = atomic_load(&t->batch) & 1;
+    uint64_t position = 0;
+    do {
+        const struct xe_segment *s = xe_directory_find(t, position);
+        odd |= atomic_load(&s->version) & 1;
+        position = s->hi + 1;
+    } while (position);
+    CHECK(odd);
+    return ++n;
+}
+
+static void whatever_is_being_changed_is_marked_before_and_not_after(void **state)
+{
+    (void)state;
+    enum { N = 100 };
+    for (uint32_t k = 0; k < 2; k++) {
+        static struct xe_table *t;
+        struct xe_table_config config = {.seed = 1, .kind = kinds[k], .max_objects = 16,
+                                         .sequence = check_odd, .sequence_arg = &t};
+        uint32_t keys[N];
+        uint64_t values[N];
+        t = xe_table_new(&config);
+        for (uint32_t i = 0; i < N; i++) {
+            keys[i] = short_key(1);
+            values[i] = number(N + i);
+            assert_int_equal(bag_put(t, short_key(1), number(i), i ? XE_PUT : XE_PUT_NEW), XE_OK);
+        }
+        assert_int_equal(put_list(t, keys, values, N, XE_PUT), XE_OK);
+        for (uint32_t i = 0; i < N / 2; i++)
+            assert_int_equal(bag_remove(t, short_key(1), number(i)), XE_OK);
+        assert_int_equal(bag_drop(t, short_key(1)), XE_OK);
+        uint64_t position = 0;
+        struct xe_epoch_slot *slot = xe_epoch_enter();
+        do {
+            const struct xe_segment *s = xe_directory_find(t, position);
+            assert_int_equal(atomic_load(&s->version) & 1, 0);
+            position = s->hi + 1;
+        } while (position);
+        xe_epoch_leave(slot);
+        xe_table_delete(t);
+    }
+}
+
 /* Its image is frozen at the moment when it moved; what is read beside it is not. */
 static void a_segment_that_has_moved_is_never_read_as_the_present(void **state)
 {
@@ -582,6 +631,7 @@ int main(int argc, char **argv)
         TEST(what_is_not_accepted_stays),
         TEST(g6_without_its_locks_a_call_retries_and_leaves_none),
         TEST(what_is_being_changed_is_read_under_its_locks),
+        TEST(whatever_is_being_changed_is_marked_before_and_not_after),
         TEST(a_segment_that_has_moved_is_never_read_as_the_present),
         TEST(of_equal_objects_in_a_list_a_bag_gets_the_first),
         TEST(a_list_of_new_keys_looks_at_the_whole_group_of_each),
