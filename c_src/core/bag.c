@@ -435,7 +435,18 @@ static inline enum xe_status look_here(const struct xe_table *t, const struct ta
     return same || status != XE_OK ? status : XE_RETRY;
 }
 
-/* A few looks without locks. XE_RETRY: none was of one state, or the run is too long for that. */
+static enum xe_status look_gather(const struct look *l, const struct target *what, uint32_t most,
+                                  struct xe_run *run)
+{
+    enum xe_status status = XE_OK;
+    run->n = 0;
+    for (uint32_t i = 0; i < l->n && status == XE_OK; i++)
+        status = run_gather(run, l->segments[i], what, most);
+    return status;
+}
+
+/* A few looks without locks. XE_RETRY: none was of one state, or the run is too long for that. If
+ * its beginning has more than `most`, that is known all the same. */
 static enum xe_status look(const struct xe_table *t, const struct target *what, uint32_t most,
                            struct xe_run *run)
 {
@@ -444,13 +455,13 @@ static enum xe_status look(const struct xe_table *t, const struct target *what, 
     if (XE_LIKELY(status != XE_RETRY))
         return status;
     for (int i = 0; i < READ_TRIES; i++) {
-        status = look_begin(&l, t, what);
-        if (status == XE_LIMIT)
-            break;
-        run->n = 0;
-        for (uint32_t k = 0; k < l.n && status == XE_OK; k++)
-            status = run_gather(run, l.segments[k], what, most);
-        if (status != XE_RETRY && (status != XE_OK || look_was_one_state(&l, t)))
+        enum xe_status begun = look_begin(&l, t, what);
+        if (begun == XE_LIMIT)
+            return most < UINT32_MAX && look_gather(&l, what, most, run) == XE_LIMIT
+                       ? XE_LIMIT
+                       : XE_RETRY;
+        if (begun == XE_OK && ((status = look_gather(&l, what, most, run)) != XE_OK ||
+                               look_was_one_state(&l, t)))
             return status;
         xe_cpu_relax();
     }

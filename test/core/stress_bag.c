@@ -532,7 +532,7 @@ static enum xe_status step(struct xe_table *t, bool begins, uint64_t *key)
         /* It was there when it was read, and the table was fixed then. */
         CHECK(status == XE_OK || status == XE_RETRY);
         if (status == XE_OK)
-            status = xe_table_next(t, begins ? NULL : &r.p.key, &view);
+            status = xe_table_next(t, begins ? NULL : &r.p.key, UINT32_MAX, &view);
         if (status == XE_OK)
             memcpy(key, view.key, 8);
         xe_epoch_leave(slot);

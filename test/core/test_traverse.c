@@ -36,7 +36,7 @@ static uint32_t next_key(struct xe_table *t, uint32_t after)
     struct xe_view view;
     lookup_make(&l, xe_table_seed(t), after == NO_KEY ? 0 : after);
     struct xe_epoch_slot *slot = xe_epoch_enter();
-    enum xe_status status = xe_table_next(t, after == NO_KEY ? NULL : &l.key, &view);
+    enum xe_status status = xe_table_next(t, after == NO_KEY ? NULL : &l.key, UINT32_MAX, &view);
     uint32_t key = status == XE_OK ? view_key(&view) : NO_KEY;
     xe_epoch_leave(slot);
     lookup_free(&l);
@@ -274,7 +274,7 @@ static enum xe_status next_behind_hash(struct xe_table *t, uint64_t hash, struct
     lookup_make(&l, xe_table_seed(t), short_key(0));
     l.key.hash = hash;
     struct xe_epoch_slot *slot = xe_epoch_enter();
-    enum xe_status status = xe_table_next(t, &l.key, view);
+    enum xe_status status = xe_table_next(t, &l.key, UINT32_MAX, view);
     xe_epoch_leave(slot);
     lookup_free(&l);
     return status;
