@@ -16,7 +16,7 @@
  * list writes and for changes to several segments; and at the directory, which is replaced when
  * the table is cleared. After a few tries, or when the run is long, it takes the locks.
  *
- * Objects are compared under the lock of their segment: only such as have 44 bits (32 in a
+ * Objects are compared under the lock of their segment: only such as have 43 bits (31 in a
  * duplicate bag) of hash in common beside their key, so they are hardly ever different.
  */
 #include <sched.h>

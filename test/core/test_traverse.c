@@ -265,6 +265,40 @@ static void twins_come_one_by_one(void **state)
         }
 }
 
+/* --- Limits -------------------------------------------------------------- */
+
+static enum xe_status next_within(struct xe_table *t, uint32_t after, uint32_t most)
+{
+    struct lookup l;
+    struct xe_view view;
+    lookup_make(&l, xe_table_seed(t), after);
+    struct xe_epoch_slot *slot = xe_epoch_enter();
+    enum xe_status status = xe_table_next(t, &l.key, most, &view);
+    xe_epoch_leave(slot);
+    lookup_free(&l);
+    return status;
+}
+
+static void a_step_over_or_to_a_large_group_may_be_too_long(void **state)
+{
+    (void)state;
+    enum { SIZE = 1000, FEW = 10 };
+    struct xe_table *t = bag_new(XE_BAG, 16);
+    static uint32_t keys[4];
+    for (uint32_t k = 0; k < 3; k++)
+        assert_int_equal(add(t, short_key(k), number(k)), XE_OK);
+    assert_int_equal(walk(t, keys, 4), 3);
+    for (uint32_t i = 3; i < SIZE; i++)
+        assert_int_equal(add(t, keys[1], number(i)), XE_OK);
+    assert_int_equal(next_within(t, keys[0], FEW), XE_LIMIT);
+    assert_int_equal(next_within(t, keys[1], FEW), XE_LIMIT);
+    assert_int_equal(next_within(t, keys[2], FEW), XE_ABSENT);
+    assert_int_equal(next_within(t, keys[0], 2 * SIZE), XE_OK);
+    assert_int_equal(next_key(t, keys[0]), keys[1]);
+    assert_int_equal(next_key(t, keys[1]), keys[2]);
+    xe_table_delete(t);
+}
+
 /* --- Borders ------------------------------------------------------------- */
 
 /* What is behind a key with this hash. */
@@ -295,15 +329,14 @@ static void the_first_and_the_last_hash_are_positions(void **state)
         }
 }
 
-/* Stores an object of a bag at a given place in the run of its key. */
+/* Stores an object of a bag at a given place in the run of its key; the fingerprint stays. */
 static void put_at(struct xe_table *t, uint32_t key, uint64_t value, uint32_t low)
 {
     struct object x;
     struct xe_prepared p;
     object_make(&x, key, value);
     assert_int_equal(xe_table_prepare(t, &x.o, &p), XE_OK);
-    /* What of it the key decides stays. */
-    p.tail.low = (low & 0xffffff0f) | (p.tail.low & 0xf0);
+    p.tail.low = (low & 0xffffff00) | (p.tail.low & 0xff);
     p.key.hash = (p.key.hash & XE_BAG_KEY_HASH) | p.tail.low;
     struct xe_epoch_slot *slot = xe_epoch_enter();
     assert_int_equal(xe_bag_put(t, slot, &p, XE_PUT, false), XE_OK);
@@ -311,7 +344,7 @@ static void put_at(struct xe_table *t, uint32_t key, uint64_t value, uint32_t lo
     object_free(&x);
 }
 
-static void the_first_and_the_last_hash_of_a_run_belong_to_it(void **state)
+static void the_first_and_the_last_hashes_of_a_run_belong_to_it(void **state)
 {
     (void)state;
     enum { N = 120 };
@@ -639,8 +672,9 @@ int main(int argc, char **argv)
         TEST(a_walk_goes_on_from_keys_that_are_not_there),
         TEST(a_walk_meets_every_key_that_is_there_throughout),
         TEST(twins_come_one_by_one),
+        TEST(a_step_over_or_to_a_large_group_may_be_too_long),
         TEST(the_first_and_the_last_hash_are_positions),
-        TEST(the_first_and_the_last_hash_of_a_run_belong_to_it),
+        TEST(the_first_and_the_last_hashes_of_a_run_belong_to_it),
         TEST(keys_removed_from_a_fixed_table_are_remembered_until_it_is_not),
         TEST(a_key_is_remembered_when_its_last_object_is_removed),
         TEST(a_table_that_is_cleared_while_fixed_remembers_all_it_had),
