@@ -524,6 +524,16 @@ enum xe_status xe_bag_member(struct xe_table *t, struct xe_epoch_slot *slot,
 
 /* --- Adding ------------------------------------------------------------- */
 
+/* Whether an object of a long run was seen, which tells without all of its locks that there is
+ * one. */
+static bool is_seen(const struct xe_table *t, const struct target *what)
+{
+    struct xe_run counted = {.at = NULL};
+    if (xe_directory_find(t, what->lo)->hi < what->hi)
+        look(t, what, 1, &counted);
+    return counted.n > 0;
+}
+
 /* Stores the object if none with its key is there. */
 static enum xe_status put_new(struct xe_table *t, struct xe_epoch_slot *slot,
                               struct xe_prepared *p, bool patient)
@@ -531,6 +541,8 @@ static enum xe_status put_new(struct xe_table *t, struct xe_epoch_slot *slot,
     struct target what = target_key(&p->key);
     struct span span;
     struct xe_segment *s;
+    if (is_seen(t, &what))
+        return XE_EXISTS;
     enum xe_status status = span_lock(t, &what, patient, &span);
     if (status != XE_OK)
         return status;

@@ -237,7 +237,10 @@ static void g6_without_its_locks_a_call_retries_and_leaves_none(void **state)
         assert_int_equal(bag_find(t, key, UINT32_MAX, NULL, 0), XE_RETRY);
         assert_int_equal(bag_take(t, key, UINT32_MAX, NULL, 0), XE_RETRY);
         assert_int_equal(bag_drop(t, key), XE_RETRY);
-        assert_int_equal(bag_put(t, key, number(1), XE_PUT_NEW), XE_RETRY);
+        /* But it is seen that there is one. */
+        assert_int_equal(bag_put(t, key, number(1), XE_PUT_NEW), XE_EXISTS);
+        assert_int_equal(bag_member(t, key), XE_OK);
+        assert_int_equal(bag_find(t, key, 10, NULL, 0), XE_LIMIT);
         xe_lock_release(&s->lock);
         assert_true(is_valid(t));
     }
