@@ -84,7 +84,10 @@ defmodule Xets do
       processes read, the owner writes.
     * `:named_table` - the table can be used by its name until it is deleted.
     * `{:keypos, pos}` - which element of an object is its key. Default 1.
-    * `{:heir, :none}` - the table is deleted when its owner ends.
+    * `{:heir, :none}` - the table is deleted when its owner ends. Default.
+    * `{:heir, pid, heir_data}` - when the owner ends, the process `pid`, if it is alive then,
+      becomes the owner, and is sent the message `{:"ETS-TRANSFER", table, from_pid, heir_data}`.
+    * `{:heir, pid}` - the same without the message.
     * `{:write_concurrency, false | true | :auto}` - with `true` and `:auto` the table starts
       out prepared for many writers at once. Without, it adapts to them.
     * `:compressed` - objects are compressed, but for their keys, if they are large enough and it
@@ -163,6 +166,91 @@ defmodule Xets do
   """
   @spec info(table, atom) :: term | :undefined
   defdelegate info(table, item), to: :xets
+
+  @doc """
+  All tables: their names, if they are named, and identifiers.
+
+      iex> table = Xets.new(:one_of_many)
+      iex> table in Xets.all()
+      true
+
+  """
+  @spec all() :: [table]
+  defdelegate all(), to: :xets
+
+  @doc """
+  Gives the table another name, and returns it; or `table`, if the table is not named.
+
+      iex> table = Xets.new(:today, [:named_table])
+      iex> Xets.insert(table, {:visits, 1})
+      iex> Xets.rename(:today, :yesterday)
+      :yesterday
+      iex> {Xets.whereis(:today), Xets.lookup(:yesterday, :visits)}
+      {:undefined, [visits: 1]}
+
+  """
+  @spec rename(table, atom) :: table
+  defdelegate rename(table, name), to: :xets
+
+  @doc """
+  Gives the table to another process.
+
+  The process becomes the owner, and is sent the message
+  `{:"ETS-TRANSFER", table, from_pid, gift_data}`. Only the owner can give a table away. Atomic
+  and isolated: the table has an owner at any time.
+
+      iex> table = Xets.new(:work)
+      iex> worker =
+      ...>   Task.async(fn ->
+      ...>     receive do
+      ...>       {:"ETS-TRANSFER", table, _from, :your_turn} -> Xets.info(table, :owner) == self()
+      ...>     end
+      ...>   end)
+      iex> Xets.give_away(table, worker.pid, :your_turn)
+      true
+      iex> Task.await(worker)
+      true
+
+  """
+  @spec give_away(table, pid, term) :: true
+  defdelegate give_away(table, pid, gift_data), to: :xets
+
+  @doc """
+  Sets the heir of the table: `{:heir, pid, heir_data}`, `{:heir, pid}` or `{:heir, :none}`, with
+  the meaning that they have for `new/2`, or a list of at most one of them.
+
+      iex> table = Xets.new(:heirloom)
+      iex> Xets.setopts(table, {:heir, self(), :yours})
+      true
+      iex> Xets.info(table, :heir) == self()
+      true
+
+  """
+  @spec setopts(table, heir | [heir]) :: true
+        when heir: {:heir, pid, term} | {:heir, pid | :none}
+  defdelegate setopts(table, options), to: :xets
+
+  @doc """
+  Fixes the table for the calling process, or takes such a fixation away.
+
+  While a table is fixed by any process, a traversal by `first/1` and `next/2` can go on from a
+  key that has been deleted. Fixations are counted; a process has none left when it ends. Keys
+  that are deleted meanwhile take memory until nobody fixes the table any more.
+
+      iex> table = Xets.new(:squares)
+      iex> Xets.insert(table, for(n <- 1..3, do: {n, n * n}))
+      iex> Xets.safe_fixtable(table, true)
+      true
+      iex> first = Xets.first(table)
+      iex> Xets.delete(table, first)
+      iex> second = Xets.next(table, first)
+      iex> Xets.safe_fixtable(table, false)
+      iex> second in [1, 2, 3] and second != first
+      true
+
+  """
+  @spec safe_fixtable(table, boolean) :: true
+  defdelegate safe_fixtable(table, fix), to: :xets
 
   @doc """
   Prints a line for each table: its identifier or name, the name given to `new/2`, its type,
