@@ -22,6 +22,11 @@ upgrade_test_() ->
               {"U1 processes go on", fun processes_go_on/0},
               {"U1 a table ends with its owner", fun a_table_ends_with_its_owner/0},
               {"U1 names are freed and taken", fun names_are_freed_and_taken/0},
+              {"U1 heirs inherit", fun heirs_inherit/0},
+              {"U1 gifts arrive", fun gifts_arrive/0},
+              {"U1 fixations stay", fun fixations_stay/0},
+              {"U1 a traversal goes on", fun a_traversal_goes_on/0},
+              {"U1 bags keep their order", fun bags_keep_their_order/0},
               {"U1 memory is counted as one", fun memory_is_counted_as_one/0},
               {"U3 memory is given back", fun memory_is_given_back/0},
               {"U4 threads do not add up", fun threads_do_not_add_up/0},
@@ -243,17 +248,92 @@ names_are_freed_and_taken() ->
     end_holder(Second),
     ?assertEqual(undefined, xets:whereis(Name)).
 
+%% The heir, its data and its monitor are of an older copy.
+heirs_inherit() ->
+    Data = {binary:copy(<<"heir">>, 1000), #{upgrades => ?UPGRADES}},
+    {Pid, Table} = holder([{heir, self(), Data}]),
+    {Second, Name} = holder([named_table, {heir, self(), small}]),
+    [upgrade() || _ <- lists:seq(1, ?UPGRADES)],
+    [end_holder(Owner) || Owner <- [Pid, Second]],
+    receive {'ETS-TRANSFER', Table, Pid, Inherited} -> ?assertEqual(Data, Inherited) end,
+    receive {'ETS-TRANSFER', Name, Second, small} -> ok end,
+    upgrade(),
+    [begin
+         ?assertEqual(self(), xets:info(T, owner)),
+         ?assertEqual([{key, Owner}], xets:lookup(T, key)),
+         ?assertEqual(true, xets:delete(T))
+     end || {T, Owner} <- [{Table, Pid}, {Name, Second}]].
+
+%% Its new owner's end is noticed, by a monitor of whichever copy.
+gifts_arrive() ->
+    Table = with_objects(xets:new(table, []), [{1, 2}]),
+    Receivers = [spawn(fun() -> receive stop -> ok end end) || _ <- lists:seq(1, 2)],
+    [First, Second] = Receivers,
+    upgrade(),
+    ?assertEqual(true, xets:give_away(Table, First, gift)),
+    ?assertEqual(First, xets:info(Table, owner)),
+    ?assertError(badarg, xets:give_away(Table, Second, gift)),
+    upgrade(),
+    ?assertEqual([{1, 2}], xets:lookup(Table, 1)),
+    end_holder(First),
+    ?assertEqual(undefined, xets:info(Table, owner)),
+    end_holder(Second).
+
+%% A key that is deleted while the table is fixed has a next one, whichever copy is asked.
+fixations_stay() ->
+    Table = with_objects(xets:new(table, [public]), [{I} || I <- lists:seq(1, 100)]),
+    true = xets:safe_fixtable(Table, true),
+    Key = xets:first(Table),
+    Next = xets:next(Table, Key),
+    true = xets:delete(Table, Key),
+    [begin
+         upgrade(),
+         ?assertEqual(Next, xets:next(Table, Key)),
+         {_, Fixers} = xets:info(Table, safe_fixed),
+         ?assertEqual([{self(), 1}], Fixers)
+     end || _ <- lists:seq(1, 2)],
+    true = xets:safe_fixtable(Table, false),
+    ?assertEqual(false, xets:info(Table, fixed)),
+    ?assertError(badarg, xets:next(Table, Key)).
+
+a_traversal_goes_on() ->
+    Keys = lists:seq(1, 1000),
+    Table = with_objects(xets:new(table, []), [{I} || I <- Keys]),
+    ?assertEqual(Keys, lists:sort(traverse(Table, xets:first(Table), 1))).
+
+%% With an upgrade at every 300th key.
+traverse(_Table, '$end_of_table', _N) ->
+    [];
+traverse(Table, Key, N) ->
+    N rem 300 =:= 0 andalso upgrade(),
+    [Key | traverse(Table, xets:next(Table, Key), N + 1)].
+
+bags_keep_their_order() ->
+    [begin
+         Table = xets:new(table, [Type]),
+         Objects = [{key, N} || N <- lists:seq(1, ?UPGRADES)],
+         [begin
+              true = xets:insert(Table, Object),
+              upgrade()
+          end || Object <- Objects],
+         ?assertEqual(Objects, xets:lookup(Table, key))
+     end || Type <- [bag, duplicate_bag]].
+
 %% A process with a table, which holds {key, Pid} and much more.
 holder(Options) ->
     Self = self(),
-    Pid = spawn(fun() ->
-                        Table = xets:new(xets_upgrade_held, Options),
-                        true = xets:insert(Table, {key, self()}),
-                        true = xets:insert(Table, [{I, I} || I <- lists:seq(1, ?MANY)]),
-                        Self ! {self(), Table},
-                        receive stop -> ok end
-                end),
-    receive {Pid, Table} -> {Pid, Table} end.
+    {Pid, Monitor} = spawn_monitor(fun() -> hold(Options, Self) end),
+    receive
+        {Pid, Table} -> true = demonitor(Monitor, [flush]), {Pid, Table};
+        {'DOWN', Monitor, process, Pid, Reason} -> error(Reason)
+    end.
+
+hold(Options, Tester) ->
+    Table = xets:new(xets_upgrade_held, Options),
+    true = xets:insert(Table, {key, self()}),
+    true = xets:insert(Table, [{I, I} || I <- lists:seq(1, ?MANY)]),
+    Tester ! {self(), Table},
+    receive stop -> ok end.
 
 end_holder(Pid) ->
     Monitor = monitor(process, Pid),
