@@ -4,6 +4,8 @@
 
 -include_lib("eunit/include/eunit.hrl").
 
+-import(xets_test_lib, [eventually/1]).
+
 -import(xets_terms, [samples/0, nests/0, rebuild/2, negative_zero/0, bytes/1]).
 -import(xets_term_tests, [same/2]).
 
@@ -263,17 +265,4 @@ elsewhere(Fun) ->
     receive
         {'DOWN', Monitor, process, Pid, {result, Result}} -> Result;
         {'DOWN', Monitor, process, Pid, Reason} -> error(Reason)
-    end.
-
-eventually(Fun) ->
-    eventually(Fun, erlang:monotonic_time(millisecond) + 30000).
-
-eventually(Fun, Deadline) ->
-    case Fun() of
-        true ->
-            ok;
-        false ->
-            ?assert(erlang:monotonic_time(millisecond) < Deadline),
-            receive after 1 -> ok end,
-            eventually(Fun, Deadline)
     end.

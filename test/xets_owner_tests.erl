@@ -6,6 +6,8 @@
 
 -include_lib("eunit/include/eunit.hrl").
 
+-import(xets_test_lib, [eventually/1, settled/0, kill/1]).
+
 %%% Rights
 
 rights_test_() ->
@@ -576,35 +578,3 @@ owner(Module, OptionLists, Objects) ->
                           end
                   end),
     receive {Owner, Tids} -> {Owner, Tids} end.
-
-%% Comes back when the process is seen to be dead.
-kill(Pid) ->
-    Monitor = monitor(process, Pid),
-    exit(Pid, kill),
-    receive {'DOWN', Monitor, process, Pid, _} -> ok end.
-
-eventually(Fun) ->
-    eventually(Fun, erlang:monotonic_time(millisecond) + 30000).
-
-eventually(Fun, Deadline) ->
-    case Fun() of
-        true ->
-            ok;
-        false ->
-            ?assert(erlang:monotonic_time(millisecond) < Deadline),
-            receive after 1 -> ok end,
-            eventually(Fun, Deadline)
-    end.
-
-%% xets:info() when nothing of former tests is being freed any more.
-settled() ->
-    settled(xets:info(), 0).
-
-settled(Info, 50) ->
-    Info;
-settled(Info, Same) ->
-    receive after 2 -> ok end,
-    case xets:info() of
-        Info -> settled(Info, Same + 1);
-        Other -> settled(Other, 0)
-    end.

@@ -6,6 +6,8 @@
 
 -include_lib("eunit/include/eunit.hrl").
 
+-import(xets_test_lib, [eventually/1, settled/0]).
+
 %%% Large terms
 
 large_terms_test_() ->
@@ -438,29 +440,3 @@ is_usable(T) ->
     [] = xets:tab2list(T),
     true = xets:insert(T, {usable, again}),
     [{usable, again}] = xets:tab2list(T).
-
-eventually(Fun) ->
-    eventually(Fun, erlang:monotonic_time(millisecond) + 60000).
-
-eventually(Fun, Deadline) ->
-    case Fun() of
-        true ->
-            ok;
-        false ->
-            ?assert(erlang:monotonic_time(millisecond) < Deadline),
-            receive after 1 -> ok end,
-            eventually(Fun, Deadline)
-    end.
-
-%% xets:info() when nothing of former tests is being freed any more.
-settled() ->
-    settled(xets:info(), 0).
-
-settled(Info, 50) ->
-    Info;
-settled(Info, Same) ->
-    receive after 2 -> ok end,
-    case xets:info() of
-        Info -> settled(Info, Same + 1);
-        Other -> settled(Other, 0)
-    end.

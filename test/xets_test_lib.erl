@@ -2,7 +2,7 @@
 -module(xets_test_lib).
 
 -export([both/1, outcome/1, actor/0, run/2, start/2, await/1, call/4, kill/1, stop/1, dead/0,
-         foreign/0, transfer/1, no_transfer/1, eventually/1, texts/3, small/2]).
+         foreign/0, transfer/1, no_transfer/1, eventually/1, settled/0, texts/3, small/2]).
 
 -include_lib("eunit/include/eunit.hrl").
 
@@ -91,7 +91,7 @@ no_transfer(Actor) ->
                                   end)).
 
 eventually(Fun) ->
-    eventually(Fun, erlang:monotonic_time(millisecond) + 30000).
+    eventually(Fun, erlang:monotonic_time(millisecond) + 60000).
 
 eventually(Fun, Deadline) ->
     case Fun() of
@@ -101,6 +101,19 @@ eventually(Fun, Deadline) ->
             ?assert(erlang:monotonic_time(millisecond) < Deadline),
             receive after 1 -> ok end,
             eventually(Fun, Deadline)
+    end.
+
+%% xets:info() when nothing of former tests is being freed any more.
+settled() ->
+    settled(xets:info(), 0).
+
+settled(Info, 50) ->
+    Info;
+settled(Info, Same) ->
+    receive after 2 -> ok end,
+    case xets:info() of
+        Info -> settled(Info, Same + 1);
+        Other -> settled(Other, 0)
     end.
 
 %%% Errors
