@@ -533,7 +533,10 @@ next_change(Module, Table) ->
     case get(changes) of
         [{Function, Arg} | Changes] ->
             put(changes, Changes),
-            outcome(fun() -> do(Module, Function, [Table, Arg]) end);
+            case outcome(fun() -> do(Module, Function, [Table, Arg]) end) of
+                {value, _} -> made;
+                {error, badarg, _} -> refused
+            end;
         [] ->
             none
     end.
