@@ -265,6 +265,77 @@ static void twins_come_one_by_one(void **state)
         }
 }
 
+struct hashed {
+    uint64_t hash;
+    uint32_t key;
+};
+
+static int compare_hashed(const void *a, const void *b)
+{
+    const struct hashed *x = a, *y = b;
+    return (x->hash > y->hash) - (x->hash < y->hash);
+}
+
+/* Two keys with the same high half of a hash; of so many there are some. */
+static void find_collision(const struct xe_table *t, uint32_t *first, uint32_t *second)
+{
+    enum { MANY = 400000 };
+    struct hashed *all = malloc(MANY * sizeof *all);
+    assert_non_null(all);
+    for (uint32_t i = 0; i < MANY; i++) {
+        struct lookup l;
+        lookup_make(&l, xe_table_seed(t), short_key(i));
+        all[i] = (struct hashed){l.key.hash & XE_BAG_KEY_HASH, short_key(i)};
+        lookup_free(&l);
+    }
+    qsort(all, MANY, sizeof *all, compare_hashed);
+    uint32_t i = 1;
+    while (i < MANY && all[i].hash != all[i - 1].hash)
+        i++;
+    assert_in_range(i, 1, MANY - 1);
+    *first = all[i - 1].key;
+    *second = all[i].key;
+    free(all);
+}
+
+/* Their objects are in one run, in a bag anywhere among each other. */
+static void keys_with_one_half_of_a_hash_are_told_apart(void **state)
+{
+    (void)state;
+    enum { SIZE = 200 };
+    static uint64_t values[SIZE];
+    for (uint32_t kind = XE_BAG; kind <= XE_DUPLICATE_BAG; kind++) {
+        struct xe_table *t = bag_new((enum xe_kind)kind, 16);
+        uint32_t a, b;
+        find_collision(t, &a, &b);
+        for (uint32_t i = 0; i < SIZE; i++) {
+            values[i] = number(i);
+            assert_int_equal(add(t, a, values[i]), XE_OK);
+        }
+        assert_int_equal(bag_member(t, b), XE_ABSENT);
+        assert_int_equal(next_key(t, NO_KEY), a);
+        assert_int_equal(next_key(t, a), NO_KEY);
+        uint32_t behind = next_key(t, b);
+        assert_true(behind == a || behind == NO_KEY);
+        assert_int_equal(bag_put(t, b, values[0], XE_PUT_NEW), XE_OK);
+        for (uint32_t i = 1; i < SIZE; i++)
+            assert_int_equal(add(t, b, values[i]), XE_OK);
+        assert_int_equal(next_key(t, NO_KEY), behind == a ? b : a);
+        assert_int_equal(next_key(t, b), behind);
+        assert_int_equal(next_key(t, a), behind == a ? NO_KEY : b);
+        assert_int_equal(fix(t), XE_OK);
+        assert_int_equal(bag_take(t, a, SIZE, values, SIZE), XE_OK);
+        assert_int_equal(next_key(t, NO_KEY), b);
+        assert_int_equal(next_key(t, a), behind == a ? NO_KEY : b);
+        assert_int_equal(may_go_on(t, a), XE_OK);
+        assert_int_equal(bag_find(t, b, SIZE, values, SIZE), XE_OK);
+        assert_int_equal(clear(t), XE_OK);
+        assert_int_equal(may_go_on(t, b), XE_OK);
+        unfix(t);
+        xe_table_delete(t);
+    }
+}
+
 /* --- Limits -------------------------------------------------------------- */
 
 static enum xe_status next_within(struct xe_table *t, uint32_t after, uint32_t most)
@@ -672,6 +743,7 @@ int main(int argc, char **argv)
         TEST(a_walk_goes_on_from_keys_that_are_not_there),
         TEST(a_walk_meets_every_key_that_is_there_throughout),
         TEST(twins_come_one_by_one),
+        TEST(keys_with_one_half_of_a_hash_are_told_apart),
         TEST(a_step_over_or_to_a_large_group_may_be_too_long),
         TEST(the_first_and_the_last_hash_are_positions),
         TEST(the_first_and_the_last_hashes_of_a_run_belong_to_it),
