@@ -231,7 +231,9 @@ static void g6_without_its_locks_a_call_retries_and_leaves_none(void **state)
     uint64_t lo = l.key.hash & XE_BAG_KEY_HASH, hi = lo | ~XE_BAG_KEY_HASH;
     for (uint32_t i = 0; i < 3; i++) {
         struct xe_epoch_slot *slot = xe_epoch_enter();
-        struct xe_segment *s = xe_segment_acquire(t, i == 0 ? lo : i == 1 ? (lo + hi) / 2 : hi);
+        struct xe_segment *s = xe_segment_acquire(t, i == 0   ? lo
+                                                     : i == 1 ? lo + (hi - lo) / 2
+                                                              : hi);
         xe_epoch_leave(slot);
         /* Too many segments to be read without locks. */
         assert_int_equal(bag_find(t, key, UINT32_MAX, NULL, 0), XE_RETRY);
