@@ -215,7 +215,7 @@ static void read_prefixes(struct worker *w)
     }
 }
 
-static void readers_see_a_prefix_of_what_one_writer_appends(void **state)
+static void g8_readers_see_a_prefix_of_what_one_writer_appends(void **state)
 {
     (void)state;
     static const uint32_t sizes[] = {16, 100, 0};
@@ -309,7 +309,7 @@ static void judge_rounds(struct worker *w)
     }
 }
 
-static void all_readers_see_two_writers_in_one_order(void **state)
+static void g8_all_readers_see_two_writers_in_one_order(void **state)
 {
     (void)state;
     struct xe_table *t = bag_new(XE_BAG, 24);
@@ -366,7 +366,7 @@ static void read_sums(struct worker *w)
                  NULL);
 }
 
-static void g2_lists_and_takes_are_one_change_for_those_who_read_a_key(void **state)
+static void g2_g8_lists_and_takes_are_one_change_for_who_reads_a_key(void **state)
 {
     (void)state;
     static const uint32_t sizes[] = {16, 128};
@@ -427,7 +427,7 @@ static void consume(struct worker *w)
     }
 }
 
-static void every_object_is_taken_once(void **state)
+static void g8_every_object_is_taken_once(void **state)
 {
     (void)state;
     for (uint32_t kind = XE_BAG; kind <= XE_DUPLICATE_BAG; kind++) {
@@ -460,16 +460,38 @@ static void look_at_one(void *arg, const struct xe_run *run)
     *(struct said *)arg = said_in(run, 0);
 }
 
+/* Two keys at once, of which the second is another's first one. */
+static enum xe_status put_new_pair(struct worker *w, uint32_t n)
+{
+    struct entry e[2];
+    struct xe_prepared p[2];
+    enum xe_status status;
+    for (uint32_t i = 0; i < 2; i++)
+        entry_make(&e[i], w->t, &p[i], i ? n ^ 1 : n, (struct said){.by = w->id, .n = n | 1});
+    do {
+        struct xe_epoch_slot *slot = xe_epoch_enter();
+        status = xe_table_put_many(w->t, slot, p, 2, XE_PUT_NEW, n % 8 == 2);
+        xe_epoch_leave(slot);
+    } while (status == XE_RETRY && sched_yield() == 0);
+    return status;
+}
+
 static void put_new(struct worker *w)
 {
     for (uint32_t n = 0; n < NEW_ROUNDS; n++) {
-        struct said mine = {.by = w->id, .n = n}, there;
-        enum xe_status status = bag_put(w->t, n, mine, XE_PUT_NEW);
+        struct said mine = {.by = w->id, .n = n}, first, second;
+        bool pair = n / 2 % 2;
+        enum xe_status status =
+            pair ? put_new_pair(w, n) : bag_put(w->t, n, mine, XE_PUT_NEW);
         CHECK(status == XE_OK || status == XE_EXISTS);
         if (status == XE_OK)
-            CHECK(atomic_exchange(&winners[n], 1) == 0);
-        CHECK(bag_look(w->t, n, false, look_at_one, &there) == XE_OK);
-        CHECK((status == XE_OK) == (there.by == w->id));
+            CHECK(atomic_exchange(&winners[pair ? n | 1 : n], 1) == 0);
+        CHECK(bag_look(w->t, n, false, look_at_one, &first) == XE_OK);
+        if (!pair)
+            CHECK((status == XE_OK) == (first.by == w->id));
+        else
+            CHECK(bag_look(w->t, n ^ 1, false, look_at_one, &second) == XE_OK &&
+                  first.by == second.by && (status != XE_OK || first.by == w->id));
     }
     writer_done();
 }
@@ -611,7 +633,7 @@ static void read_all_or_nothing(struct worker *w)
         bag_look(w->t, LARGE_KEY, false, look_at_all, &last);
 }
 
-static void a_group_of_many_segments_goes_at_one_instant(void **state)
+static void g8_a_group_of_many_segments_goes_at_one_instant(void **state)
 {
     (void)state;
     static const uint32_t sizes[] = {16, 64, 0};
@@ -631,13 +653,13 @@ static void a_group_of_many_segments_goes_at_one_instant(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        TEST(readers_see_a_prefix_of_what_one_writer_appends),
-        TEST(all_readers_see_two_writers_in_one_order),
-        TEST(g2_lists_and_takes_are_one_change_for_those_who_read_a_key),
-        TEST(every_object_is_taken_once),
+        TEST(g8_readers_see_a_prefix_of_what_one_writer_appends),
+        TEST(g8_all_readers_see_two_writers_in_one_order),
+        TEST(g2_g8_lists_and_takes_are_one_change_for_who_reads_a_key),
+        TEST(g8_every_object_is_taken_once),
         TEST(of_new_objects_with_one_key_one_is_stored),
         TEST(a_key_read_while_a_table_is_fixed_can_be_gone_on_from),
-        TEST(a_group_of_many_segments_goes_at_one_instant),
+        TEST(g8_a_group_of_many_segments_goes_at_one_instant),
     };
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);

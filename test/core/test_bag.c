@@ -260,7 +260,7 @@ static void g6_without_its_locks_a_call_retries_and_leaves_none(void **state)
 }
 
 /* A reader that finds a version odd, or the batch word, looks again and then takes the locks. */
-static void what_is_being_changed_is_read_under_its_locks(void **state)
+static void g8_what_is_being_changed_is_read_under_its_locks(void **state)
 {
     (void)state;
     struct xe_table *t = bag_new(XE_BAG, 0);
@@ -300,7 +300,7 @@ static uint64_t check_odd(void *arg)
     return ++n;
 }
 
-static void whatever_is_being_changed_is_marked_before_and_not_after(void **state)
+static void g8_whatever_is_being_changed_is_marked_before_and_not_after(void **state)
 {
     (void)state;
     enum { N = 100 };
@@ -333,7 +333,7 @@ static void whatever_is_being_changed_is_marked_before_and_not_after(void **stat
 }
 
 /* Its image is frozen at the moment when it moved; what is read beside it is not. */
-static void a_segment_that_has_moved_is_never_read_as_the_present(void **state)
+static void g8_a_segment_that_has_moved_is_never_read_as_the_present(void **state)
 {
     (void)state;
     struct xe_table *t = bag_new(XE_BAG, 16);
@@ -635,9 +635,9 @@ int main(int argc, char **argv)
         TEST(more_than_most_is_not_found_and_not_taken),
         TEST(what_is_not_accepted_stays),
         TEST(g6_without_its_locks_a_call_retries_and_leaves_none),
-        TEST(what_is_being_changed_is_read_under_its_locks),
-        TEST(whatever_is_being_changed_is_marked_before_and_not_after),
-        TEST(a_segment_that_has_moved_is_never_read_as_the_present),
+        TEST(g8_what_is_being_changed_is_read_under_its_locks),
+        TEST(g8_whatever_is_being_changed_is_marked_before_and_not_after),
+        TEST(g8_a_segment_that_has_moved_is_never_read_as_the_present),
         TEST(of_equal_objects_in_a_list_a_bag_gets_the_first),
         TEST(a_list_of_new_keys_looks_at_the_whole_group_of_each),
         TEST(a_group_of_a_hundred_thousand_is_a_run_of_ordinary_segments),
