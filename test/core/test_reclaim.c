@@ -50,12 +50,19 @@ static pthread_mutex_t event_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t event_cond = PTHREAD_COND_INITIALIZER;
 static uint64_t events;
 
-static void happen(void)
+/* *which: how many have happened with this one. Who awaits it may end the life of *which. */
+static void happen_as(uint64_t *which)
 {
     pthread_mutex_lock(&event_lock);
-    events++;
+    *which = ++events;
     pthread_cond_broadcast(&event_cond);
     pthread_mutex_unlock(&event_lock);
+}
+
+static void happen(void)
+{
+    uint64_t which;
+    happen_as(&which);
 }
 
 static uint64_t happened(void)
@@ -105,8 +112,7 @@ struct work {
 
 static void run_work(struct xe_reclaim_job *job)
 {
-    happen();
-    ((struct work *)job)->order = happened();
+    happen_as(&((struct work *)job)->order);
 }
 
 static struct work new_work(void)
