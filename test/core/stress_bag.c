@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "stress.h"
+#include "support_bag.h"
 
 /* --- Entries: objects of a bag that can be checked ------------------------ */
 
@@ -55,18 +56,9 @@ static struct said said_in(const struct xe_run *run, uint32_t i)
     return said;
 }
 
-static struct xe_table *bag_new(enum xe_kind kind, uint32_t max_objects)
-{
-    struct rng r = rng_for(0xba6);
-    struct xe_table_config config = {.seed = rng_next(&r), .kind = kind,
-                                     .max_objects = max_objects};
-    struct xe_table *t = xe_table_new(&config);
-    CHECK(t != NULL);
-    return t;
-}
-
 /* Until it is not XE_RETRY. */
-static enum xe_status bag_put(struct xe_table *t, uint64_t key, struct said said, enum xe_put mode)
+static enum xe_status entry_put(struct xe_table *t, uint64_t key, struct said said,
+                                enum xe_put mode)
 {
     struct entry e;
     struct xe_prepared p;
@@ -80,7 +72,7 @@ static enum xe_status bag_put(struct xe_table *t, uint64_t key, struct said said
     return status;
 }
 
-static enum xe_status bag_remove(struct xe_table *t, uint64_t key, struct said said)
+static enum xe_status entry_remove(struct xe_table *t, uint64_t key, struct said said)
 {
     struct entry e;
     struct xe_prepared p;
@@ -96,8 +88,8 @@ static enum xe_status bag_remove(struct xe_table *t, uint64_t key, struct said s
 
 enum { LIST_MAX = 200 };
 
-static enum xe_status bag_put_list(struct xe_table *t, uint64_t key, const struct said *said,
-                                   uint32_t n)
+static enum xe_status entry_put_list(struct xe_table *t, uint64_t key, const struct said *said,
+                                     uint32_t n)
 {
     static _Thread_local struct entry entries[LIST_MAX];
     static _Thread_local struct xe_prepared p[LIST_MAX];
@@ -116,7 +108,7 @@ static enum xe_status bag_put_list(struct xe_table *t, uint64_t key, const struc
 /* Finds or takes; `see` is shown the run inside the section, if it is not empty. */
 typedef void (*look_fn)(void *arg, const struct xe_run *run);
 
-static enum xe_status bag_look(struct xe_table *t, uint64_t key, bool takes, look_fn see,
+static enum xe_status key_look(struct xe_table *t, uint64_t key, bool takes, look_fn see,
                                void *arg)
 {
     static _Thread_local uint32_t turn;
@@ -139,7 +131,7 @@ static enum xe_status bag_look(struct xe_table *t, uint64_t key, bool takes, loo
     return status;
 }
 
-static enum xe_status bag_drop(struct xe_table *t, uint64_t key)
+static enum xe_status key_drop(struct xe_table *t, uint64_t key)
 {
     struct row r;
     enum xe_status status;
@@ -158,9 +150,9 @@ static void bystander(struct worker *w)
     for (int64_t n = 0; atomic_load(&writing); n++) {
         uint64_t key = 1000 + rng_below(&w->rng, 500);
         if (rng_chance(&w->rng, 3, 4))
-            bag_put(w->t, key, (struct said){.by = w->id, .n = n}, XE_PUT);
+            entry_put(w->t, key, (struct said){.by = w->id, .n = n}, XE_PUT);
         else
-            bag_drop(w->t, key);
+            key_drop(w->t, key);
     }
 }
 
@@ -180,11 +172,11 @@ static void append(struct worker *w)
             for (; k < size && left; k++, left--)
                 list[k] = (struct said){.by = w->id, .generation = generation, .n = n++};
             if (k == 1)
-                CHECK(bag_put(w->t, w->id, list[0], XE_PUT) == XE_OK);
+                CHECK(entry_put(w->t, w->id, list[0], XE_PUT) == XE_OK);
             else
-                CHECK(bag_put_list(w->t, w->id, list, k) == XE_OK);
+                CHECK(entry_put_list(w->t, w->id, list, k) == XE_OK);
         }
-        CHECK(bag_drop(w->t, w->id) == XE_OK);
+        CHECK(key_drop(w->t, w->id) == XE_OK);
     }
     writer_done();
 }
@@ -211,7 +203,7 @@ static void read_prefixes(struct worker *w)
     struct prefix last[APPENDERS] = {{0, 0}};
     while (atomic_load(&writing)) {
         uint32_t key = rng_below(&w->rng, APPENDERS);
-        bag_look(w->t, key, false, look_at_prefix, &last[key]);
+        key_look(w->t, key, false, look_at_prefix, &last[key]);
     }
 }
 
@@ -252,7 +244,7 @@ static void write_rounds(struct worker *w)
     for (uint32_t round = 0; round < ORDER_ROUNDS; round++) {
         pthread_barrier_wait(&round_barrier);
         for (uint32_t n = 0; n < EACH; n++)
-            CHECK(bag_put(w->t, round % 3, (struct said){.by = w->id, .n = n}, XE_PUT) == XE_OK);
+            CHECK(entry_put(w->t, round % 3, (struct said){.by = w->id, .n = n}, XE_PUT) == XE_OK);
         pthread_barrier_wait(&round_barrier);
     }
 }
@@ -275,7 +267,7 @@ static void read_rounds(struct worker *w)
         struct state last = {{0}}, now;
         pthread_barrier_wait(&round_barrier);
         for (bool all = false; !all;) {
-            if (bag_look(w->t, round % 3, false, look_at_state, &now) == XE_ABSENT)
+            if (key_look(w->t, round % 3, false, look_at_state, &now) == XE_ABSENT)
                 continue;
             all = now.seen[0] == EACH && now.seen[1] == EACH;
             if (memcmp(&now, &last, sizeof now) != 0)
@@ -305,7 +297,7 @@ static void judge_rounds(struct worker *w)
         qsort(states, n, sizeof *states, compare_states);
         for (uint32_t i = 1; i < n; i++)
             CHECK(states[i - 1].seen[1] <= states[i].seen[1]);
-        CHECK(bag_drop(w->t, round % 3) == XE_OK);
+        CHECK(key_drop(w->t, round % 3) == XE_OK);
     }
 }
 
@@ -338,14 +330,14 @@ static void add_and_take_pairs(struct worker *w)
         uint64_t key = rng_below(&w->rng, SUM_KEYS);
         uint32_t pairs = 1 + rng_below(&w->rng, rng_chance(&w->rng, 1, 8) ? LIST_MAX / 2 : 3);
         if (rng_chance(&w->rng, 1, 20)) {
-            bag_drop(w->t, key);
+            key_drop(w->t, key);
             continue;
         }
         for (uint32_t i = 0; i < 2 * pairs; i++) {
             list[i] = (struct said){.by = w->id, .generation = i, .n = i % 2 ? -n : n};
             n += i % 2;
         }
-        CHECK(bag_put_list(w->t, key, list, 2 * pairs) == XE_OK);
+        CHECK(entry_put_list(w->t, key, list, 2 * pairs) == XE_OK);
     }
     writer_done();
 }
@@ -362,7 +354,7 @@ static void look_at_sum(void *arg, const struct xe_run *run)
 static void read_sums(struct worker *w)
 {
     while (atomic_load(&writing))
-        bag_look(w->t, rng_below(&w->rng, SUM_KEYS), rng_chance(&w->rng, 1, 200), look_at_sum,
+        key_look(w->t, rng_below(&w->rng, SUM_KEYS), rng_chance(&w->rng, 1, 200), look_at_sum,
                  NULL);
 }
 
@@ -400,9 +392,9 @@ static void produce(struct worker *w)
     for (int64_t n = 0; n < TAKEN_MAX; n++) {
         struct said said = {.by = w->id, .n = n};
         uint64_t key = rng_below(&w->rng, TAKE_KEYS);
-        CHECK(bag_put(w->t, key, said, XE_PUT) == XE_OK);
+        CHECK(entry_put(w->t, key, said, XE_PUT) == XE_OK);
         /* Some by the one who put them, unless somebody else was faster. */
-        if (rng_chance(&w->rng, 1, 4) && bag_remove(w->t, key, said) == XE_OK)
+        if (rng_chance(&w->rng, 1, 4) && entry_remove(w->t, key, said) == XE_OK)
             take_note(said.by, n);
     }
     writer_done();
@@ -420,7 +412,7 @@ static void look_at_taken(void *arg, const struct xe_run *run)
 static void consume(struct worker *w)
 {
     while (atomic_load(&writing)) {
-        bag_look(w->t, rng_below(&w->rng, TAKE_KEYS), true, look_at_taken, NULL);
+        key_look(w->t, rng_below(&w->rng, TAKE_KEYS), true, look_at_taken, NULL);
         /* Groups are to grow now and then. */
         for (uint32_t i = rng_below(&w->rng, 40); i; i--)
             sched_yield();
@@ -439,7 +431,7 @@ static void g8_every_object_is_taken_once(void **state)
         add_worker(t, consume, false);
         run_workers();
         for (uint64_t key = 0; key < TAKE_KEYS; key++)
-            bag_look(t, key, true, look_at_taken, NULL);
+            key_look(t, key, true, look_at_taken, NULL);
         for (uint32_t by = 0; by < 2; by++)
             for (uint32_t n = 0; n < TAKEN_MAX; n++)
                 assert_int_equal(taken[by][n], 1);
@@ -482,15 +474,15 @@ static void put_new(struct worker *w)
         struct said mine = {.by = w->id, .n = n}, first, second;
         bool pair = n / 2 % 2;
         enum xe_status status =
-            pair ? put_new_pair(w, n) : bag_put(w->t, n, mine, XE_PUT_NEW);
+            pair ? put_new_pair(w, n) : entry_put(w->t, n, mine, XE_PUT_NEW);
         CHECK(status == XE_OK || status == XE_EXISTS);
         if (status == XE_OK)
             CHECK(atomic_exchange(&winners[pair ? n | 1 : n], 1) == 0);
-        CHECK(bag_look(w->t, n, false, look_at_one, &first) == XE_OK);
+        CHECK(key_look(w->t, n, false, look_at_one, &first) == XE_OK);
         if (!pair)
             CHECK((status == XE_OK) == (first.by == w->id));
         else
-            CHECK(bag_look(w->t, n ^ 1, false, look_at_one, &second) == XE_OK &&
+            CHECK(key_look(w->t, n ^ 1, false, look_at_one, &second) == XE_OK &&
                   first.by == second.by && (status != XE_OK || first.by == w->id));
     }
     writer_done();
@@ -527,11 +519,11 @@ static void change_keys(struct worker *w)
         } else if (xe_table_seed(w->t) & 1) {
             struct said said = {.by = w->id, .n = n % 3};
             if (adds)
-                bag_put(w->t, key, said, XE_PUT);
+                entry_put(w->t, key, said, XE_PUT);
             else if (rng_chance(&w->rng, 1, 2))
-                bag_drop(w->t, key);
+                key_drop(w->t, key);
             else
-                bag_remove(w->t, key, said);
+                entry_remove(w->t, key, said);
         } else if (adds) {
             row_put(w->t, key, n, XE_PUT);
         } else {
@@ -609,8 +601,8 @@ static void put_and_drop(struct worker *w)
     for (uint32_t generation = 0; generation < scaled(OPERATIONS) / 400; generation++) {
         for (uint32_t i = 0; i < LARGE_GROUP; i++)
             list[i] = (struct said){.by = w->id, .generation = generation, .n = i};
-        CHECK(bag_put_list(w->t, LARGE_KEY, list, LARGE_GROUP) == XE_OK);
-        CHECK(bag_drop(w->t, LARGE_KEY) == XE_OK);
+        CHECK(entry_put_list(w->t, LARGE_KEY, list, LARGE_GROUP) == XE_OK);
+        CHECK(key_drop(w->t, LARGE_KEY) == XE_OK);
     }
     writer_done();
 }
@@ -630,7 +622,7 @@ static void read_all_or_nothing(struct worker *w)
 {
     uint32_t last = 0;
     while (atomic_load(&writing))
-        bag_look(w->t, LARGE_KEY, false, look_at_all, &last);
+        key_look(w->t, LARGE_KEY, false, look_at_all, &last);
 }
 
 static void g8_a_group_of_many_segments_goes_at_one_instant(void **state)
