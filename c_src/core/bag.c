@@ -468,6 +468,14 @@ static enum xe_status look(const struct xe_table *t, const struct target *what, 
     return XE_RETRY;
 }
 
+/* Ends the write section, though not the section: what was found or taken may be decoded for long,
+ * and who closes the gate, to clear or to fix the table, need not wait for that. Nothing here has
+ * moved the section since the gate was seen open, so the epoch alone keeps what it can reach. */
+static void end_write(struct xe_epoch_slot *slot)
+{
+    xe_epoch_write_leave(slot);
+}
+
 /* The same with all locks. */
 static enum xe_status look_locked(struct xe_table *t, struct xe_epoch_slot *slot,
                                   const struct target *what, uint32_t most, bool patient,
@@ -485,6 +493,7 @@ static enum xe_status look_locked(struct xe_table *t, struct xe_epoch_slot *slot
     while (status == XE_OK && (s = span_next(&span)))
         status = run_gather(run, s, what, most);
     span_release(span);
+    end_write(slot);
     return status;
 }
 
@@ -689,7 +698,10 @@ enum xe_status xe_bag_take(struct xe_table *t, struct xe_epoch_slot *slot,
     struct target what = target_key(key);
     struct xe_run counted = {.at = NULL};
     XE_ASSERT(run || !accept);
-    return take(t, slot, &what, most, accept, arg, patient, run ? run : &counted);
+    enum xe_status status =
+        take(t, slot, &what, most, accept, arg, patient, run ? run : &counted);
+    end_write(slot);
+    return status;
 }
 
 /* Removes a target that is in one segment, which is locked, and releases it. */

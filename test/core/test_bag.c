@@ -259,6 +259,41 @@ static void g6_without_its_locks_a_call_retries_and_leaves_none(void **state)
     xe_table_delete(t);
 }
 
+static void what_was_found_or_taken_keeps_nobody_from_the_gate(void **state)
+{
+    (void)state;
+    enum { N = 400 };
+    struct xe_table *t = bag_new(XE_BAG, 16);
+    struct lookup l;
+    struct xe_run run;
+    struct xe_view view;
+    for (uint32_t i = 0; i < N; i++)
+        assert_int_equal(bag_put(t, short_key(1), number(i), XE_PUT), XE_OK);
+    lookup_make(&l, xe_table_seed(t), short_key(1));
+    for (uint32_t takes = 0; takes < 2; takes++) {
+        xe_run_begin(&run);
+        struct xe_epoch_slot *slot = xe_epoch_enter();
+        assert_int_equal(
+            takes ? xe_bag_take(t, slot, &l.key, UINT32_MAX, NULL, NULL, false, &run)
+                  : xe_bag_find(t, slot, &l.key, UINT32_MAX, false, &run),
+            XE_OK);
+        assert_int_equal(xe_table_fix(t), XE_OK);
+        xe_table_unfix(t);
+        if (takes)
+            assert_int_equal(xe_table_clear(t), XE_OK);
+        /* And it is still there to be read. */
+        assert_int_equal(run.n, N);
+        for (uint32_t i = 0; i < N; i++) {
+            xe_record_view(run.at[i].rec, &view);
+            assert_true(view_is(&view, short_key(1), number(i)));
+        }
+        xe_epoch_leave(slot);
+        xe_run_end(&run);
+    }
+    lookup_free(&l);
+    xe_table_delete(t);
+}
+
 /* A reader that finds a version odd, or the batch word, looks again and then takes the locks. */
 static void g8_what_is_being_changed_is_read_under_its_locks(void **state)
 {
@@ -635,6 +670,7 @@ int main(int argc, char **argv)
         TEST(more_than_most_is_not_found_and_not_taken),
         TEST(what_is_not_accepted_stays),
         TEST(g6_without_its_locks_a_call_retries_and_leaves_none),
+        TEST(what_was_found_or_taken_keeps_nobody_from_the_gate),
         TEST(g8_what_is_being_changed_is_read_under_its_locks),
         TEST(g8_whatever_is_being_changed_is_marked_before_and_not_after),
         TEST(g8_a_segment_that_has_moved_is_never_read_as_the_present),
