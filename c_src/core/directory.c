@@ -487,6 +487,9 @@ enum xe_status xe_directory_replace(struct xe_table *t, struct xe_epoch_slot *sl
     enum xe_status status = XE_NOMEM;
     if (swap_begin(&w, &scratch)) {
         if (make_slots(&w)) {
+            /* First: who finds new segments beside an old one sees that this one has moved. */
+            for (uint32_t i = 0; i < n_from; i++)
+                xe_segment_changes(from[i]);
             swap_publish(&w, slot);
             /* Relaxed: readers take it for an estimate. */
             uint32_t n = atomic_load_explicit(&w.d->n_segments, memory_order_relaxed) + n_to -
@@ -504,7 +507,6 @@ enum xe_status xe_directory_replace(struct xe_table *t, struct xe_epoch_slot *sl
         return status;
     for (uint32_t i = 0; i < n_from; i++) {
         from[i]->state = SEGMENT_MOVED;
-        xe_segment_changes(from[i]);
         xe_lock_release(&from[i]->lock);
         retire_segment(t, slot, from[i]);
     }
