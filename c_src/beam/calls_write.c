@@ -78,13 +78,21 @@ static inline bool make_flat(struct flat *f, const struct xe_owned *t,
     return true;
 }
 
-static enum xe_status put_in_bag(struct xe_use *use, const struct flat *f, enum xe_put mode,
-                                 bool patient)
+/* The object of such a record. */
+static struct xe_object flat_object(const struct flat *f, enum xe_kind kind)
 {
     struct xe_object o = {.bytes = f->rec + XE_HDR_BYTES, .klen = f->key.klen,
                           .len = f->len - XE_HDR_BYTES};
+    if (kind != XE_SET)
+        o.identity = xe_term_identity(o.bytes, o.len);
+    return o;
+}
+
+static enum xe_status put_in_bag(struct xe_use *use, const struct flat *f, enum xe_put mode,
+                                 bool patient)
+{
+    struct xe_object o = flat_object(f, use->table->kind);
     struct xe_prepared p;
-    o.identity = xe_term_identity(o.bytes, o.len);
     enum xe_status status = xe_table_prepare(use->table->core, &o, &p);
     return status == XE_OK ? xe_bag_put(use->table->core, use->slot, &p, mode, patient) : status;
 }
@@ -408,27 +416,52 @@ static enum xe_result remove_from_bag(struct xe_use *use, const struct xe_object
     return status == XE_ABSENT ? XE_CALL_OK : xe_call_of_core(status);
 }
 
-static enum xe_result delete_object(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t budget,
-                                    ERL_NIF_TERM *out)
+static enum xe_result remove_object(struct xe_use *use, const struct xe_object *o, uint64_t budget)
+{
+    return use->table->kind == XE_SET ? remove_equal(use, o, budget)
+                                      : remove_from_bag(use, o, budget);
+}
+
+/* The same for any object. */
+static enum xe_result remove_encoded(ErlNifEnv *env, struct xe_use *use, ERL_NIF_TERM object,
+                                     uint64_t budget)
 {
     struct xe_encoder e;
     struct xe_object o;
-    struct xe_use use;
-    if (!xe_use_begin(env, argv[0], XE_NEED_WRITE, &use))
-        return XE_CALL_BADARG;
-    struct xe_form form = xe_call_form(use.table);
-    xe_call_encoder(&e, env, &form, budget);
+    struct xe_form form = xe_call_form(use->table);
     ERL_NIF_TERM key;
-    enum xe_result result = encode_object(&e, env, argv[1], form.keypos, &key);
+    xe_call_encoder(&e, env, &form, budget);
+    enum xe_result result = encode_object(&e, env, object, form.keypos, &key);
     if (result == XE_CALL_OK)
         result = check_comparing(&e, form.kind, budget);
     if (result == XE_CALL_OK) {
         xe_term_object(&e, &o);
-        result = form.kind == XE_SET ? remove_equal(&use, &o, budget)
-                                     : remove_from_bag(&use, &o, budget);
+        result = remove_object(use, &o, budget);
+    }
+    xe_encoder_clear(&e);
+    return result;
+}
+
+static enum xe_result delete_object(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t budget,
+                                    ERL_NIF_TERM *out)
+{
+    const ERL_NIF_TERM *elements;
+    int arity;
+    struct flat flat;
+    struct xe_use use;
+    enum xe_result result;
+    if (!enif_get_tuple(env, argv[1], &arity, &elements) ||
+        !xe_use_begin(env, argv[0], XE_NEED_WRITE, &use))
+        return XE_CALL_BADARG;
+    if (arity < use.table->keypos) {
+        result = XE_CALL_BADARG;
+    } else if (make_flat(&flat, use.table, elements, arity)) {
+        struct xe_object o = flat_object(&flat, use.table->kind);
+        result = remove_object(&use, &o, budget);
+    } else {
+        result = remove_encoded(env, &use, argv[1], budget);
     }
     xe_use_end(&use);
-    xe_encoder_clear(&e);
     *out = xe_am.yes;
     return result;
 }

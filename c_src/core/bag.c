@@ -9,7 +9,8 @@
  * So the objects of a key are neighbours in the order of hashes, in as many segments as they
  * need, and equal objects are found by their hash. In a duplicate bag, where they may be many,
  * `spread` tells them apart, so that a segment of them can be split. The low byte is the
- * fingerprint (image.h): its high part finds the objects of a key, all of it one object.
+ * fingerprint (image.h): its high part finds the objects of a key, all of it one object. In an
+ * image whose range is that of one key's hashes a byte of H(object) is it instead.
  *
  * Reading several records, of one state. A reader notes the version of each segment of the run
  * before it looks, and looks at it again afterwards (table_internal.h); at the batch word, for
@@ -80,6 +81,13 @@ void xe_bag_number(struct xe_prepared *p)
     p->tail.sequence[1] = (p->tail.sequence[1] & 0xffff0000u) | (uint32_t)(n >> 32 & 0xffff);
 }
 
+uint32_t xe_bag_print_shift(const struct xe_table *t, uint64_t lo, uint64_t hi)
+{
+    if (t->kind == XE_SET || (lo ^ hi) & XE_BAG_KEY_HASH)
+        return 0;
+    return t->kind == XE_BAG ? 8 : 0;
+}
+
 /* --- Matching ----------------------------------------------------------- */
 
 /* What is looked for: a range of hashes, and in it the objects of a key, or only those that are
@@ -138,8 +146,9 @@ static void search_begin(struct search *it, const struct xe_image *img, uint64_t
     it->img = img;
     it->home = xe_image_home(img, what->lo > img->lo ? what->lo : img->lo);
     it->last = xe_image_home(img, what->hi < hi ? what->hi : hi);
-    it->print = (uint8_t)(what->equal ? what->key->hash : key_print(what->key->hash));
-    it->mask = what->equal ? 0xff : KEY_PRINT;
+    /* Where all are of keys with this half of a hash only an object can be told by it. */
+    it->mask = what->equal ? 0xff : img->print_shift ? 0 : KEY_PRINT;
+    it->print = what->equal ? xe_image_print(img, what->key->hash) : key_print(what->key->hash);
     search_bucket(it, it->home);
 }
 

@@ -62,6 +62,18 @@ static inline void xe_cpu_relax(void)
 #endif
 }
 
+/* Loads a line that will be written soon. gcc makes a prefetch for reading of
+ * __builtin_prefetch(p, 1) where it may not count on prefetchw, which all x86-64 processors take:
+ * then a line that another core has written has to be asked for twice. */
+static inline void xe_prefetch_write(const void *p)
+{
+#if defined(__x86_64__)
+    __asm__ volatile("prefetchw %0" : : "m"(*(const char *)p));
+#else
+    __builtin_prefetch(p, 1);
+#endif
+}
+
 static inline uint64_t xe_load64(const void *p)
 {
     uint64_t v;

@@ -99,6 +99,7 @@ enum xe_status xe_image_new(const struct xe_image_plan *plan,
     img->mult = spread(plan->lo, plan->hi, nb);
     img->nbuckets = nb;
     img->room = plan->count;
+    img->print_shift = plan->print_shift;
     atomic_init(&img->refs, 1);
     img->top = xe_image_first(img);
     set_end(img, bytes, plan_ring(plan->spare));
@@ -309,11 +310,6 @@ bool xe_image_is_littered(const struct xe_image *img)
 
 /* --- The index ---------------------------------------------------------- */
 
-static uint8_t fingerprint(uint64_t hash)
-{
-    return (uint8_t)hash;
-}
-
 /* First empty place of a bucket, or XE_BUCKET_PLACES. */
 static uint32_t free_place(struct xe_bucket *b)
 {
@@ -368,7 +364,7 @@ void xe_image_add(struct xe_image *img, uint64_t hash, uint32_t off)
     uint32_t i;
     while ((i = free_place(b)) == XE_BUCKET_PLACES)
         b = xe_image_linked(img, b->link);
-    __atomic_store_n(&b->fp[i], fingerprint(hash), __ATOMIC_RELAXED);
+    __atomic_store_n(&b->fp[i], xe_image_print(img, hash), __ATOMIC_RELAXED);
     /* Release: the record and its fingerprint come first. Pairs with the
      * load of the offset in xe_find(). */
     __atomic_store_n(&b->off[i], (uint16_t)off, __ATOMIC_RELEASE);
@@ -442,6 +438,7 @@ bool xe_image_fill(struct xe_image *img, const struct xe_image_entry *entries, u
     enum { PIECE_UNITS = 16 / XE_UNIT };
     struct xe_bucket *homes = xe_image_buckets(img);
     uint64_t lo = img->lo, mult = img->mult;
+    uint32_t print_shift = img->print_shift;
     uint32_t first = img->top, top = first, bottom = img->bottom;
     for (uint32_t i = 0; i < n; i++) {
         const uint8_t *rec = entries[i].rec;
@@ -464,7 +461,7 @@ bool xe_image_fill(struct xe_image *img, const struct xe_image_entry *entries, u
             return false;
         if (XE_UNLIKELY(header & XE_REC_EXT))
             adopt_terms(img, to, header);
-        b->fp[b->hint] = fingerprint(hash);
+        b->fp[b->hint] = (uint8_t)(hash >> print_shift);
         b->off[b->hint++] = (uint16_t)top;
         top += units;
     }
@@ -517,7 +514,7 @@ enum xe_status xe_image_stretch(const struct xe_image *img, uint32_t units, uint
     if (!to)
         return XE_NOMEM;
     *to = (struct xe_image){.lo = img->lo, .mult = img->mult, .nbuckets = img->nbuckets,
-                            .refs = 1, .top = img->top, .count = count_of(img),
+                            .refs = 1, .print_shift = img->print_shift, .top = img->top, .count = count_of(img),
                             .room = img->room, .live = img->live};
     memcpy(to + 1, img + 1, (size_t)img->top * XE_UNIT - sizeof *img);
     set_end(to, bytes, plan_ring(spare));

@@ -16,7 +16,8 @@
  *   | 20 fingerprints  | link | hint | 20 offsets of records, 16 bits each |
  *   +------------------+------+------+------------------------------------+
  *
- *   fingerprint  the low byte of the hash
+ *   fingerprint  a byte of the hash: the lowest; in a bag's image that is for one key only, where
+ *                that says nothing, another one (bag.c)
  *   hint         lets writers find an empty place without a search
  *   link         0, or the next bucket of the same home, in units of 64 bytes
  *   offset       0: the place is empty, whatever its fingerprint says
@@ -75,6 +76,7 @@ struct xe_image {
     uint64_t mult;
     uint32_t nbuckets;
     _Atomic uint32_t refs; /* counted pointers to this image: its segment's, snapshots' */
+    uint32_t print_shift;  /* which byte of a hash is its fingerprint */
     struct xe_retired retired;
     /* What writers change (I3). */
     _Alignas(XE_CACHE_LINE) uint32_t top; /* units */
@@ -123,6 +125,11 @@ static inline struct xe_bucket *xe_image_home(const struct xe_image *img, uint64
            (uint64_t)(((unsigned __int128)(hash - img->lo) * img->mult) >> 64);
 }
 
+static inline uint8_t xe_image_print(const struct xe_image *img, uint64_t hash)
+{
+    return (uint8_t)(hash >> img->print_shift);
+}
+
 /* Where the records begin. */
 static inline uint32_t xe_image_first(const struct xe_image *img)
 {
@@ -136,6 +143,7 @@ struct xe_image_plan {
     uint32_t units;     /* of records, when full */
     uint32_t spare;     /* slots that may be retired at once: ring entries */
     bool ext;           /* it needs an environment */
+    uint32_t print_shift;
 };
 
 /* A new, empty image. XE_LIMIT: the plan needs more than XE_IMAGE_BYTES_MAX, or is for
@@ -164,11 +172,11 @@ static inline void xe_image_prefetch_room(const struct xe_image *img)
     const uint32_t *ring = (const uint32_t *)((uintptr_t)img + img->ring_at);
     uint32_t tail = img->ring_head + img->ring_len;
     if (img->ring_len) {
-        __builtin_prefetch(xe_image_record(img, ring[img->ring_head] & 0x3fff), 1);
-        __builtin_prefetch(ring + (tail >= img->ring_cap ? tail - img->ring_cap : tail), 1);
+        xe_prefetch_write(xe_image_record(img, ring[img->ring_head] & 0x3fff));
+        xe_prefetch_write(ring + (tail >= img->ring_cap ? tail - img->ring_cap : tail));
     } else {
-        __builtin_prefetch(xe_image_record(img, img->top), 1);
-        __builtin_prefetch(ring, 1);
+        xe_prefetch_write(xe_image_record(img, img->top));
+        xe_prefetch_write(ring);
     }
 }
 

@@ -44,7 +44,12 @@ static inline enum xe_status lock_segment(struct xe_table *t, struct xe_epoch_sl
     if (XE_UNLIKELY(status != XE_OK))
         return status;
     *s = xe_directory_find(t, hash);
-    __builtin_prefetch((*s)->image);
+    /* Lines that another core may have written: all at once, and before the lock, which holds
+     * up what comes behind it. */
+    const struct xe_image *img = xe_segment_image(*s);
+    xe_prefetch_write(&(*s)->lock);
+    xe_prefetch_write(&img->top);
+    xe_prefetch_write(xe_image_home(img, hash));
     if (XE_LIKELY(xe_lock_try(&(*s)->lock))) {
         if (XE_LIKELY((*s)->state == SEGMENT_LIVE)) {
             xe_heat_cool(&(*s)->heat);

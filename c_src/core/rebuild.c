@@ -18,7 +18,8 @@ enum {
     SMALL_COUNT = 32,    /* objects that the index of the smallest image is for */
     ROUND_BYTES = 4096,  /* sizes of larger images are multiples of it */
     SMALL_TABLE = 262144, /* bytes; see spare_units() */
-    CONTENDED_SLOTS = 256, /* see there, too */
+    CONTENDED_TABLE = 1 << 20,
+    CONTENDED_SLOTS = 128, /* see there, too */
     SPARSE_BYTES = 1024, /* images of this size are not worth shrinking */
     MERGES = 4,          /* with neighbours, after one delete */
     WASTE_PART = 16,     /* an image that wastes more than this part is not stretched */
@@ -134,7 +135,7 @@ static uint32_t spare_units(const struct xe_table *t, uint32_t units, uint32_t c
 {
     bool small = xe_table_bytes(t) < SMALL_TABLE;
     uint32_t each = count ? units / count : 0;
-    if (small && xe_table_is_contended(t) && count < CONTENDED_SLOTS)
+    if (xe_table_bytes(t) < CONTENDED_TABLE && xe_table_is_contended(t) && count < CONTENDED_SLOTS)
         return each * CONTENDED_SLOTS;
     return small ? units : units / 8;
 }
@@ -185,6 +186,7 @@ static enum xe_status plan_part(const struct xe_table *t, const struct part *par
         .units = needed + spare,
         .spare = spare_slots(spare, needed, count),
         .ext = src->ext,
+        .print_shift = xe_bag_print_shift(t, part->lo, part->hi),
     };
     plan->units = round_units(xe_image_plan_bytes(plan), plan->units, needed + needed / 16);
     if (xe_image_plan_bytes(plan) > XE_IMAGE_BYTES_MAX) {

@@ -58,7 +58,7 @@ struct xe_table_config {
 enum {
     XE_SEGMENT_OBJECTS = 1000,
     XE_SEGMENT_OBJECTS_MAX = 1024,
-    XE_SEGMENT_OBJECTS_MIN = 16, /* contention splits no further */
+    XE_SEGMENT_OBJECTS_MIN = 8, /* contention splits no further */
     XE_LOCK_WAIT_NS = 50000,
 };
 

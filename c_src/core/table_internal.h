@@ -328,6 +328,8 @@ static inline uint64_t xe_bag_group_mask(const struct xe_table *t, uint64_t lo, 
     return 0;
 }
 
+/* Which byte of the hashes in a range tells best what is looked for: the shift to it. */
+uint32_t xe_bag_print_shift(const struct xe_table *t, uint64_t lo, uint64_t hi);
 /* Whether a segment has an object with this key. */
 bool xe_bag_segment_has(const struct xe_segment *s, const struct xe_key *key);
 /* Finds the object of a bag that is equal (=:=) to a prepared one. */

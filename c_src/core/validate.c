@@ -56,7 +56,7 @@ static bool record_is_valid(const struct xe_image *img, uint64_t seed, uint32_t 
           units);
     CHECK(claim(cover, off, units), "record at %u overlaps another", off);
     uint64_t hash = xe_record_hash(rec, seed);
-    CHECK(bucket->fp[place] == (uint8_t)hash, "fingerprint of the record at %u", off);
+    CHECK(bucket->fp[place] == xe_image_print(img, hash), "fingerprint of the record at %u", off);
     CHECK(hash >= img->lo, "hash %" PRIx64 " below the image's range", hash);
     CHECK(in_chain(img, xe_image_home(img, hash), bucket), "record at %u in a foreign bucket", off);
     return true;
