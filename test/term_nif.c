@@ -5,34 +5,12 @@
  * It also stands between c_src/beam and the emulator's allocator: blocks are
  * counted, and a chosen allocation fails.
  */
-#define _GNU_SOURCE
-#include <dlfcn.h>
+#include "nif_alloc.h"
+
 #include <stdlib.h>
 #include <string.h>
 
 #include "../c_src/beam/term.h"
-
-/* Allocations. */
-
-static void *(*real_alloc)(size_t);
-static void (*real_free)(void *);
-static long live_blocks;
-static long until_failure = -1; /* allocations that still succeed; negative: all */
-
-void *enif_alloc(size_t bytes)
-{
-    if (until_failure == 0)
-        return NULL;
-    until_failure -= until_failure > 0;
-    live_blocks++;
-    return real_alloc(bytes);
-}
-
-void enif_free(void *p)
-{
-    live_blocks -= p != NULL;
-    real_free(p);
-}
 
 /* Whether objects are encoded as for a compressed table. */
 static bool compressing;
@@ -401,10 +379,8 @@ NIF(magic)
 static int load(ErlNifEnv *env, void **priv, ERL_NIF_TERM info)
 {
     (void)priv, (void)info;
-    *(void **)&real_alloc = dlsym(RTLD_DEFAULT, "enif_alloc");
-    *(void **)&real_free = dlsym(RTLD_DEFAULT, "enif_free");
     magic_type = enif_open_resource_type(env, NULL, "magic", NULL, ERL_NIF_RT_CREATE, NULL);
-    return real_alloc && real_free && magic_type && xe_term_init(env) ? 0 : 1;
+    return nif_alloc_init() && magic_type && xe_term_init(env) ? 0 : 1;
 }
 
 static ErlNifFunc functions[] = {

@@ -122,8 +122,14 @@ static bool make_external(ErlNifEnv *env, uint8_t tag, uint8_t byte, const uint8
     return used > 0;
 }
 
-static bool make_big(ErlNifEnv *env, bool negative, const uint8_t *magnitude, size_t size,
-                     ERL_NIF_TERM *out)
+bool xe_term_make_bits(ErlNifEnv *env, unsigned bits, const uint8_t *bytes, size_t size,
+                       ERL_NIF_TERM *out)
+{
+    return make_external(env, EXT_BITS, (uint8_t)bits, bytes, size, out);
+}
+
+bool xe_term_make_big(ErlNifEnv *env, bool negative, const uint8_t *magnitude, size_t size,
+                      ERL_NIF_TERM *out)
 {
     if (size <= 8) {
         uint64_t u = xe_term_packed(magnitude, (unsigned)size);
@@ -238,11 +244,11 @@ static __attribute__((noinline)) bool read_other(struct decoder *d, enum xe_node
             t = read_ext(d);
             size = XE_TERM_DIGEST_BYTES;
         } else if (kind == XE_NODE_BITS) {
-            if (!make_external(d->env, EXT_BITS, (uint8_t)param, d->c.p, size, &t))
+            if (!xe_term_make_bits(d->env, param, d->c.p, size, &t))
                 return false;
         } else {
             XE_ASSERT(kind == XE_NODE_BIG);
-            if (!make_big(d->env, param, d->c.p, size, &t))
+            if (!xe_term_make_big(d->env, param, d->c.p, size, &t))
                 return false;
         }
         d->c.p += size;

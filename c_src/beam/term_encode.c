@@ -309,6 +309,15 @@ size_t xe_term_inspect_bits(const ErlNifBinary *ext, const uint8_t **bytes, unsi
     return load_be32(ext->data + 2);
 }
 
+size_t xe_term_inspect_big(const ErlNifBinary *ext, const uint8_t **magnitude, bool *negative)
+{
+    XE_ASSERT(ext->data[1] == EXT_SMALL_BIG || ext->data[1] == EXT_LARGE_BIG);
+    bool small = ext->data[1] == EXT_SMALL_BIG;
+    *negative = ext->data[small ? 3 : 6];
+    *magnitude = ext->data + (small ? 4 : 7);
+    return small ? ext->data[2] : load_be32(ext->data + 2);
+}
+
 static bool put_bits(struct xe_encoder *e, const uint8_t *bytes, size_t size, unsigned bits)
 {
     if (!charge(e, xe_cost_bits(size)) || !put_header(e, XE_NODE_BITS, bits, size, size))
@@ -361,10 +370,10 @@ static bool emit_big(struct xe_encoder *e, ERL_NIF_TERM t)
         return put_big(e, false, (const uint8_t *)&u, sizeof u);
     if (!enif_term_to_binary(e->env, t, &ext))
         return fail(e, XE_TERM_NOMEM);
-    XE_ASSERT(ext.data[1] == EXT_SMALL_BIG || ext.data[1] == EXT_LARGE_BIG);
-    bool ok = ext.data[1] == EXT_SMALL_BIG
-                  ? put_big(e, ext.data[3], ext.data + 4, ext.data[2])
-                  : put_big(e, ext.data[6], ext.data + 7, load_be32(ext.data + 2));
+    const uint8_t *magnitude;
+    bool negative;
+    size_t size = xe_term_inspect_big(&ext, &magnitude, &negative);
+    bool ok = put_big(e, negative, magnitude, size);
     enif_release_binary(&ext);
     return ok;
 }

@@ -200,6 +200,19 @@ bool xe_term_end_body(struct xe_encoder *e, size_t mark, uint64_t words);
  * number of bits in the last. */
 size_t xe_term_inspect_bits(const ErlNifBinary *ext, const uint8_t **bytes, unsigned *bits);
 
+/* The same of an integer in external format that does not fit 64 bits, or is negative and does
+ * not fit 63: the size of its magnitude, which is little-endian, and its sign. */
+size_t xe_term_inspect_big(const ErlNifBinary *ext, const uint8_t **magnitude, bool *negative);
+
+/* Making terms. False: out of memory. */
+
+/* `bits` (1-7) count of the last of `size` bytes. */
+bool xe_term_make_bits(ErlNifEnv *env, unsigned bits, const uint8_t *bytes, size_t size,
+                       ERL_NIF_TERM *out);
+/* Of up to 8 bytes, 8 must be readable. */
+bool xe_term_make_big(ErlNifEnv *env, bool negative, const uint8_t *magnitude, size_t size,
+                      ERL_NIF_TERM *out);
+
 /* Reading nodes. */
 struct xe_cursor {
     const uint8_t *p;

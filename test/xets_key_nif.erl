@@ -1,0 +1,46 @@
+%% Keys of ordered tables (c_src/beam/key.h), for xets_key_tests. The library is key_nif.so in
+%% the directory that the environment variable XETS_TEST_LIB names.
+%%
+%% Budget is a number of words, or `infinity`.
+-module(xets_key_nif).
+
+-export([find/2, stored/2, roundtrip/2, signs/1, prefix/2, arity/1, fail_after/1]).
+-export_type([key/0]).
+
+-on_load(init/0).
+
+-type key() :: {OrderBytes :: binary(), RestoreBytes :: binary(), Cut :: [term()],
+                Pinned :: non_neg_integer(), Words :: non_neg_integer()}.
+-type result(T) :: {ok, T} | budget | nomem.
+-type budget() :: non_neg_integer() | infinity.
+
+init() ->
+    Dir = os:getenv("XETS_TEST_LIB", "_build/c/release/test"),
+    erlang:load_nif(filename:join(Dir, "key_nif"), 0).
+
+%% As encoded to be found, and to be stored. [Key] is a cut key's term.
+-spec find(term(), budget()) -> result(key()).
+find(_Key, _Budget) -> erlang:nif_error(not_loaded).
+
+-spec stored(term(), budget()) -> result(key()).
+stored(_Key, _Budget) -> erlang:nif_error(not_loaded).
+
+%% The budget is that of decoding.
+-spec roundtrip(term(), budget()) -> result(term()).
+roundtrip(_Key, _Budget) -> erlang:nif_error(not_loaded).
+
+%% For every key, and for each of them the others: 0 less, 1 equal, 2 greater.
+-spec signs([term()]) -> binary().
+signs(_Keys) -> erlang:nif_error(not_loaded).
+
+-spec prefix({tuple, tuple(), arity()} | {list, [term()]} | {binary, binary()}, budget()) ->
+          result({OrderBytes :: binary(), First :: binary(), Exact :: boolean()}).
+prefix(_What, _Budget) -> erlang:nif_error(not_loaded).
+
+%% -1: no tuple.
+-spec arity(term()) -> integer().
+arity(_Key) -> erlang:nif_error(not_loaded).
+
+%% Lets N more allocations succeed (negative: all); the number of blocks in use.
+-spec fail_after(integer()) -> integer().
+fail_after(_N) -> erlang:nif_error(not_loaded).
