@@ -9,7 +9,7 @@
 
 #include "../c_src/beam/key.h"
 
-/* A stored key. Its bytes are in blocks of just their size, so that a sanitizer sees what reads on. */
+/* A stored key. Its bytes are in blocks of just their size: a sanitizer sees who reads on. */
 struct stored {
     uint8_t *bytes, *restore;
     ErlNifEnv *env;
@@ -90,10 +90,10 @@ static ERL_NIF_TERM encoded(ErlNifEnv *env, ERL_NIF_TERM key, ERL_NIF_TERM budge
     xe_key_of_encoder(&e, &k);
     ERL_NIF_TERM t = key;
     if (status == XE_TERM_OK)
-        t = enif_make_tuple5(
-            env, make_bytes(env, k.bytes, k.len), make_bytes(env, k.restore, k.restore_len),
-            k.term ? enif_make_list1(env, k.term) : enif_make_list(env, 0),
-            enif_make_uint64(env, e.pinned), enif_make_uint64(env, e.words));
+        t = enif_make_tuple5(env, make_bytes(env, k.bytes, k.len),
+                             make_bytes(env, k.restore, k.restore_len),
+                             k.term ? enif_make_list1(env, k.term) : enif_make_list(env, 0),
+                             enif_make_uint64(env, e.pinned), enif_make_uint64(env, e.words));
     xe_encoder_clear(&e);
     return make_result(env, status, t);
 }
@@ -124,7 +124,14 @@ NIF(roundtrip)
     return make_result(env, status, t);
 }
 
-/* signs(Keys): a binary with the sign + 1 of every key, stored, compared with every other */
+/* What comparing two keys tells: 0 less, 1 equal, 2 greater, 3 equal and the same term. */
+static unsigned char verdict(const struct xe_order_key *a, const struct xe_order_key *b)
+{
+    int c = xe_key_compare(a, b);
+    return c == 0 && xe_key_is_same_term(a, b) ? 3 : (unsigned char)(1 + (c > 0) - (c < 0));
+}
+
+/* signs(Keys): a binary with the verdicts on every key and each of them */
 NIF(signs)
 {
     unsigned n = 0;
@@ -139,17 +146,16 @@ NIF(signs)
     }
     unsigned char *out = enif_make_new_binary(env, (size_t)n * n, &t);
     for (unsigned i = 0; i < n; i++)
-        for (unsigned j = 0; j < n; j++) {
-            int c = xe_key_compare(&keys[i].key, &keys[j].key);
-            *out++ = (unsigned char)(1 + (c > 0) - (c < 0));
-        }
+        for (unsigned j = 0; j < n; j++)
+            *out++ = verdict(&keys[i].key, &keys[j].key);
     for (unsigned i = 0; i < n; i++)
         discard(&keys[i]);
     free(keys);
     return t;
 }
 
-/* prefix({tuple, Tuple, Arity} | {list, List} | {binary, Binary}, Budget) -> {ok, {Bytes, First, Exact}} */
+/* prefix({tuple, Tuple, Arity} | {list, List} | {binary, Binary}, Budget) ->
+ *     {ok, {Bytes, First, Exact}} */
 NIF(prefix)
 {
     struct xe_encoder e;
@@ -205,8 +211,12 @@ static int load(ErlNifEnv *env, void **priv, ERL_NIF_TERM info)
 }
 
 static ErlNifFunc functions[] = {
-    {"find", 2, find, 0},       {"stored", 2, stored, 0}, {"roundtrip", 2, roundtrip, 0},
-    {"signs", 1, signs, 0},     {"prefix", 2, prefix, 0}, {"arity", 1, arity, 0},
+    {"find", 2, find, 0},
+    {"stored", 2, stored, 0},
+    {"roundtrip", 2, roundtrip, 0},
+    {"signs", 1, signs, 0},
+    {"prefix", 2, prefix, 0},
+    {"arity", 1, arity, 0},
     {"fail_after", 1, fail_after, 0},
 };
 

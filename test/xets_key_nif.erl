@@ -29,7 +29,8 @@ stored(_Key, _Budget) -> erlang:nif_error(not_loaded).
 -spec roundtrip(term(), budget()) -> result(term()).
 roundtrip(_Key, _Budget) -> erlang:nif_error(not_loaded).
 
-%% For every key, and for each of them the others: 0 less, 1 equal, 2 greater.
+%% For every key, and each of them to compare it with: 0 less, 1 equal, 2 greater, 3 equal and the
+%% same term.
 -spec signs([term()]) -> binary().
 signs(_Keys) -> erlang:nif_error(not_loaded).
 

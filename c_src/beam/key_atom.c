@@ -1,9 +1,10 @@
 /*
  * key_atom.c - the order bytes of atoms.
  *
- * Getting an atom's text takes longer than all the rest of a short key, so the order bytes of short
- * atoms are remembered, in a table that is filled once and never changes: atoms live as long as the
- * VM. Each atom has two places, in one cache line; who finds them taken gets the text each time.
+ * To get an atom's text takes longer than all the rest of a short key. So the order bytes of short
+ * atoms are remembered, in a table whose places are filled once and never change: an atom lives as
+ * long as the VM. Each atom has two places, in one cache line; where others have taken them, the
+ * text is got each time.
  */
 #include "key_internal.h"
 

@@ -1,9 +1,9 @@
 /*
  * key_decode.c - order bytes and restore bytes (key.h) to terms.
  *
- * Bytes are read from left to right by one loop over two stacks: finished terms, and frames
- * for the containers that are being read. Both start on the C stack; a frame has at least a byte of its
- * own, so XE_KEY_BYTES_MAX bounds both.
+ * Bytes are read from left to right by one loop over two stacks: finished terms, and frames for
+ * the containers that are being read. Both start on the C stack. Every frame has at least a byte
+ * of its own, so XE_KEY_BYTES_MAX bounds both.
  *
  * The bytes come from our own memory: they are checked by asserts only.
  */
@@ -18,8 +18,8 @@ enum {
 
 /* A tuple with elements, or a list. */
 struct frame {
-    size_t base; /* where its values start */
-    size_t left; /* of a tuple: elements still to be read, not 0 */
+    size_t base;                      /* where its values start */
+    size_t left;                      /* of a tuple: elements still to be read, not 0 */
     enum { TUPLE, HEAD, TAIL } reads; /* of a list: the head, or the tail, of its last cell */
 };
 
@@ -95,7 +95,7 @@ static uint64_t read_varint(const uint8_t **p)
     unsigned shift = 0;
     for (; **p & 0x80; shift += 7)
         v |= (uint64_t)(*(*p)++ & 0x7f) << shift;
-    return v | (uint64_t)*(*p)++ << shift;
+    return v | (uint64_t) * (*p)++ << shift;
 }
 
 static ERL_NIF_TERM restore_atom(struct decoder *d)
@@ -321,8 +321,7 @@ static bool read_leaf(struct decoder *d, unsigned tag, ERL_NIF_TERM *out)
 static ERL_NIF_TERM make_list(struct decoder *d, size_t base, ERL_NIF_TERM tail)
 {
     if (XE_LIKELY(tail == xe_term_traits.nil))
-        return enif_make_list_from_array(d->env, d->values + base,
-                                         (unsigned)(d->n_values - base));
+        return enif_make_list_from_array(d->env, d->values + base, (unsigned)(d->n_values - base));
     for (size_t i = d->n_values; i > base; i--)
         tail = enif_make_list_cell(d->env, d->values[i - 1], tail);
     return tail;

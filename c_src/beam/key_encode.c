@@ -1,13 +1,13 @@
 /*
  * key_encode.c - keys of ordered tables to order bytes and restore bytes (key.h).
  *
- * Terms are written from left to right by one loop over a stack of frames: the elements of a
- * tuple that are still to be written, or the tail of a list. A frame is popped before its last
- * term is written. Every frame has at least a byte of its own, so XE_KEY_BYTES_MAX bounds the
- * stack as well as the work.
+ * Terms are written from left to right by one loop over a stack of frames: the elements of a tuple
+ * that are still to be written, or the tail of a list. A frame is popped before its last term is
+ * written. Every frame has at least a byte of its own, so XE_KEY_BYTES_MAX bounds the stack as well
+ * as the work.
  *
- * A leaf may be written beyond that limit; whether a key is too long is looked at before each
- * leaf and at the end. What it is cut to is then the same as if each byte had been looked at.
+ * A leaf may be written beyond that limit. Whether a key is too long is looked at before each term
+ * and at the end, and it is cut to what it would be if each byte had been looked at.
  */
 #include "key_internal.h"
 
@@ -135,9 +135,7 @@ static inline void put_fraction(struct xe_encoder *e, uint64_t fraction, uint64_
 /* The tag, and the exponent as far as the tag does not say it. Below KEY_EXPONENT_HUGE only. */
 static inline void put_exponent(struct xe_encoder *e, int exponent, uint64_t flip)
 {
-    int x = exponent < 0     ? KEY_FRACTION
-            : exponent <= 63 ? KEY_EXPONENT_0 + exponent
-                             : KEY_LARGE;
+    int x = exponent < 0 ? KEY_FRACTION : exponent <= 63 ? KEY_EXPONENT_0 + exponent : KEY_LARGE;
     put_byte(e, (uint64_t)(flip ? KEY_ZERO - x : KEY_ZERO + x));
     if (x == KEY_FRACTION)
         put_be(e, (uint64_t)(exponent + KEY_EXPONENT_BIAS), 2, flip);
@@ -289,11 +287,13 @@ static bool put_atom(struct walk *w, ERL_NIF_TERM atom)
     return restore_atom(w, atom);
 }
 
+/* From the first one on, which is not there as a rule. */
 static inline size_t count_zeros(const uint8_t *bytes, size_t size)
 {
+    const uint8_t *end = bytes + size, *p = memchr(bytes, 0, size);
     size_t zeros = 0;
-    for (size_t i = 0; i < size; i++)
-        zeros += bytes[i] == 0;
+    for (; p && p < end; p++)
+        zeros += *p == 0;
     return zeros;
 }
 
@@ -368,6 +368,14 @@ static bool put_cut(struct walk *w, unsigned tag)
     return put_tag_byte(w->e, tag);
 }
 
+/* The tag of a kind that is not known here: where it stands is asked. */
+static unsigned tag_of_other(ErlNifEnv *env, ERL_NIF_TERM t)
+{
+    if (enif_compare(t, enif_make_tuple(env, 0)) < 0)
+        return KEY_BELOW_TUPLES;
+    return enif_compare(t, enif_make_new_map(env)) < 0 ? KEY_ABOVE_TUPLES : KEY_ABOVE_ALL;
+}
+
 static bool put_map(struct walk *w, ERL_NIF_TERM t)
 {
     size_t size = 0;
@@ -399,21 +407,24 @@ static __attribute__((noinline)) bool put_other(struct walk *w, ERL_NIF_TERM t)
         return put_cut(w, KEY_FUN);
     case ERL_NIF_TERM_TYPE_PORT:
         return put_cut(w, KEY_PORT);
-    default:
+    case ERL_NIF_TERM_TYPE_PID:
         return put_cut(w, KEY_PID);
+    default:
+        return put_cut(w, tag_of_other(w->e->env, t));
     }
 }
 
 static inline bool put_immediate(struct walk *w, ERL_NIF_TERM t)
 {
+    ErlNifEnv *env = w->e->env;
     ErlNifSInt64 i;
     if (t == xe_term_traits.nil)
         return put_tag_byte(w->e, KEY_NIL);
-    if (enif_get_int64(w->e->env, t, &i))
-        return put_small(w, i);
-    if (enif_is_atom(w->e->env, t))
+    if ((t & 15) != xe_term_traits.small_tag && enif_is_atom(env, t))
         return put_atom(w, t);
-    return put_other(w, t);
+    if (enif_get_int64(env, t, &i))
+        return put_small(w, i);
+    return enif_is_atom(env, t) ? put_atom(w, t) : put_other(w, t);
 }
 
 /* Containers. */
@@ -520,6 +531,8 @@ static bool finish(struct walk *w, ERL_NIF_TERM key)
         e->words = 0; /* what was counted of it is not made of bytes */
         return xe_encoder_add_handle(e, key, 0);
     }
+    if (w->restore_len == 0)
+        return true;
     if (!reserve(e, w->restore_len))
         return false;
     put_bytes(e, w->restore, w->restore_len);
@@ -529,7 +542,13 @@ static bool finish(struct walk *w, ERL_NIF_TERM key)
 enum xe_term_status xe_key_encode(struct xe_encoder *e, ERL_NIF_TERM key)
 {
     struct walk w;
+    ErlNifSInt64 i;
     walk_init(&w, e);
+    if (xe_term_is_immediate(key) && enif_get_int64(e->env, key, &i)) {
+        put_small(&w, i); /* it fits, and nothing is to be restored */
+        e->klen = e->len;
+        return XE_TERM_OK;
+    }
     if (put_term(&w, key) && put_rest(&w) && finish(&w, key))
         e->n_key_handles = e->n_handles;
     walk_clear(&w);
@@ -589,16 +608,15 @@ enum xe_term_status xe_key_prefix_list(struct xe_encoder *e, ERL_NIF_TERM list, 
     walk_init(&w, e);
     while (ok && !w.cut && enif_get_list_cell(e->env, list, &head, &list)) {
         w.cut = e->len >= LIMIT;
-        ok = w.cut || (charge(e, XE_COST_CONS) && put_tag_byte(e, KEY_LIST) &&
-                       put_term(&w, head) && put_rest(&w));
+        ok = w.cut || (charge(e, XE_COST_CONS) && put_tag_byte(e, KEY_LIST) && put_term(&w, head) &&
+                       put_rest(&w));
     }
     enum xe_term_status status = finish_prefix(&w, ok, exact);
     *exact = *exact && !empty;
     return status;
 }
 
-enum xe_term_status xe_key_prefix_binary(struct xe_encoder *e, const ErlNifBinary *bin,
-                                         bool *exact)
+enum xe_term_status xe_key_prefix_binary(struct xe_encoder *e, const ErlNifBinary *bin, bool *exact)
 {
     struct walk w;
     walk_init(&w, e);

@@ -18,13 +18,16 @@ enum {
     KEY_FUN,
     KEY_PORT,
     KEY_PID,
+    KEY_BELOW_TUPLES,
     KEY_TUPLE = 0x90, /* + arity */
-    KEY_TUPLE_LARGE = 0xef,
+    KEY_TUPLE_LARGE = 0xee,
+    KEY_ABOVE_TUPLES,
     KEY_MAP_EMPTY,
     KEY_MAP,
     KEY_NIL,
     KEY_LIST,
     KEY_BITS,
+    KEY_ABOVE_ALL,
 };
 
 enum {
@@ -37,9 +40,11 @@ enum {
 };
 
 _Static_assert(KEY_ZERO - KEY_LARGE > 0 && KEY_ZERO + KEY_LARGE < KEY_ATOM &&
-                   KEY_EXPONENT_0 + 63 < KEY_LARGE && KEY_PID < KEY_TUPLE && KEY_BITS == 0xf4,
+                   KEY_EXPONENT_0 + 63 < KEY_LARGE && KEY_BELOW_TUPLES < KEY_TUPLE &&
+                   KEY_BITS == 0xf4,
                "the tags do not overlap");
-_Static_assert((int)XE_KEY_EXPONENT_MAX > (int)DOUBLE_EXPONENT_MAX, "all floats have bytes of their own");
+_Static_assert((int)XE_KEY_EXPONENT_MAX > (int)DOUBLE_EXPONENT_MAX,
+               "all floats have bytes of their own");
 
 /*
  * Whether a number with this exponent and this many bits of fraction, up to its last 1, is an
@@ -55,8 +60,8 @@ static inline bool key_fits_double(int64_t exponent, uint64_t bits)
     return exponent <= DOUBLE_EXPONENT_MAX && bits <= DOUBLE_FRACTION_BITS;
 }
 
-/* An atom's order bytes, *len of them: they may be written to room[0..XE_KEY_ATOM_MAX). NULL: out of
- * memory. */
+/* An atom's order bytes, *len of them. They may be put into room[0..XE_KEY_ATOM_MAX). NULL: out
+ * of memory. */
 const uint8_t *xe_key_atom(ErlNifEnv *env, ERL_NIF_TERM atom, uint8_t *room, size_t *len);
 
 #endif

@@ -32,8 +32,9 @@ enum {
 
 struct xe_term_traits {
     ERL_NIF_TERM nil;
-    unsigned list_tag; /* low two bits of lists: a hint what to try first, nothing more */
-    bool zeros_equal;  /* 0.0 =:= -0.0 */
+    unsigned list_tag;  /* low two bits of lists: a hint what to try first, nothing more */
+    unsigned small_tag; /* low four bits of small integers: likewise */
+    bool zeros_equal;   /* 0.0 =:= -0.0 */
 };
 extern struct xe_term_traits xe_term_traits;
 
