@@ -442,9 +442,14 @@ toggle(Message, From, Open) ->
 
 %% Outcomes of Fun(Module, Table, Changes) on both sides. A table with the key '$end_of_table'
 %% does not say where it ends.
-traversal(Slot, Changes, Fun, #state{ets = Ets, xets = Xets, env = #{keypos := KeyPos}} = State) ->
+traversal(Slot, Changes, Fun, #state{ets = Ets, xets = Xets, env = #{keypos := Usual}} = State) ->
     [Table | EtsChanges] = resolve([{'$', slot, Slot} | Changes], Ets, State),
     [XTable | XChanges] = resolve([{'$', slot, Slot} | Changes], Xets, State),
+    % Some tables have another key position than the others of the case.
+    KeyPos = case outcome(fun() -> ets:info(Table, keypos) end) of
+                 {value, Pos} when is_integer(Pos) -> Pos;
+                 _ -> Usual
+             end,
     case lists:member('$end_of_table', touched(EtsChanges, KeyPos)) orelse
         outcome(fun() -> ets:member(Table, '$end_of_table') end) of
         Ends when Ends =:= true; Ends =:= {value, true} ->
