@@ -93,10 +93,18 @@ static inline enum xe_result xe_call_of_create(enum xe_create created)
     return XE_CALL_LIMIT;
 }
 
-/* Whether a term may name a table, so that `undefined` is the answer and not badarg. */
-static inline bool xe_call_may_name(ErlNifEnv *env, ERL_NIF_TERM term)
+/*
+ * Opens the use of a table of which a call tells something that any process may ask. False: the
+ * call ends with *result, and the answer is `undefined` where the term may name a table, but
+ * none is there.
+ */
+static inline bool xe_call_ask(ErlNifEnv *env, ERL_NIF_TERM term, struct xe_use *use,
+                               enum xe_result *result, ERL_NIF_TERM *out)
 {
-    return enif_is_atom(env, term) || xe_owner_is_identifier(env, term);
+    bool may_name = enif_is_atom(env, term) || xe_owner_is_identifier(env, term);
+    *result = may_name ? XE_CALL_OK : XE_CALL_BADARG;
+    *out = xe_am.undefined;
+    return may_name && xe_use_begin(env, term, XE_NEED_NOTHING, use);
 }
 
 static inline ERL_NIF_TERM xe_call_bool(bool b)

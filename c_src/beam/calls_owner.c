@@ -185,11 +185,9 @@ static enum xe_result fixed(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t 
 {
     struct xe_use use;
     (void)budget;
-    if (!xe_call_may_name(env, argv[0]))
-        return XE_CALL_BADARG;
-    *out = xe_am.undefined;
-    if (!xe_use_begin(env, argv[0], XE_NEED_NOTHING, &use))
-        return XE_CALL_OK;
+    enum xe_result asked;
+    if (!xe_call_ask(env, argv[0], &use, &asked, out))
+        return asked;
     enum xe_status status = xe_estate_is_fixed(env, use.table->estate);
     xe_use_end(&use);
     *out = xe_call_bool(status == XE_OK);
@@ -204,11 +202,9 @@ static enum xe_result fixers(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t
     struct xe_use use;
     ErlNifTime since, offset;
     ERL_NIF_TERM list;
-    if (!xe_call_may_name(env, argv[0]))
-        return XE_CALL_BADARG;
-    *out = xe_am.undefined;
-    if (!xe_use_begin(env, argv[0], XE_NEED_NOTHING, &use))
-        return XE_CALL_OK;
+    enum xe_result asked;
+    if (!xe_call_ask(env, argv[0], &use, &asked, out))
+        return asked;
     bool large =
         budget != XE_TERM_NO_BUDGET && xe_estate_fixers(use.table->estate) > FIXERS_INLINE;
     if (!large && xe_estate_list_fixers(env, use.table->estate, &since, &offset, &list))

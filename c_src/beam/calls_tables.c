@@ -114,11 +114,9 @@ static enum xe_result info(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t b
 {
     struct xe_use use;
     (void)budget;
-    if (!xe_call_may_name(env, argv[0]))
-        return XE_CALL_BADARG;
-    *out = xe_am.undefined;
-    if (!xe_use_begin(env, argv[0], XE_NEED_NOTHING, &use))
-        return XE_CALL_OK;
+    enum xe_result asked;
+    if (!xe_call_ask(env, argv[0], &use, &asked, out))
+        return asked;
     const struct xe_owned *t = use.table;
     ERL_NIF_TERM owner = xe_owner_pid(t);
     if (!owner) {
@@ -153,11 +151,9 @@ static enum xe_result size(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t b
                            ERL_NIF_TERM *out)
 {
     struct xe_use use;
-    if (!xe_call_may_name(env, argv[0]))
-        return XE_CALL_BADARG;
-    *out = xe_am.undefined;
-    if (!xe_use_begin(env, argv[0], XE_NEED_NOTHING, &use))
-        return XE_CALL_OK;
+    enum xe_result asked;
+    if (!xe_call_ask(env, argv[0], &use, &asked, out))
+        return asked;
     bool large = budget != XE_TERM_NO_BUDGET && is_large(&use);
     if (!large)
         *out = enif_make_uint64(env, xe_table_size(use.table->core));
@@ -180,11 +176,9 @@ static enum xe_result stats(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t 
 {
     struct xe_use use;
     struct xe_table_stats s;
-    if (!xe_call_may_name(env, argv[0]))
-        return XE_CALL_BADARG;
-    *out = xe_am.undefined;
-    if (!xe_use_begin(env, argv[0], XE_NEED_NOTHING, &use))
-        return XE_CALL_OK;
+    enum xe_result asked;
+    if (!xe_call_ask(env, argv[0], &use, &asked, out))
+        return asked;
     bool large = budget != XE_TERM_NO_BUDGET && is_large(&use);
     if (!large)
         xe_table_stats(use.table->core, &s);

@@ -467,10 +467,9 @@ static __attribute__((noinline)) ERL_NIF_TERM expand_and_find_immediate(const st
     return t;
 }
 
-/* A tombstone has no body. */
 static inline bool body_has_key(const struct xe_view *v)
 {
-    return v->blen > 0 && !(v->body[0] & XE_TERM_BODY_FLAT) && (v->body[0] & XE_TERM_BODY_KEY);
+    return !(v->body[0] & XE_TERM_BODY_FLAT) && (v->body[0] & XE_TERM_BODY_KEY);
 }
 
 enum xe_term_status xe_term_decode_key(ErlNifEnv *env, const struct xe_view *v, uint64_t budget,

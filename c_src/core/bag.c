@@ -9,8 +9,9 @@
  * So the objects of a key are neighbours in the order of hashes, in as many segments as they
  * need, and equal objects are found by their hash. In a duplicate bag, where they may be many,
  * `spread` tells them apart, so that a segment of them can be split. The low byte is the
- * fingerprint (image.h): its high part finds the objects of a key, all of it one object. In an
- * image whose range is that of one key's hashes a byte of H(object) is it instead.
+ * fingerprint (image.h): its high part finds the objects of a key, all of it one object. In a
+ * bag's image whose range is that of one key's hashes another byte of H(object) is it instead; in
+ * a duplicate bag the place of an object says all that there is of H(object) but for the low bits.
  *
  * Reading several records, of one state. A reader notes the version of each segment of the run
  * before it looks, and looks at it again afterwards (table_internal.h); at the batch word, for
@@ -83,9 +84,7 @@ void xe_bag_number(struct xe_prepared *p)
 
 uint32_t xe_bag_print_shift(const struct xe_table *t, uint64_t lo, uint64_t hi)
 {
-    if (t->kind == XE_SET || (lo ^ hi) & XE_BAG_KEY_HASH)
-        return 0;
-    return t->kind == XE_BAG ? 8 : 0;
+    return t->kind == XE_BAG && ((lo ^ hi) & XE_BAG_KEY_HASH) == 0 ? 8 : 0;
 }
 
 /* --- Matching ----------------------------------------------------------- */

@@ -17,9 +17,10 @@ enum {
     FIXED_BYTES = 512,   /* and what an image costs whatever is in it */
     SMALL_COUNT = 32,    /* objects that the index of the smallest image is for */
     ROUND_BYTES = 4096,  /* sizes of larger images are multiples of it */
-    SMALL_TABLE = 262144, /* bytes; see spare_units() */
-    CONTENDED_TABLE = 1 << 20,
-    CONTENDED_SLOTS = 128, /* see there, too */
+    /* Of spare_units(): */
+    SMALL_TABLE = 262144,      /* bytes */
+    CONTENDED_TABLE = 1 << 20, /* bytes, of one that is fought for */
+    CONTENDED_SLOTS = 128,
     SPARSE_BYTES = 1024, /* images of this size are not worth shrinking */
     MERGES = 4,          /* with neighbours, after one delete */
     WASTE_PART = 16,     /* an image that wastes more than this part is not stretched */
@@ -133,11 +134,10 @@ static uint32_t room_for(const struct xe_table *t, uint64_t lo, uint32_t count, 
  * running the clock interrupts every core that is at work on them. */
 static uint32_t spare_units(const struct xe_table *t, uint32_t units, uint32_t count)
 {
-    bool small = xe_table_bytes(t) < SMALL_TABLE;
-    uint32_t each = count ? units / count : 0;
-    if (xe_table_bytes(t) < CONTENDED_TABLE && xe_table_is_contended(t) && count < CONTENDED_SLOTS)
-        return each * CONTENDED_SLOTS;
-    return small ? units : units / 8;
+    uint64_t bytes = xe_table_bytes(t);
+    if (bytes < CONTENDED_TABLE && xe_table_is_contended(t) && count < CONTENDED_SLOTS)
+        return count ? units / count * CONTENDED_SLOTS : 0;
+    return bytes < SMALL_TABLE ? units : units / 8;
 }
 
 /* How many objects fit that, which is how many slots may be retired at once. */
