@@ -291,9 +291,16 @@ static bool any_exists(const struct batch *b)
         /* The run of an item may begin in the group before its own, and end behind it. */
         while (from < b->n && (b->items[from].hash | ~XE_BAG_KEY_HASH) < s->lo)
             from++;
-        for (size_t j = from; j < b->n && (b->items[j].hash & XE_BAG_KEY_HASH) <= s->hi; j++)
-            if (xe_bag_segment_has(s, &b->items[j].p->key))
+        const struct xe_key *last = NULL;
+        for (size_t j = from; j < b->n && (b->items[j].hash & XE_BAG_KEY_HASH) <= s->hi; j++) {
+            const struct xe_key *key = &b->items[j].p->key;
+            /* Those of one key are neighbours, but for rare ones: once is enough. */
+            if (last && same_key(last, key))
+                continue;
+            if (xe_bag_segment_has(s, key))
                 return true;
+            last = key;
+        }
     }
     return false;
 }
