@@ -104,7 +104,7 @@ struct xe_callbacks {
     uint64_t (*ext_move)(void *env, uint64_t handle);
     /* Whether two handles name equal (=:=) terms. */
     bool (*ext_equal)(uint64_t a, uint64_t b);
-    /* Their order: any that is the same each time, 0 only for equal ones. */
+    /* Their order as terms (<); 0: they are equal in it (==). */
     int (*ext_compare)(uint64_t a, uint64_t b);
 
     /*

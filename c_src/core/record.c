@@ -98,7 +98,7 @@ enum xe_status xe_record_prepare(uint64_t seed, const struct xe_object *o, struc
         return XE_OK;
     }
     p->object = o;
-    p->blob = blob_new(o, (o->flags & XE_REC_LOOSE) | p->key.flags);
+    p->blob = blob_new(o, (o->flags & XE_REC_GIVEN) | p->key.flags);
     if (!p->blob)
         return XE_NOMEM;
     p->in_bag = false;
@@ -118,7 +118,7 @@ void xe_record_write(uint8_t *at, const struct xe_prepared *p,
 {
     const struct xe_object *o = p->object;
     uint32_t header = p->units | (uint32_t)p->key.klen << XE_HDR_KLEN_SHIFT | p->key.flags |
-                      (o->flags & XE_REC_LOOSE);
+                      (o->flags & XE_REC_GIVEN);
     size_t bytes = (size_t)p->units * XE_RECORD_ALIGN;
     if (p->in_bag) {
         header |= XE_REC_BAG;

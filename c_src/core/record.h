@@ -57,6 +57,11 @@ enum {
     XE_REC_KEYBIG = 1u << 24,  /* key bytes are a digest */
     XE_REC_EXPIRY = 1u << 25,  /* reserved: the body starts with an expiry time */
     XE_REC_BAG = 1u << 26,     /* an object of a bag: ends with an xe_bag_tail */
+    XE_REC_ORDER = 1u << 27,   /* an object of an ordered table: key bytes say the key's order */
+    XE_REC_RESTORE = 1u << 28, /* the body starts with what restores the key: its length in LEB128,
+                                * and so many bytes. The caller's to set */
+    /* What xe_object.flags may have. */
+    XE_REC_GIVEN = XE_REC_LOOSE | XE_REC_RESTORE,
 };
 
 /* The last 8 bytes of a record with XE_REC_EXT. */
@@ -86,7 +91,7 @@ struct xe_object {
     uint32_t n_key_handles; /* at most 255 */
     uint64_t pinned;        /* bytes kept alive by the handles */
     uint64_t identity;      /* for bags: a hash that equal objects have in common */
-    uint32_t flags;         /* XE_REC_LOOSE */
+    uint32_t flags;         /* of XE_REC_GIVEN */
 };
 
 /*

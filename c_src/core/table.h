@@ -42,6 +42,7 @@ enum xe_kind {
     XE_SET,           /* one object a key */
     XE_BAG,           /* several, no two of them equal (=:=) */
     XE_DUPLICATE_BAG, /* several, equal ones too */
+    XE_ORDERED,       /* one object a key, in the order of keys: order.h */
 };
 
 struct xe_table_config {

@@ -1,0 +1,87 @@
+/*
+ * order.h - ordered tables: what they have beside the operations of table.h.
+ *
+ * A table of kind XE_ORDERED keeps one object a key, in the order of keys. Of two keys the bytes
+ * decide, compared as by memcmp(), and then their length; keys with the same bytes and a handle
+ * each (c_src/beam/key.h: cut keys) are ordered by xe_cb.ext_compare. Keys have at most one
+ * handle. All operations of table.h on single objects and lists serve; keys are prepared by
+ * xe_key_init_order(), objects by xe_table_prepare().
+ *
+ * Guarantees, beside those of table.h
+ *   S1  What a call reads of one segment, it reads of one instant. A call that reads one object
+ *       (xe_order_read() of one, xe_order_pop()) reads at one instant.
+ *   S2  A traversal that goes on from the last key it has seen meets every object that is there
+ *       throughout exactly once, in order.
+ */
+#ifndef XE_ORDER_H
+#define XE_ORDER_H
+
+#include "table.h"
+
+/* So many bytes of a key that is too long for an image are in its descriptor, instead of a digest:
+ * they decide most comparisons. */
+enum { XE_ORDER_KEY_STORED = 256 };
+
+/* Eight bytes of a key from `at` on, the first one highest, and zeros: compares as they do. */
+static inline uint64_t xe_order_head(const uint8_t *bytes, size_t len, size_t at)
+{
+    if (XE_UNLIKELY(at >= len))
+        return 0;
+    size_t n = len - at;
+    uint64_t w = n >= 8 ? xe_load64(bytes + at) : xe_bytes_word(bytes + at, n);
+    return __builtin_bswap64(w);
+}
+
+/* A key of an ordered table. XE_READ_SLACK bytes more are readable. */
+static inline void xe_key_init_order(struct xe_key *key, const uint8_t *bytes, size_t len,
+                                     const uint64_t *handles, uint32_t n_handles)
+{
+    key->bytes = key->full = bytes;
+    key->klen = key->full_len = len;
+    key->handles = handles;
+    key->n_handles = n_handles;
+    key->flags = XE_REC_ORDER | (n_handles ? XE_REC_KEYEXT : 0);
+    key->hash = xe_order_head(bytes, len, 0);
+    if (XE_UNLIKELY(len > XE_KEY_INLINE_MAX)) {
+        key->klen = XE_ORDER_KEY_STORED;
+        key->flags |= XE_REC_KEYBIG;
+    }
+}
+
+/* The key of a stored object, to go on from. `handle`: room for it, as long as the key. */
+static inline void xe_key_of_view(struct xe_key *key, const struct xe_view *view, uint64_t *handle)
+{
+    *handle = view->n_key_handles ? xe_load64(view->handles) : 0;
+    xe_key_init_order(key, view->key, view->klen, handle, view->n_key_handles);
+}
+
+/* The objects between two keys, which need not be there, nor be whole keys: bytes will do. */
+struct xe_range {
+    const struct xe_key *from, *to;    /* NULL: no end */
+    bool from_exclusive, to_exclusive; /* else the object with that key belongs to it */
+    bool reverse;                      /* from the upper end down */
+};
+
+/*
+ * Finds the records of the first n objects of a range (the last ones, downwards, if it is
+ * `reverse`), for xe_record_view(). Fewer than n: there are no more. Go on from the last of them,
+ * exclusive. XE_OK, XE_RETRY. O(log objects + n).
+ */
+enum xe_status xe_order_read(struct xe_table *t, const struct xe_range *range, uint32_t n,
+                             const uint8_t **recs, uint32_t *found);
+
+/* The number of objects in a range / below a key; object i of the table in its order, from 0. Of
+ * one instant only while nobody writes; but while others do, no object that stays is
+ * counted twice or missed. XE_OK; XE_RETRY; XE_ABSENT, of nth: there are not so many, of rank: no
+ * object has the key (*rank is set all the same). O(segments), of which about 16 take a
+ * nanosecond. */
+enum xe_status xe_order_count(struct xe_table *t, const struct xe_range *range, uint64_t *n);
+enum xe_status xe_order_rank(struct xe_table *t, const struct xe_key *key, uint64_t *rank);
+enum xe_status xe_order_nth(struct xe_table *t, uint64_t i, const uint8_t **rec);
+
+/* Removes the first object, or the last one; `out` (not NULL) shows it until the section is left.
+ * XE_OK, XE_ABSENT: the table is empty, XE_RETRY. O(log objects). */
+enum xe_status xe_order_pop(struct xe_table *t, struct xe_epoch_slot *slot, bool last,
+                            struct xe_view *out);
+
+#endif
