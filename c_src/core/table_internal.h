@@ -16,10 +16,21 @@ enum {
     SEGMENT_MOVED = 1, /* its range belongs to other segments: look in the directory again */
 };
 
+struct xe_fence;
+
 struct xe_segment {
     /* What readers need; written by rebuilds only. */
     _Alignas(XE_CACHE_LINE) _Atomic(struct xe_image *) image;
-    uint64_t lo, hi; /* its hashes, both included; fixed */
+    union {
+        struct {
+            uint64_t lo, hi; /* its hashes, both included; fixed */
+        };
+        struct {
+            struct xe_fence *fence; /* of an ordered table: where it begins; NULL: the first */
+            /* Its number of objects, in a column of the directory (order_directory.c). */
+            _Atomic(_Atomic uint16_t *) cell;
+        };
+    };
     uint32_t limit;  /* objects at which it splits; fixed */
     struct xe_retired retired;
     /* What writers change. */
