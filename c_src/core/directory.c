@@ -12,6 +12,7 @@
  * that has just moved: its image is frozen (I4), and what they read in it was true
  * when they loaded the slot. Writers see that it moved and look again.
  */
+#include "order_internal.h"
 #include "table_internal.h"
 
 #define CONTAINER(ptr, type, member) ((type *)((uintptr_t)(ptr)-offsetof(type, member)))
@@ -40,16 +41,16 @@ static void *align_line(void *p)
 }
 
 /* A number in [0.75, 1) of the maximum, so that segments of a uniform hash do
- * not all split at the same moment. Drawn from the range's first hash. */
-static uint32_t draw_limit(const struct xe_table *t, uint64_t lo)
+ * not all split at the same moment. Drawn from where the range begins. */
+static uint32_t draw_limit(const struct xe_table *t, uint64_t from)
 {
-    uint64_t x = (lo ^ t->seed) * 0x9e3779b97f4a7c15ull;
+    uint64_t x = (from ^ t->seed) * 0x9e3779b97f4a7c15ull;
     x = (x ^ x >> 32) * 0xd6e8feb86659fd93ull >> 40;
     return t->max_objects * 3 / 4 + (uint32_t)(x * (t->max_objects / 4 + 1) >> 24);
 }
 
-struct xe_segment *xe_segment_new(struct xe_table *t, uint64_t lo, uint64_t hi,
-                                  struct xe_image *image, bool locked)
+struct xe_segment *xe_segment_alloc(struct xe_table *t, uint64_t draw, struct xe_image *image,
+                                    bool locked)
 {
     void *p = xe_cb.alloc(XE_SEGMENT_BYTES);
     if (!p)
@@ -57,9 +58,7 @@ struct xe_segment *xe_segment_new(struct xe_table *t, uint64_t lo, uint64_t hi,
     struct xe_segment *s = align_line(p);
     memset(s, 0, sizeof *s);
     s->allocation = p;
-    s->lo = lo;
-    s->hi = hi;
-    s->limit = draw_limit(t, lo);
+    s->limit = draw_limit(t, draw);
     atomic_init(&s->image, image);
     atomic_init(&s->lock, locked);
     atomic_init(&s->heat, t->hot ? HEAT_INITIAL : 0);
@@ -67,8 +66,21 @@ struct xe_segment *xe_segment_new(struct xe_table *t, uint64_t lo, uint64_t hi,
     return s;
 }
 
+struct xe_segment *xe_segment_new(struct xe_table *t, uint64_t lo, uint64_t hi,
+                                  struct xe_image *image, bool locked)
+{
+    struct xe_segment *s = xe_segment_alloc(t, lo, image, locked);
+    if (s) {
+        s->lo = lo;
+        s->hi = hi;
+    }
+    return s;
+}
+
 void xe_segment_discard(struct xe_table *t, struct xe_segment *s)
 {
+    if (t->kind == XE_ORDERED)
+        xe_order_fence_drop(t, s);
     xe_table_account(t, -XE_SEGMENT_BYTES);
     xe_cb.free(s->allocation);
 }
@@ -148,6 +160,8 @@ static struct xe_directory *directory_alloc(struct xe_table *t, uint32_t bits)
 
 struct xe_directory *xe_directory_new(struct xe_table *t)
 {
+    if (t->kind == XE_ORDERED)
+        return xe_order_directory_new(t);
     struct xe_directory *d = directory_alloc(t, 0);
     struct xe_segment *s = xe_segment_new(t, 0, UINT64_MAX, xe_image_empty, false);
     if (d && s) {
@@ -214,6 +228,10 @@ static void free_slot(uintptr_t slot, uint64_t lo, uint64_t hi)
 
 void xe_directory_free(struct xe_directory *d)
 {
+    if (d->bits == XE_DIRECTORY_ORDERED) {
+        xe_order_directory_free(d);
+        return;
+    }
     for (uint64_t i = 0; i < 1ull << d->bits; i++)
         free_slot(atomic_load_explicit(&d->slot[i], memory_order_relaxed), slot_lo(d, i),
                   slot_hi(d, i));

@@ -85,11 +85,7 @@ static bool register_membarrier(void)
 #endif
 }
 
-/*
- * The expensive half of xe_epoch_light_barrier(). False: the system refused
- * (the call may lack memory), and nothing is ordered.
- */
-static bool heavy_barrier(void)
+bool xe_epoch_heavy_barrier(void)
 {
 #if XE_EPOCH_TSAN
     atomic_fetch_add_explicit(&xe_epoch_the->n_slots, 0, memory_order_seq_cst);
@@ -297,7 +293,7 @@ bool xe_epoch_try_advance(void)
     struct xe_epoch_domain *d = xe_epoch_the;
     uint64_t now = atomic_load_explicit(&d->clock, memory_order_acquire);
     /* The first look spares a barrier that would be for nothing: it interrupts all cores. */
-    if (!all_are_at(d, now) || !heavy_barrier() || !all_are_at(d, now))
+    if (!all_are_at(d, now) || !xe_epoch_heavy_barrier() || !all_are_at(d, now))
         return false;
     /* Release: pairs with the acquire in xe_epoch_enter() and xe_epoch_now().
      * Acquire: passes on what earlier advances acquired. Failing, somebody else
@@ -323,7 +319,7 @@ bool xe_epoch_quiesce_writers(const void *table, uint64_t max_ns)
     uint64_t deadline = monotonic_ns() + max_ns;
     /* A writer either made its store before the barrier's point, and is seen
      * below, or looks at the gate after it, and finds it closed. */
-    if (!heavy_barrier())
+    if (!xe_epoch_heavy_barrier())
         return false;
     uint32_t n = slot_count();
     for (uint32_t i = 0; i < n; i++) {

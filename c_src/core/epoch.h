@@ -126,7 +126,8 @@ struct xe_epoch_slot *xe_epoch_attach(void);
  * Orders a store of this thread (made just before) with its loads after it, in
  * the eyes of a thread that calls the barrier of the advancing side between a
  * store and loads of its own. With membarrier that costs the compiler's good
- * behaviour only. Pairs with heavy_barrier() in epoch.c.
+ * behaviour only. Pairs with xe_epoch_heavy_barrier(). Under ThreadSanitizer the
+ * store must be an exchange.
  */
 static inline void xe_epoch_light_barrier(void)
 {
@@ -136,6 +137,12 @@ static inline void xe_epoch_light_barrier(void)
 #endif
     atomic_signal_fence(memory_order_seq_cst);
 }
+
+/*
+ * The expensive half of xe_epoch_light_barrier(). False: the system refused
+ * (the call may lack memory), and nothing is ordered.
+ */
+bool xe_epoch_heavy_barrier(void);
 
 /* Enters / leaves a section. Sections do not nest. Cost: about 1 ns. */
 static inline struct xe_epoch_slot *xe_epoch_enter(void)

@@ -44,10 +44,135 @@ struct xe_fence {
     uint8_t bytes[]; /* and XE_READ_SLACK */
 };
 
+static inline struct xe_order_key_at xe_fence_key_at(const struct xe_fence *f)
+{
+    return (struct xe_order_key_at){
+        .bytes = f->bytes, .len = f->len, .handle = f->handle, .has_handle = f->env != NULL};
+}
+
+enum {
+    XE_ORDER_CHUNK = 128,    /* segments of a chunk, at most */
+    XE_ORDER_CHUNK_LOW = 64, /* neighbours with fewer together become one */
+    XE_ORDER_CELLS_FEW = 8,  /* a chunk of so few segments has no more cells than that */
+    XE_ORDER_HEADS_STEP = 8, /* columns of heads are filled up to a multiple of this, with ones */
+};
+
+/* The numbers of objects of a chunk's segments, in any order. What belongs to none is 0. */
+struct xe_order_counts {
+    struct xe_retired retired;
+    uint32_t n; /* XE_ORDER_CELLS_FEW or XE_ORDER_CHUNK */
+    _Alignas(8) _Atomic uint16_t cell[];
+};
+
+/* Some adjacent segments: see order_directory.c. Immutable. */
+struct xe_order_chunk {
+    uint32_t n;
+    uint32_t skip; /* bytes that all fences have in common */
+    struct xe_retired retired;
+    uint64_t head[]; /* then the segments, which cells are theirs, and the bytes skipped */
+};
+
+/* All chunks, in the place of a directory's slots. Immutable but for the pointers to them. */
+struct xe_order_top {
+    uint32_t n;
+    uint32_t skip;   /* bytes that all first fences but that of chunk 0 have in common */
+    uint64_t head[]; /* then the chunks, their counts, and the bytes skipped */
+};
+
+static inline uint32_t xe_order_heads(uint32_t n)
+{
+    return (n + XE_ORDER_HEADS_STEP - 1) / XE_ORDER_HEADS_STEP * XE_ORDER_HEADS_STEP;
+}
+
+static inline struct xe_segment **xe_order_chunk_segments(const struct xe_order_chunk *c)
+{
+    return (struct xe_segment **)(uintptr_t)(c->head + xe_order_heads(c->n));
+}
+
+static inline uint8_t *xe_order_chunk_cells(const struct xe_order_chunk *c)
+{
+    return (uint8_t *)(xe_order_chunk_segments(c) + c->n);
+}
+
+static inline uint8_t *xe_order_chunk_prefix(const struct xe_order_chunk *c)
+{
+    return xe_order_chunk_cells(c) + c->n;
+}
+
+static inline size_t xe_order_chunk_bytes(uint32_t n, uint32_t skip)
+{
+    return sizeof(struct xe_order_chunk) + xe_order_heads(n) * sizeof(uint64_t) +
+           n * (sizeof(struct xe_segment *) + 1) + skip + XE_READ_SLACK;
+}
+
+static inline struct xe_order_top *xe_order_top(const struct xe_directory *d)
+{
+    return (struct xe_order_top *)(uintptr_t)d->slot;
+}
+
+static inline _Atomic(struct xe_order_chunk *) *xe_order_top_chunks(const struct xe_order_top *top)
+{
+    return (_Atomic(struct xe_order_chunk *) *)(uintptr_t)(top->head + xe_order_heads(top->n));
+}
+
+static inline struct xe_order_counts **xe_order_top_counts(const struct xe_order_top *top)
+{
+    return (struct xe_order_counts **)(uintptr_t)(xe_order_top_chunks(top) + top->n);
+}
+
+static inline uint8_t *xe_order_top_prefix(const struct xe_order_top *top)
+{
+    return (uint8_t *)(xe_order_top_counts(top) + top->n);
+}
+
+static inline size_t xe_order_directory_bytes(uint32_t n, uint32_t skip)
+{
+    return sizeof(struct xe_directory) + sizeof(struct xe_order_top) +
+           xe_order_heads(n) * sizeof(uint64_t) +
+           n * (sizeof(struct xe_order_chunk *) + sizeof(struct xe_order_counts *)) + skip +
+           XE_READ_SLACK;
+}
+
+static inline size_t xe_order_counts_bytes(uint32_t n)
+{
+    return sizeof(struct xe_order_counts) + n * sizeof(uint16_t);
+}
+
+static inline struct xe_order_chunk *xe_order_top_chunk(const struct xe_order_top *top, uint32_t i)
+{
+    /* Acquire: pairs with the release store in publish_chunk(). */
+    return atomic_load_explicit(&xe_order_top_chunks(top)[i], memory_order_acquire);
+}
+
+static inline const struct xe_order_top *xe_order_top_now(const struct xe_table *t)
+{
+    /* Acquire: pairs with the release store in publish_top(). */
+    return xe_order_top(atomic_load_explicit(&t->directory, memory_order_acquire));
+}
+
+/*
+ * A key without a handle stands for all keys with its bytes, and of these there may be several
+ * segments' worth, told apart by the handles of their fences: then its segment is the first of
+ * them or the last one.
+ */
+enum xe_order_side { XE_ORDER_FIRST, XE_ORDER_LAST };
+
+/* Where a key's segment is. */
+struct xe_order_place {
+    const struct xe_order_top *top;
+    const struct xe_order_chunk *chunk; /* that the top had at `at` */
+    uint32_t at;
+    uint32_t i; /* of its segments */
+};
+void xe_order_find(const struct xe_order_top *top, const struct xe_key *key,
+                   enum xe_order_side side, struct xe_order_place *out);
+
 /* A new segment that begins at `fence` (NULL: it is the first), locked if `locked`. NULL: out of
  * memory. Owns `image`. */
 struct xe_segment *xe_order_segment_new(struct xe_table *t, const struct xe_key *fence,
                                         struct xe_image *image, bool locked);
+/* Frees the fence of a segment that nobody ever saw. */
+void xe_order_fence_drop(struct xe_table *t, struct xe_segment *s);
 
 /* The directory of an empty ordered table; frees one with all it has, as xe_directory_free(). */
 struct xe_directory *xe_order_directory_new(struct xe_table *t);
@@ -55,24 +180,71 @@ void xe_order_directory_free(struct xe_directory *d);
 
 /* The segment of a key; the first or the last one; the neighbours of a segment's range as it is
  * now (NULL: there is none). Inside a section. O(log segments). */
-struct xe_segment *xe_order_segment(const struct xe_table *t, const struct xe_key *key);
+struct xe_segment *xe_order_segment_at_side(const struct xe_table *t, const struct xe_key *key,
+                                            enum xe_order_side side);
 struct xe_segment *xe_order_edge(const struct xe_table *t, bool last);
 struct xe_segment *xe_order_right(const struct xe_table *t, const struct xe_segment *s);
 struct xe_segment *xe_order_left(const struct xe_table *t, const struct xe_segment *s);
+static inline struct xe_segment *xe_order_segment(const struct xe_table *t,
+                                                  const struct xe_key *key)
+{
+    return xe_order_segment_at_side(t, key, XE_ORDER_LAST);
+}
 
-/* As xe_directory_replace(). to[0] begins where from[0] did. */
+/* As xe_directory_replace(). to[0] begins where from[0] did. At most XE_REBUILD_PARTS of them. */
 enum xe_status xe_order_replace(struct xe_table *t, struct xe_epoch_slot *slot,
                                 struct xe_segment *const *from, uint32_t n_from,
                                 struct xe_segment *const *to, uint32_t n_to);
+
+/* --- order_count.c ------------------------------------------------------ */
+
+/* NULL: out of memory. All are 0. */
+struct xe_order_counts *xe_order_counts_new(struct xe_table *t, uint32_t n);
+/* A cell for a new segment, which nobody else knows of yet. */
+void xe_order_count_in(struct xe_order_counts *counts, uint32_t cell, struct xe_segment *s);
+/* Empties the cell of a segment whose lock is held. */
+void xe_order_count_out(struct xe_segment *s);
+/* Other cells for segments that may be being written: each is moved, then all are ordered with
+ * their writers, then each is filled. */
+void xe_order_cell_move(struct xe_order_counts *counts, uint32_t cell, struct xe_segment *s);
+void xe_order_cells_moved(void);
+void xe_order_cell_fill(const struct xe_segment *s);
+
+/* Around a change of the directory, under its lock. */
+static inline void xe_order_shape_changes(struct xe_table *t)
+{
+    uint64_t shape = atomic_load_explicit(&t->shape, memory_order_relaxed);
+    /* Relaxed: cells and pointers are stored with release, so none is seen before it. */
+    atomic_store_explicit(&t->shape, shape + 1, memory_order_relaxed);
+}
+
+static inline void xe_order_shape_changed(struct xe_table *t)
+{
+    uint64_t shape = atomic_load_explicit(&t->shape, memory_order_relaxed);
+    /* Release: whoever sees it even sees all of the change. Pairs with order_count.c. */
+    atomic_store_explicit(&t->shape, shape + 1, memory_order_release);
+}
 
 /* The number of objects of a segment has become that of its image: under its lock. */
 void xe_order_counted(struct xe_segment *s, uint32_t count);
 /* The segment of a key (NULL: none, and all are counted), and how many objects there are in those
  * before it. XE_OK, XE_RETRY. O(segments / 16). */
-enum xe_status xe_order_count_before(struct xe_table *t, const struct xe_key *key,
-                                     struct xe_segment **s, uint64_t *before);
+enum xe_status xe_order_count_before_side(struct xe_table *t, const struct xe_key *key,
+                                          enum xe_order_side side, struct xe_segment **s,
+                                          uint64_t *before);
+static inline enum xe_status xe_order_count_before(struct xe_table *t, const struct xe_key *key,
+                                                   struct xe_segment **s, uint64_t *before)
+{
+    return xe_order_count_before_side(t, key, XE_ORDER_LAST, s, before);
+}
 /* The segment that has object i, and i less those of the segments before it. XE_ABSENT, XE_RETRY. */
 enum xe_status xe_order_segment_at(struct xe_table *t, uint64_t i, struct xe_segment **s,
                                    uint32_t *rest);
+
+/* --- validate.c --------------------------------------------------------- */
+
+/* Whether the directory of an ordered table is as order_directory.c says. Adds the bytes of all
+ * it is made of, segments and fences included, images not. No writer may be active. */
+bool xe_order_directory_is_valid(const struct xe_table *t, int64_t *bytes);
 
 #endif

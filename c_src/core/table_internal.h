@@ -54,6 +54,9 @@ struct xe_leaf {
     struct xe_leaf_entry at[];
 };
 
+/* The `bits` of an ordered table's directory, which has a struct xe_order_top for its slots. */
+enum { XE_DIRECTORY_ORDERED = 0xff };
+
 /* 2^bits slots, one for each value of the hash's first bits. A slot that meets one segment
  * only holds that segment, marked by its lowest bit; other slots point to leaves. Neighbours
  * share a leaf as long as their segments are the same. Immutable but for its slots. */
@@ -75,6 +78,7 @@ struct xe_table {
     uint64_t (*sequence)(void *arg);
     void *sequence_arg;
     _Alignas(XE_CACHE_LINE) _Atomic uint32_t directory_lock;
+    _Atomic uint64_t shape; /* of an ordered table's directory: odd while it changes */
     _Atomic uint32_t list_lock;
     _Atomic int64_t bytes;
     /* Fixing (traverse.c). */
@@ -143,7 +147,10 @@ static inline struct xe_segment *xe_directory_find(const struct xe_table *t, uin
     return xe_directory_segment(d, hash);
 }
 
-/* A new segment, locked if `locked`. NULL: out of memory. Owns `image`. */
+/* A new segment, locked if `locked`. NULL: out of memory. Owns `image`. The first: without a
+ * range; `draw` stands for where it begins. */
+struct xe_segment *xe_segment_alloc(struct xe_table *t, uint64_t draw, struct xe_image *image,
+                                    bool locked);
 struct xe_segment *xe_segment_new(struct xe_table *t, uint64_t lo, uint64_t hi,
                                   struct xe_image *image, bool locked);
 /* Frees a segment that nobody ever saw, without its image. */

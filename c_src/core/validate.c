@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "find.h"
+#include "order_internal.h"
 #include "table_internal.h"
 
 #define CHECK(cond, ...)                                                                          \
@@ -187,5 +188,119 @@ bool xe_table_is_valid(const struct xe_table *t)
     CHECK(sum.segments == xe_table_segments(t), "%u segments", sum.segments);
     CHECK(sum.bytes == atomic_load(&t->bytes), "%" PRIi64 " bytes, %" PRIi64 " counted", sum.bytes,
           atomic_load(&t->bytes));
+    return true;
+}
+
+/* --- Ordered tables ------------------------------------------------------- */
+
+/* Walks the segments of a directory in their order. */
+struct order_walk {
+    const struct xe_table *t;
+    const struct xe_segment *last; /* the one before; NULL: none yet */
+    uint32_t segments;
+    int64_t bytes;
+};
+
+static bool fences_are_sorted(const struct xe_segment *a, const struct xe_segment *b)
+{
+    struct xe_key key;
+    if (!a || !a->fence || !b->fence)
+        return !a == !b->fence; /* the first segment, and only that one, has none */
+    struct xe_order_key_at at = xe_fence_key_at(b->fence);
+    xe_key_init_order(&key, a->fence->bytes, a->fence->len, &a->fence->handle,
+                      a->fence->env != NULL);
+    int c = xe_order_compare(&key, &at);
+    return c < 0 || (c == 0 && at.has_handle && !key.n_handles);
+}
+
+static bool is_found(struct order_walk *w, const struct xe_segment *s)
+{
+    struct xe_key key;
+    if (!s->fence)
+        return xe_order_edge(w->t, false) == s;
+    xe_key_init_order(&key, s->fence->bytes, s->fence->len, &s->fence->handle,
+                      s->fence->env != NULL);
+    return xe_order_segment_at_side(w->t, &key, XE_ORDER_FIRST) == s &&
+           xe_order_left(w->t, s) == w->last && xe_order_right(w->t, w->last) == s;
+}
+
+/* A head, and the bytes that are skipped before it. */
+static bool head_is_valid(const struct xe_fence *f, uint64_t head, uint32_t skip,
+                          const uint8_t *prefix)
+{
+    if (!f)
+        return head == 0;
+    return f->len >= skip && memcmp(f->bytes, prefix, skip) == 0 &&
+           head == xe_order_head(f->bytes, f->len, skip);
+}
+
+static bool padding_is_valid(const uint64_t *head, uint32_t n)
+{
+    for (uint32_t i = n; i < xe_order_heads(n); i++)
+        if (head[i] != UINT64_MAX)
+            return false;
+    return true;
+}
+
+static bool order_segment_is_valid(struct order_walk *w, struct xe_segment *s,
+                                   const struct xe_order_counts *counts, uint32_t cell)
+{
+    uint32_t count = atomic_load(&xe_segment_image(s)->count);
+    CHECK(atomic_load(&s->lock) == 0 && s->state == SEGMENT_LIVE, "locked or moved");
+    CHECK(fences_are_sorted(w->last, s), "segment %u out of order", w->segments);
+    CHECK(is_found(w, s), "the fence of segment %u leads elsewhere", w->segments);
+    CHECK(atomic_load(&s->cell) == &counts->cell[cell], "segment %u, cell %u", w->segments, cell);
+    CHECK(counts->cell[cell] == count, "%u objects, %u counted", count, counts->cell[cell]);
+    w->last = s;
+    w->segments++;
+    w->bytes += XE_SEGMENT_BYTES;
+    if (s->fence)
+        w->bytes += (int64_t)(sizeof *s->fence + s->fence->len + XE_READ_SLACK);
+    return true;
+}
+
+static bool chunk_is_valid(struct order_walk *w, const struct xe_order_chunk *c,
+                           const struct xe_order_counts *counts)
+{
+    bool used[XE_ORDER_CHUNK] = {false};
+    CHECK(c->n > 0 && c->n <= counts->n && counts->n <= XE_ORDER_CHUNK, "%u segments, %u cells",
+          c->n, counts->n);
+    CHECK(padding_is_valid(c->head, c->n), "a chunk of %u", c->n);
+    for (uint32_t i = 0; i < c->n; i++) {
+        struct xe_segment *s = xe_order_chunk_segments(c)[i];
+        uint32_t cell = xe_order_chunk_cells(c)[i];
+        CHECK(cell < counts->n && !used[cell], "cell %u", cell);
+        CHECK(i == 0 || c->head[i - 1] <= c->head[i], "heads out of order at %u", i);
+        CHECK(head_is_valid(s->fence, c->head[i], c->skip, xe_order_chunk_prefix(c)),
+              "head %u of a chunk", i);
+        if (!order_segment_is_valid(w, s, counts, cell))
+            return false;
+        used[cell] = true;
+    }
+    for (uint32_t i = 0; i < counts->n; i++)
+        CHECK(used[i] || counts->cell[i] == 0, "cell %u is nobody's, but not 0", i);
+    w->bytes += (int64_t)(xe_order_chunk_bytes(c->n, c->skip) + xe_order_counts_bytes(counts->n));
+    return true;
+}
+
+bool xe_order_directory_is_valid(const struct xe_table *t, int64_t *bytes)
+{
+    const struct xe_order_top *top = xe_order_top_now(t);
+    struct order_walk w = {.t = t};
+    CHECK(atomic_load(&t->directory)->bits == XE_DIRECTORY_ORDERED, "not a directory of an order");
+    CHECK((atomic_load(&t->shape) & 1) == 0, "its shape is changing");
+    CHECK(top->n > 0 && padding_is_valid(top->head, top->n), "a top of %u", top->n);
+    for (uint32_t i = 0; i < top->n; i++) {
+        const struct xe_order_chunk *c = xe_order_top_chunk(top, i);
+        CHECK(i == 0 || top->head[i - 1] <= top->head[i], "heads out of order at chunk %u", i);
+        CHECK(head_is_valid(xe_order_chunk_segments(c)[0]->fence, top->head[i], top->skip,
+                            xe_order_top_prefix(top)),
+              "head of chunk %u", i);
+        if (!chunk_is_valid(&w, c, xe_order_top_counts(top)[i]))
+            return false;
+    }
+    CHECK(xe_order_edge(t, true) == w.last && !xe_order_right(t, w.last), "the last segment");
+    CHECK(w.segments == xe_table_segments(t), "%u segments", w.segments);
+    *bytes += w.bytes + (int64_t)xe_order_directory_bytes(top->n, top->skip);
     return true;
 }
