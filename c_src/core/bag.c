@@ -25,6 +25,7 @@
 #include <stdlib.h>
 
 #include "find.h"
+#include "order.h"
 #include "shared.h"
 #include "table_internal.h"
 
@@ -60,6 +61,10 @@ static uint64_t mix(uint64_t identity, uint64_t seed)
 enum xe_status xe_table_prepare(const struct xe_table *t, const struct xe_object *o,
                                 struct xe_prepared *p)
 {
+    if (t->kind == XE_ORDERED) {
+        xe_key_init_order(&p->key, o->bytes, o->klen, o->handles, o->n_key_handles);
+        return xe_record_prepare_keyed(o, p);
+    }
     enum xe_status status = xe_record_prepare(t->seed, o, p);
     if (t->kind == XE_SET || status != XE_OK)
         return status;

@@ -1,7 +1,7 @@
 /*
  * batch.c - list writes: many objects stored as one write (G2).
  *
- *   1  sort by hash; of equal keys only the last one in the list stays
+ *   1  sort by hash, or by key if the table is ordered; of equal keys only the last one in the list stays
  *   2  take the list lock, so that two lists cannot wait for each other
  *   3  lock the touched segments, in the order of hashes
  *      (in a bag: of equal objects the first; XE_PUT_NEW locks the run of each key)
@@ -18,6 +18,7 @@
 #include <stdlib.h>
 
 #include "find.h"
+#include "order_internal.h"
 #include "table_internal.h"
 
 enum {
@@ -66,6 +67,38 @@ static int compare_items(const void *a, const void *b)
         return x->hash < y->hash ? -1 : 1;
     /* The list is an array: its order is that of the addresses. */
     return x->p < y->p ? -1 : x->p > y->p;
+}
+
+static int compare_keys(const struct xe_key *a, const struct xe_key *b)
+{
+    struct xe_order_key_at at = {.bytes = b->full, .len = b->full_len,
+                                 .has_handle = b->n_handles != 0,
+                                 .handle = b->n_handles ? b->handles[0] : 0};
+    return a->hash != b->hash ? (a->hash < b->hash ? -1 : 1) : xe_order_compare(a, &at);
+}
+
+static int compare_items_by_key(const void *a, const void *b)
+{
+    const struct item *x = a, *y = b;
+    int c = compare_keys(&x->p->key, &y->p->key);
+    return c ? c : x->p < y->p ? -1 : x->p > y->p;
+}
+
+/* Sorts the items by their keys; of equal keys only the last one stays. */
+static void sort_by_key(struct batch *b)
+{
+    size_t kept = 0, i = 1;
+    while (i < b->n && compare_items_by_key(&b->items[i - 1], &b->items[i]) < 0)
+        i++;
+    if (i < b->n)
+        qsort(b->items, b->n, sizeof *b->items, compare_items_by_key);
+    for (i = 0; i < b->n; i++) {
+        if (i + 1 < b->n && compare_keys(&b->items[i].p->key, &b->items[i + 1].p->key) == 0)
+            xe_record_unprepare(b->items[i].p);
+        else
+            b->items[kept++] = b->items[i];
+    }
+    b->n = kept;
 }
 
 static bool same_key(const struct xe_key *a, const struct xe_key *b)
@@ -214,13 +247,18 @@ static void unlock_all(struct batch *b, bool published)
     b->n_groups = 0;
 }
 
-/* The first item from `first` on whose hash is above the segment's range. */
+/* The first item from `first` on that is above the range of the segment, which is locked. */
 static size_t range_end(const struct batch *b, size_t first, const struct xe_segment *s)
 {
     size_t end = b->n;
+    bool ordered = b->t->kind == XE_ORDERED;
+    const struct xe_segment *next = ordered ? xe_order_right(b->t, s) : NULL;
+    if (ordered && !next)
+        return end;
     while (first < end) {
         size_t middle = first + (end - first) / 2;
-        if (b->items[middle].hash <= s->hi)
+        if (ordered ? !xe_order_is_behind(next, &b->items[middle].p->key)
+                    : b->items[middle].hash <= s->hi)
             first = middle + 1;
         else
             end = middle;
@@ -242,6 +280,26 @@ static bool need_groups(struct batch *b, size_t more)
     b->groups = groups;
     b->cap_groups = cap;
     return true;
+}
+
+/* The same in an ordered table. */
+static enum xe_status lock_all_ordered(struct batch *b)
+{
+    for (size_t i = 0; i < b->n;) {
+        if (!need_groups(b, 1))
+            return XE_NOMEM;
+        struct xe_segment *s = xe_order_acquire(b->t, &b->items[i].p->key);
+        if (!s && !b->patient)
+            return XE_RETRY;
+        if (!s) {
+            sched_yield();
+            continue;
+        }
+        size_t end = range_end(b, i, s);
+        b->groups[b->n_groups++] = (struct group){.s = s, .first = i, .end = end};
+        i = end;
+    }
+    return XE_OK;
 }
 
 /* `runs`: lock what there is of each item's key in a bag, and not only where the item goes. A
@@ -275,6 +333,12 @@ static enum xe_status lock_all(struct batch *b, bool runs)
     return XE_OK;
 }
 
+static bool find_key(const struct batch *b, const struct xe_image *img, const struct xe_key *key,
+                     struct xe_place *place)
+{
+    return b->t->kind == XE_ORDERED ? xe_leaves_find(img, key, place) : xe_find(img, key, place);
+}
+
 /* Whether a key of the list is there. */
 static bool any_exists(const struct batch *b)
 {
@@ -282,9 +346,9 @@ static bool any_exists(const struct batch *b)
     size_t from = 0;
     for (size_t i = 0; i < b->n_groups; i++) {
         const struct xe_segment *s = b->groups[i].s;
-        if (b->t->kind == XE_SET) {
+        if (!xe_kind_is_bag(b->t->kind)) {
             for (size_t j = b->groups[i].first; j < b->groups[i].end; j++)
-                if (xe_find(xe_segment_image(s), &b->items[j].p->key, &place))
+                if (find_key(b, xe_segment_image(s), &b->items[j].p->key, &place))
                     return true;
             continue;
         }
@@ -318,10 +382,38 @@ static void unwrite(struct batch *b, const struct group *g)
         }
 }
 
+/* Leaves for the new keys among the items of an ordered table; those of one leaf are
+ * neighbours. */
+static bool reserve_leaves(const struct batch *b, const struct group *g)
+{
+    struct xe_image *img = xe_segment_image(g->s);
+    struct xe_place place;
+    uint32_t n = 0, all = 0, leaf = 0, leaves = 0;
+    uint32_t count = atomic_load_explicit(&img->count, memory_order_relaxed);
+    if (g->end - g->first + count > XE_IMAGE_OBJECTS_MAX)
+        return false;
+    for (size_t i = g->first; i < g->end; i++) {
+        if (xe_leaves_find(img, &b->items[i].p->key, &place))
+            continue;
+        if (place.leaf != leaf) {
+            leaves += xe_leaves_for(xe_leaves_count(img, leaf), n);
+            leaf = place.leaf;
+            n = 0;
+        }
+        n++;
+        all++;
+    }
+    leaves += xe_leaves_for(xe_leaves_count(img, leaf), n);
+    /* Into an image without objects they come in order, and fill leaf after leaf. */
+    return xe_leaves_reserve(img, count ? leaves : (all + XE_LEAF_PLACES - 1) / XE_LEAF_PLACES);
+}
+
 /* Places in the index for the new keys among the items; those of one home bucket are
  * neighbours in the order of hashes. */
 static bool reserve_places(struct batch *b, const struct group *g)
 {
+    if (b->t->kind == XE_ORDERED)
+        return reserve_leaves(b, g);
     struct xe_image *img = xe_segment_image(g->s);
     struct xe_place place;
     uint32_t n = 0, all = 0;
@@ -380,7 +472,8 @@ static size_t list_arrivals(struct batch *b, const struct group *g)
     n = n < most ? n : most;
     for (size_t i = 0; i < n; i++) {
         const struct item *it = &b->items[g->first + i];
-        b->arrivals[i] = (struct xe_arrival){.hash = it->hash, .units = it->p->units};
+        b->arrivals[i] =
+            (struct xe_arrival){.hash = it->hash, .units = it->p->units, .key = &it->p->key};
     }
     return n;
 }
@@ -455,7 +548,7 @@ static enum xe_status write_all(struct batch *b)
 static void publish_item(struct batch *b, struct xe_image *img, struct item *it)
 {
     struct xe_place place;
-    bool found = b->t->kind == XE_SET && xe_find(img, &it->p->key, &place);
+    bool found = !xe_kind_is_bag(b->t->kind) && find_key(b, img, &it->p->key, &place);
     if (it->there)
         xe_record_unprepare(it->p);
     else
@@ -466,9 +559,14 @@ static void publish_all(struct batch *b)
 {
     xe_batch_publish(b->t);
     for (size_t i = 0; i < b->n_groups; i++) {
+        struct xe_image *img = xe_segment_image(b->groups[i].s);
+        xe_segment_changes(b->groups[i].s);
         for (size_t j = b->groups[i].first; j < b->groups[i].end; j++)
-            publish_item(b, xe_segment_image(b->groups[i].s), &b->items[j]);
+            publish_item(b, img, &b->items[j]);
         xe_segment_changed(b->groups[i].s);
+        if (b->t->kind == XE_ORDERED)
+            xe_order_counted(b->groups[i].s,
+                             atomic_load_explicit(&img->count, memory_order_relaxed));
     }
     xe_batch_published(b->t);
 }
@@ -476,9 +574,12 @@ static void publish_all(struct batch *b)
 /* Under the list lock. */
 static enum xe_status put_items(struct batch *b, enum xe_put mode)
 {
-    enum xe_status status = lock_all(b, mode == XE_PUT_NEW && b->t->kind != XE_SET);
+    bool is_bag = xe_kind_is_bag(b->t->kind);
+    enum xe_status status = b->t->kind == XE_ORDERED
+                                ? lock_all_ordered(b)
+                                : lock_all(b, mode == XE_PUT_NEW && is_bag);
     /* In the order of the list; the locks keep others of these keys out. */
-    for (size_t i = 0; b->t->kind != XE_SET && status == XE_OK && i < b->n_list; i++)
+    for (size_t i = 0; is_bag && status == XE_OK && i < b->n_list; i++)
         xe_bag_number(&b->list[i]);
     if (status == XE_OK && mode == XE_PUT_NEW && any_exists(b))
         status = XE_EXISTS;
@@ -536,9 +637,12 @@ enum xe_status xe_table_put_many(struct xe_table *t, struct xe_epoch_slot *slot,
     if (batch_alloc(&b)) {
         for (size_t i = 0; i < n; i++)
             b.items[i] = (struct item){.hash = p[i].key.hash, .p = &p[i]};
-        sort_items(&b);
+        if (t->kind == XE_ORDERED)
+            sort_by_key(&b);
+        else
+            sort_items(&b);
         status = XE_LIMIT;
-        if (drop_overwritten(&b)) {
+        if (t->kind == XE_ORDERED || drop_overwritten(&b)) {
             status = XE_RETRY;
             if (list_lock(&b)) {
                 status = put_items(&b, mode);

@@ -3,6 +3,7 @@
  */
 #include "image.h"
 
+#include "leaves.h"
 #include "pages.h"
 
 enum {
@@ -50,10 +51,20 @@ static uint32_t plan_overflow(uint32_t nbuckets)
     return nbuckets == 1 ? 0 : 1 + nbuckets / 8;
 }
 
+/* The lines of the index: those that come first, and those that are likely to be added. */
+static uint32_t plan_index(const struct xe_image_plan *plan, uint32_t *more)
+{
+    if (plan->ordered)
+        return xe_leaves_plan(plan, more);
+    uint32_t nb = plan_buckets(plan);
+    *more = plan_overflow(nb);
+    return nb;
+}
+
 size_t xe_image_plan_bytes(const struct xe_image_plan *plan)
 {
-    uint32_t nb = plan_buckets(plan);
-    return sizeof(struct xe_image) + (size_t)(nb + plan_overflow(nb)) * XE_BUCKET_BYTES +
+    uint32_t more, lines = plan_index(plan, &more);
+    return sizeof(struct xe_image) + (size_t)(lines + more) * XE_BUCKET_BYTES +
            (size_t)plan->units * XE_UNIT + (size_t)plan_ring(plan->spare) * 4 + XE_READ_SLACK;
 }
 
@@ -93,13 +104,17 @@ enum xe_status xe_image_new(const struct xe_image_plan *plan,
     struct xe_image *img = xe_pages_alloc(want, &bytes);
     if (!img)
         return XE_NOMEM;
-    uint32_t nb = plan_buckets(plan);
+    uint32_t more, nb = plan_index(plan, &more);
     memset(img, 0, sizeof *img + (size_t)nb * XE_BUCKET_BYTES);
-    img->lo = plan->lo;
-    img->mult = spread(plan->lo, plan->hi, nb);
     img->nbuckets = nb;
-    img->room = plan->count;
-    img->print_shift = plan->print_shift;
+    if (plan->ordered) {
+        xe_leaves_init(img, plan);
+    } else {
+        img->lo = plan->lo;
+        img->mult = spread(plan->lo, plan->hi, nb);
+        img->room = plan->count;
+        img->print_shift = (uint16_t)plan->print_shift;
+    }
     atomic_init(&img->refs, 1);
     img->top = xe_image_first(img);
     set_end(img, bytes, plan_ring(plan->spare));
@@ -329,17 +344,24 @@ static uint32_t free_places(const struct xe_bucket *b)
     return n;
 }
 
+uint32_t xe_image_more_index(struct xe_image *img, uint32_t lines)
+{
+    enum { UNITS = XE_BUCKET_BYTES / XE_UNIT };
+    if (img->bottom < img->top + lines * UNITS)
+        return 0;
+    img->bottom -= lines * UNITS;
+    return img->bottom / UNITS;
+}
+
 /* Chains a bucket to the last one of its chain. */
 static bool link_bucket(struct xe_image *img, struct xe_bucket *last)
 {
-    enum { UNITS = XE_BUCKET_BYTES / XE_UNIT };
-    if (img->bottom < img->top + UNITS)
+    uint32_t link = xe_image_more_index(img, 1);
+    if (!link)
         return false;
-    img->bottom -= UNITS;
-    struct xe_bucket *more = (struct xe_bucket *)xe_image_record(img, img->bottom);
-    memset(more, 0, sizeof *more);
+    memset(xe_image_linked(img, link), 0, XE_BUCKET_BYTES);
     /* Release: pairs with the load of `link` in xe_find(). */
-    __atomic_store_n(&last->link, (uint16_t)(img->bottom / UNITS), __ATOMIC_RELEASE);
+    __atomic_store_n(&last->link, (uint16_t)link, __ATOMIC_RELEASE);
     return true;
 }
 
@@ -433,9 +455,47 @@ static void adopt_terms(struct xe_image *img, uint8_t *rec, uint32_t header)
     count_pinned(img, rec, header, true);
 }
 
-bool xe_image_fill(struct xe_image *img, const struct xe_image_entry *entries, uint32_t n)
+/* Copies a record to the units at `top`, of those before `bottom`. False: there is no room. */
+static inline bool copy_in(struct xe_image *img, const uint8_t *rec, uint32_t header,
+                           uint32_t top, uint32_t bottom)
 {
     enum { PIECE_UNITS = 16 / XE_UNIT };
+    uint32_t units = xe_record_units(header);
+    uint8_t *to = xe_image_record(img, top);
+    if (XE_LIKELY(units + PIECE_UNITS <= bottom - top))
+        copy_pieces(to, rec, (size_t)units * XE_UNIT);
+    else if (units <= bottom - top)
+        memcpy(to, rec, (size_t)units * XE_UNIT);
+    else
+        return false;
+    if (XE_UNLIKELY(header & XE_REC_EXT))
+        adopt_terms(img, to, header);
+    return true;
+}
+
+/* The same for an ordered image: entries come in the order of keys. */
+static bool fill_ordered(struct xe_image *img, const struct xe_image_entry *entries, uint32_t n)
+{
+    uint16_t offs[XE_IMAGE_OBJECTS_MAX];
+    uint32_t first = img->top, top = first;
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t header = xe_load32(entries[i].rec);
+        if (!copy_in(img, entries[i].rec, header, top, img->bottom))
+            return false;
+        offs[i] = (uint16_t)top;
+        top += xe_record_units(header);
+    }
+    img->top = top;
+    img->live = top - first;
+    atomic_store_explicit(&img->count, n, memory_order_relaxed);
+    xe_leaves_fill(img, offs, n);
+    return true;
+}
+
+bool xe_image_fill(struct xe_image *img, const struct xe_image_entry *entries, uint32_t n)
+{
+    if (img->ordered)
+        return fill_ordered(img, entries, n);
     struct xe_bucket *homes = xe_image_buckets(img);
     uint64_t lo = img->lo, mult = img->mult;
     uint32_t print_shift = img->print_shift;
@@ -452,15 +512,8 @@ bool xe_image_fill(struct xe_image *img, const struct xe_image_entry *entries, u
                 return false;
             bottom = img->bottom;
         }
-        uint8_t *to = xe_image_record(img, top);
-        if (XE_LIKELY(units + PIECE_UNITS <= bottom - top))
-            copy_pieces(to, rec, (size_t)units * XE_UNIT);
-        else if (units <= bottom - top)
-            memcpy(to, rec, (size_t)units * XE_UNIT);
-        else
+        if (XE_UNLIKELY(!copy_in(img, rec, header, top, bottom)))
             return false;
-        if (XE_UNLIKELY(header & XE_REC_EXT))
-            adopt_terms(img, to, header);
         b->fp[b->hint] = (uint8_t)(hash >> print_shift);
         b->off[b->hint++] = (uint16_t)top;
         top += units;
@@ -474,6 +527,10 @@ bool xe_image_fill(struct xe_image *img, const struct xe_image_entry *entries, u
 /* Chained buckets have moved by `by` units of 64 bytes: so do all links. */
 static void move_links(struct xe_image *img, uint32_t by)
 {
+    if (img->ordered) {
+        xe_leaves_move(img, by);
+        return;
+    }
     for (uint32_t i = 0; i < img->nbuckets; i++)
         for (struct xe_bucket *b = xe_image_buckets(img) + i; b->link;
              b = xe_image_linked(img, b->link))
@@ -514,7 +571,8 @@ enum xe_status xe_image_stretch(const struct xe_image *img, uint32_t units, uint
     if (!to)
         return XE_NOMEM;
     *to = (struct xe_image){.lo = img->lo, .mult = img->mult, .nbuckets = img->nbuckets,
-                            .refs = 1, .print_shift = img->print_shift, .top = img->top, .count = count_of(img),
+                            .refs = 1, .print_shift = img->print_shift,
+                            .ordered = img->ordered, .top = img->top, .count = count_of(img),
                             .room = img->room, .live = img->live};
     memcpy(to + 1, img + 1, (size_t)img->top * XE_UNIT - sizeof *img);
     set_end(to, bytes, plan_ring(spare));
@@ -529,6 +587,8 @@ enum xe_status xe_image_stretch(const struct xe_image *img, uint32_t units, uint
 
 uint32_t xe_image_next(const struct xe_image *img, struct xe_image_cursor *cursor)
 {
+    if (img->ordered)
+        return xe_leaves_next(img, cursor);
     if (!cursor->bucket)
         cursor->bucket = xe_image_buckets(img);
     for (;;) {

@@ -72,11 +72,22 @@ _Static_assert(XE_IMAGE_BYTES_MAX / XE_UNIT <= 1 << 14, "offsets fit a ring entr
 
 struct xe_image {
     /* What readers need. */
-    _Alignas(XE_CACHE_LINE) uint64_t lo; /* first hash of the segment's range */
-    uint64_t mult;
-    uint32_t nbuckets;
+    _Alignas(XE_CACHE_LINE) union {
+        struct {
+            uint64_t lo; /* first hash of the segment's range */
+            uint64_t mult;
+        };
+        struct {                       /* of an ordered image (order_image.c) */
+            _Atomic uint16_t n_leaves; /* in its table */
+            _Atomic uint16_t skip;     /* bytes that all keys begin with, which heads leave out */
+            uint16_t cap_leaves;
+            uint16_t free_leaf; /* one that is in use no more, or 0; writers only */
+        };
+    };
+    uint32_t nbuckets;     /* of the index that come first: blocks of 64 bytes */
     _Atomic uint32_t refs; /* counted pointers to this image: its segment's, snapshots' */
-    uint32_t print_shift;  /* which byte of a hash is its fingerprint */
+    uint16_t print_shift;  /* which byte of a hash is its fingerprint */
+    bool ordered;
     struct xe_retired retired;
     /* What writers change (I3). */
     _Alignas(XE_CACHE_LINE) uint32_t top; /* units */
@@ -84,7 +95,10 @@ struct xe_image {
     uint32_t ring_at;                             /* bytes */
     uint32_t ring_cap, ring_head, ring_len;       /* entries */
     _Atomic uint32_t count;                       /* objects; read by size sums, relaxed */
-    uint32_t room;                                /* objects that the index is made for */
+    union {
+        uint32_t room; /* objects that the index is made for */
+        uint32_t last; /* of an ordered image: the record that was inserted last */
+    };
     uint32_t live;                                /* units of records in use */
     uint32_t sparse;                              /* units: with no more live it is too large */
     uint32_t pinned_live, pinned_dead;            /* of handles, in units of 256 bytes */
@@ -143,6 +157,8 @@ struct xe_image_plan {
     uint32_t units;     /* of records, when full */
     uint32_t spare;     /* slots that may be retired at once: ring entries */
     bool ext;           /* it needs an environment */
+    bool ordered;
+    uint32_t leaves; /* of an ordered image, to begin with */
     uint32_t print_shift;
 };
 
@@ -199,11 +215,12 @@ static inline bool xe_image_is_sparse(const struct xe_image *img)
     return img->live <= img->sparse;
 }
 
-/* Where a key's entry is: a place in a bucket. */
+/* Where a key's entry is: a place in a bucket, or in a leaf of an ordered image. */
 struct xe_place {
     struct xe_bucket *bucket;
     uint32_t index;
-    uint32_t off; /* of the record; 0: absent */
+    uint32_t off;  /* of the record; 0: absent */
+    uint32_t leaf; /* its number in the table */
 };
 
 /* Finding a key: xe_find() in find.h. */
@@ -217,6 +234,8 @@ static inline bool xe_image_has_room(const struct xe_image *img, uint32_t n)
 
 /* Links buckets until `n` places are free in the chain of `hash`. False: no room. */
 bool xe_image_reserve_places(struct xe_image *img, uint64_t hash, uint32_t n);
+/* A block of 64-byte lines for more of the index; 0: no room. */
+uint32_t xe_image_more_index(struct xe_image *img, uint32_t lines);
 /* Publishes a record in a free place of its chain, which must exist. */
 void xe_image_add(struct xe_image *img, uint64_t hash, uint32_t off);
 /* Publishes `off` instead of the record at `place` / empties the place. */

@@ -5,6 +5,7 @@
 #ifndef XE_ORDER_INTERNAL_H
 #define XE_ORDER_INTERNAL_H
 
+#include "leaves.h"
 #include "order.h"
 #include "table_internal.h"
 
@@ -18,8 +19,11 @@ struct xe_order_key_at {
     bool has_handle;
 };
 
-/* The sign of a key against a stored one. Bytes without a handle stand for all keys with these
- * bytes: 0. */
+/* In the flags of a key that is but bytes: it stands behind all cut keys with these bytes, and
+ * not before them. */
+enum { XE_ORDER_BEHIND = 1u << 30 };
+
+/* The sign of a key against a stored one. */
 static inline int xe_order_compare(const struct xe_key *key, const struct xe_order_key_at *at)
 {
     size_t n = key->full_len < at->len ? key->full_len : at->len;
@@ -28,10 +32,24 @@ static inline int xe_order_compare(const struct xe_key *key, const struct xe_ord
         return c;
     if (key->full_len != at->len)
         return key->full_len < at->len ? -1 : 1;
-    return XE_UNLIKELY(key->n_handles && at->has_handle)
-               ? xe_cb.ext_compare(key->handles[0], at->handle)
-               : 0;
+    if (XE_LIKELY(!at->has_handle))
+        return 0;
+    if (key->n_handles)
+        return xe_cb.ext_compare(key->handles[0], at->handle);
+    return key->flags & XE_ORDER_BEHIND ? 1 : -1;
 }
+
+/* --- order_table.c: what the operations of table.c do with ordered tables ---- */
+
+/* The live segment of a key, locked; NULL: not in time. */
+struct xe_segment *xe_order_acquire(struct xe_table *t, const struct xe_key *key);
+/* As find_place() and xe_table_find_many(). */
+enum xe_status xe_order_find_place(struct xe_table *t, const struct xe_key *key,
+                                   struct xe_image **img, struct xe_place *place);
+enum xe_status xe_order_find_many(struct xe_table *t, const struct xe_key *keys, uint32_t n,
+                                  struct xe_view *views, bool *found);
+/* The number of all objects. */
+enum xe_status xe_order_count_all(const struct xe_table *t, uint64_t *n);
 
 /* --- order_directory.c -------------------------------------------------- */
 
@@ -166,6 +184,16 @@ struct xe_order_place {
 };
 void xe_order_find(const struct xe_order_top *top, const struct xe_key *key,
                    enum xe_order_side side, struct xe_order_place *out);
+
+/* Whether a key belongs to this segment or to one behind it. */
+static inline bool xe_order_is_behind(const struct xe_segment *s, const struct xe_key *key)
+{
+    const struct xe_fence *f = s->fence;
+    if (!f)
+        return true;
+    struct xe_order_key_at at = xe_fence_key_at(f);
+    return xe_order_compare(key, &at) >= 0;
+}
 
 /* A new segment that begins at `fence` (NULL: it is the first), locked if `locked`. NULL: out of
  * memory. Owns `image`. */

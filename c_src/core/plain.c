@@ -6,6 +6,7 @@
  * store, retire, unlock. Everything else goes the way of table.c.
  */
 #include "find.h"
+#include "order_internal.h"
 #include "table_internal.h"
 
 enum { SPECIAL = XE_REC_BLOB | XE_REC_EXT };
@@ -36,13 +37,18 @@ static inline void store_word(uint8_t *to, uint64_t word, uint32_t n)
     }
 }
 
-/* The gate, and the locked segment of `hash`. */
+/* The gate, and the locked segment of a key. */
 static inline enum xe_status lock_segment(struct xe_table *t, struct xe_epoch_slot *slot,
-                                          uint64_t hash, struct xe_segment **s)
+                                          const struct xe_key *key, struct xe_segment **s)
 {
+    uint64_t hash = key->hash;
     enum xe_status status = xe_table_write_begin(t, slot);
     if (XE_UNLIKELY(status != XE_OK))
         return status;
+    if (t->kind == XE_ORDERED) {
+        *s = xe_order_acquire(t, key);
+        return *s ? XE_OK : XE_RETRY;
+    }
     *s = xe_directory_find(t, hash);
     /* Lines that another core may have written: all at once, and before the lock, which holds
      * up what comes behind it. */
@@ -61,6 +67,12 @@ static inline enum xe_status lock_segment(struct xe_table *t, struct xe_epoch_sl
     return *s ? XE_OK : XE_RETRY;
 }
 
+static inline bool find_place(const struct xe_table *t, const struct xe_image *img,
+                              const struct xe_key *key, struct xe_place *place)
+{
+    return t->kind == XE_ORDERED ? xe_leaves_find(img, key, place) : xe_find(img, key, place);
+}
+
 /* Publishes the plain record at `off` in the place of another plain one, and unlocks. */
 static inline void publish(struct xe_table *t, struct xe_epoch_slot *slot, struct xe_segment *s,
                            struct xe_image *img, struct xe_place *place, uint32_t off,
@@ -69,7 +81,10 @@ static inline void publish(struct xe_table *t, struct xe_epoch_slot *slot, struc
     uint32_t old = place->off;
     if (t->sequence)
         t->sequence(t->sequence_arg);
-    xe_image_replace(place, off);
+    if (t->kind == XE_ORDERED)
+        xe_leaves_replace(img, place, off);
+    else
+        xe_image_replace(place, off);
     img->live += units;
     xe_image_retire(img, old);
     int32_t heat = atomic_load_explicit(&s->heat, memory_order_relaxed);
@@ -85,13 +100,13 @@ enum xe_status xe_table_put_plain(struct xe_table *t, struct xe_epoch_slot *slot
 {
     struct xe_segment *s;
     struct xe_place place;
-    enum xe_status status = lock_segment(t, slot, key->hash, &s);
+    enum xe_status status = lock_segment(t, slot, key, &s);
     if (XE_UNLIKELY(status != XE_OK))
         return status;
     struct xe_image *img = xe_segment_image(s);
     uint32_t units = xe_record_units(xe_load32(rec));
     xe_image_prefetch_room(img);
-    bool found = xe_find(img, key, &place);
+    bool found = find_place(t, img, key, &place);
     if (XE_LIKELY(found && mode == XE_PUT) &&
         XE_LIKELY(!(xe_load32(xe_image_record(img, place.off)) & SPECIAL))) {
         uint32_t off = xe_image_alloc(img, units);
@@ -107,7 +122,7 @@ enum xe_status xe_table_put_plain(struct xe_table *t, struct xe_epoch_slot *slot
     }
     struct xe_object o = {.bytes = rec + XE_HDR_BYTES, .klen = key->klen,
                           .len = len - XE_HDR_BYTES,
-                          .flags = xe_load32(rec) & XE_REC_LOOSE};
+                          .flags = xe_load32(rec) & XE_REC_GIVEN};
     struct xe_prepared p = {.key = *key, .object = &o, .units = units};
     return xe_table_store(t, slot, s, &p, found ? &place : NULL);
 }
@@ -119,13 +134,13 @@ enum xe_status xe_table_patch(struct xe_table *t, struct xe_epoch_slot *slot,
     struct xe_place place;
     struct xe_view view;
     struct xe_patch what;
-    enum xe_status status = lock_segment(t, slot, key->hash, &s);
+    enum xe_status status = lock_segment(t, slot, key, &s);
     if (XE_UNLIKELY(status != XE_OK))
         return status;
     struct xe_image *img = xe_segment_image(s);
     status = XE_ABSENT;
     xe_image_prefetch_room(img);
-    if (XE_LIKELY(xe_find(img, key, &place))) {
+    if (XE_LIKELY(find_place(t, img, key, &place))) {
         const uint8_t *rec = xe_image_record(img, place.off);
         uint32_t units = xe_record_units(xe_load32(rec));
         status = XE_LIMIT;

@@ -7,6 +7,7 @@
  * more (I4). Cost: about 10 ns a record, so some 10 us for a segment; but where only
  * room for more records is missing, the image is copied as it is, in about 1 us.
  */
+#include "order_internal.h"
 #include "table_internal.h"
 
 enum {
@@ -42,8 +43,24 @@ static void source_init(struct source *src)
     src->ext = false;
 }
 
+/* The records of an ordered image, in order. */
+static void gather_ordered(struct source *src, const struct xe_image *img)
+{
+    struct xe_place place;
+    xe_leaves_edge(img, false, &place);
+    for (uint32_t off; (off = xe_leaves_forward(img, &place)) != 0; src->n++)
+        src->at[src->n] =
+            (struct xe_image_entry){.hash = src->n, .rec = xe_image_record(img, off)};
+    src->units += img->live;
+    src->ext |= img->pinned_live != 0;
+}
+
 static void gather(struct source *src, const struct xe_image *img, uint64_t seed)
 {
+    if (img->ordered) {
+        gather_ordered(src, img);
+        return;
+    }
     const struct xe_bucket *homes = xe_image_buckets(img);
     struct xe_image_entry *to = src->at + src->n;
     src->n += atomic_load_explicit(&img->count, memory_order_relaxed);
@@ -80,6 +97,35 @@ static void sort(struct source *src)
             src->at[j] = e;
         }
     }
+}
+
+/* The first record from `low` on that is not below a key. */
+static uint32_t place_in(const struct source *src, uint32_t low, const struct xe_key *key)
+{
+    uint32_t end = src->n;
+    while (low < end) {
+        uint32_t middle = low + (end - low) / 2;
+        if (xe_leaves_compare(key, src->at[middle].rec) > 0)
+            low = middle + 1;
+        else
+            end = middle;
+    }
+    return low;
+}
+
+/* In an ordered table records and arrivals are numbered in the order of their keys, and the
+ * numbers are what hashes are in other tables: ranges are cut by them. */
+static void number(struct source *src, struct xe_arrival *arrivals, size_t n)
+{
+    uint32_t i = 0;
+    for (size_t j = 0; j < n; j++) {
+        uint32_t at = place_in(src, i, arrivals[j].key);
+        for (; i < at; i++)
+            src->at[i].hash = i + j;
+        arrivals[j].hash = i + j;
+    }
+    for (; i < src->n; i++)
+        src->at[i].hash = i + n;
 }
 
 /* --- Planning ----------------------------------------------------------- */
@@ -157,6 +203,18 @@ static uint32_t round_units(size_t bytes, uint32_t units, uint32_t least)
     return units + (uint32_t)(above / XE_UNIT);
 }
 
+/* Units of the leaves that the arrivals of a part may take. */
+static uint32_t units_for_leaves(const struct part *part)
+{
+    enum { LEAF_UNITS = XE_LEAF_LINES * XE_BUCKET_BYTES / XE_UNIT };
+    uint32_t n = (uint32_t)(part->arrived_end - part->arrived);
+    /* Without others they come in order; else each leaf has room for some of them. It may not
+     * be enough for all: then the part is split. */
+    uint32_t leaves = part->first == part->end ? n / XE_LEAF_PLACES
+                                               : n / (XE_LEAF_PLACES - XE_LEAF_FILL) + 1;
+    return n ? (leaves + 1) * LEAF_UNITS : 0;
+}
+
 /*
  * Sizes for the part's image. XE_LIMIT: it cannot be made. *crowded: it holds so many
  * that it is better split than made larger.
@@ -175,6 +233,8 @@ static enum xe_status plan_part(const struct xe_table *t, const struct part *par
         units += arrivals[i].units;
     if (units > XE_IMAGE_BYTES_MAX / XE_UNIT)
         return XE_LIMIT;
+    if (t->kind == XE_ORDERED)
+        units += units_for_leaves(part);
     uint32_t count = (uint32_t)objects, needed = (uint32_t)units;
     uint32_t most = split_count(t, limit, count, needed);
     uint32_t room = room_for(t, part->lo, count, most), spare = spare_units(t, needed, count);
@@ -186,8 +246,13 @@ static enum xe_status plan_part(const struct xe_table *t, const struct part *par
         .units = needed + spare,
         .spare = spare_slots(spare, needed, count),
         .ext = src->ext,
-        .print_shift = xe_bag_print_shift(t, part->lo, part->hi),
     };
+    if (t->kind == XE_ORDERED) {
+        plan->ordered = true;
+        plan->leaves = (part->end - part->first + XE_LEAF_FILL - 1) / XE_LEAF_FILL;
+    } else {
+        plan->print_shift = xe_bag_print_shift(t, part->lo, part->hi);
+    }
     plan->units = round_units(xe_image_plan_bytes(plan), plan->units, needed + needed / 16);
     if (xe_image_plan_bytes(plan) > XE_IMAGE_BYTES_MAX) {
         plan->units = needed;
@@ -204,12 +269,15 @@ static void set_sparse(struct xe_image *img)
 
 /* What must be left in a part's image for its arrivals: room for their records and for buckets
  * that may have to be chained to others. */
-static uint32_t units_for_arrivals(const struct part *part, const struct xe_arrival *arrivals)
+static uint32_t units_for_arrivals(const struct part *part, const struct xe_arrival *arrivals,
+                                   bool ordered)
 {
     size_t n = part->arrived_end - part->arrived;
     uint32_t units = 0;
     for (size_t i = part->arrived; i < part->arrived_end; i++)
         units += arrivals[i].units;
+    if (ordered)
+        return units + units_for_leaves(part);
     return n ? units + (uint32_t)(1 + n / XE_BUCKET_LOAD) * (XE_BUCKET_BYTES / XE_UNIT) : 0;
 }
 
@@ -219,7 +287,7 @@ static enum xe_status build(const struct part *part, const struct source *src,
                             const struct xe_arrival *arrivals, struct xe_image_plan *plan,
                             struct xe_image **out)
 {
-    uint32_t left = units_for_arrivals(part, arrivals);
+    uint32_t left = units_for_arrivals(part, arrivals, plan->ordered);
     for (;;) {
         enum xe_status status = xe_image_new(plan, out);
         if (status != XE_OK)
@@ -273,6 +341,83 @@ static enum xe_status build_part(const struct xe_table *t, const struct part *pa
     return status == XE_OK ? build(part, src, arrivals, &plan, out) : status;
 }
 
+static struct xe_order_key_at key_of_entry(const struct xe_image_entry *e)
+{
+    struct xe_view v;
+    xe_record_view(e->rec, &v);
+    return (struct xe_order_key_at){.bytes = v.key, .len = v.klen,
+                                    .has_handle = v.n_key_handles != 0,
+                                    .handle = v.n_key_handles ? xe_load64(v.handles) : 0};
+}
+
+static struct xe_order_key_at key_of_arrival(const struct xe_arrival *a)
+{
+    const struct xe_key *key = a->key;
+    return (struct xe_order_key_at){.bytes = key->full, .len = key->full_len,
+                                    .has_handle = key->n_handles != 0,
+                                    .handle = key->n_handles ? key->handles[0] : 0};
+}
+
+/* A segment between two keys: it begins with the shortest bytes that tell them apart, or where
+ * only terms do, with the right one (R. Bayer and K. Unterauer, "Prefix B-trees", 1977). */
+static struct xe_segment *segment_between(struct xe_table *t, const struct xe_order_key_at *left,
+                                          struct xe_order_key_at *right)
+{
+    struct xe_key fence;
+    size_t n = left->len < right->len ? left->len : right->len, same = 0;
+    while (same < n && left->bytes[same] == right->bytes[same])
+        same++;
+    bool bytes = same < right->len;
+    xe_key_init_order(&fence, right->bytes, bytes ? same + 1 : same, &right->handle,
+                      !bytes && right->has_handle);
+    return xe_order_segment_new(t, &fence, xe_image_empty, true);
+}
+
+/* The segment of a part that is not the first: it begins between the last key before and its
+ * own first one. */
+static struct xe_segment *segment_of_part(struct xe_table *t, const struct part *part,
+                                          const struct source *src,
+                                          const struct xe_arrival *arrivals)
+{
+    struct xe_order_key_at left, right;
+    bool record = part->first > 0 && src->at[part->first - 1].hash + 1 == part->lo;
+    left = record ? key_of_entry(&src->at[part->first - 1])
+                  : key_of_arrival(&arrivals[part->arrived - 1]);
+    record = part->first < src->n && src->at[part->first].hash == part->lo;
+    right = record ? key_of_entry(&src->at[part->first]) : key_of_arrival(&arrivals[part->arrived]);
+    return segment_between(t, &left, &right);
+}
+
+/* A segment that begins where another one does. */
+static struct xe_segment *segment_like(struct xe_table *t, const struct xe_segment *s)
+{
+    struct xe_key fence;
+    if (!s->fence)
+        return xe_order_segment_new(t, NULL, xe_image_empty, true);
+    xe_key_init_order(&fence, s->fence->bytes, s->fence->len, &s->fence->handle,
+                      s->fence->env != NULL);
+    return xe_order_segment_new(t, &fence, xe_image_empty, true);
+}
+
+/* The segment of part i. */
+static struct xe_segment *new_segment(struct xe_table *t, const struct xe_segment *from,
+                                      const struct part *parts, uint32_t i,
+                                      const struct source *src,
+                                      const struct xe_arrival *arrivals)
+{
+    if (t->kind != XE_ORDERED)
+        return xe_segment_new(t, parts[i].lo, parts[i].hi, xe_image_empty, true);
+    return i == 0 ? segment_like(t, from) : segment_of_part(t, &parts[i], src, arrivals);
+}
+
+static enum xe_status replace_in_directory(struct xe_table *t, struct xe_epoch_slot *slot,
+                                           struct xe_segment *const *from, uint32_t n_from,
+                                           struct xe_segment *const *to, uint32_t n_to)
+{
+    return t->kind == XE_ORDERED ? xe_order_replace(t, slot, from, n_from, to, n_to)
+                                 : xe_directory_replace(t, slot, from, n_from, to, n_to);
+}
+
 /* Makes one segment of each part, and puts them in the place of `from`. */
 static enum xe_status replace_segments(struct xe_table *t, struct xe_epoch_slot *slot,
                                        struct xe_segment *const *from, uint32_t n_from,
@@ -288,7 +433,7 @@ static enum xe_status replace_segments(struct xe_table *t, struct xe_epoch_slot 
         old[i] = xe_segment_image(from[i]);
     for (; made < n_parts && status == XE_OK; made++) {
         struct xe_image *img;
-        out[made] = xe_segment_new(t, parts[made].lo, parts[made].hi, xe_image_empty, true);
+        out[made] = new_segment(t, from[0], parts, made, src, arrivals);
         if (!out[made]) {
             status = XE_NOMEM;
             break;
@@ -298,7 +443,7 @@ static enum xe_status replace_segments(struct xe_table *t, struct xe_epoch_slot 
             atomic_store_explicit(&out[made]->image, img, memory_order_relaxed);
     }
     if (status == XE_OK)
-        status = xe_directory_replace(t, slot, from, n_from, out, n_parts);
+        status = replace_in_directory(t, slot, from, n_from, out, n_parts);
     if (status != XE_OK) {
         for (uint32_t i = 0; i < made; i++) {
             xe_image_unref(xe_segment_image(out[i]));
@@ -468,6 +613,8 @@ static bool divide(const struct xe_table *t, const struct walk *w, const struct 
                    struct range *left, struct range *right)
 {
     uint64_t mask = xe_bag_group_mask(t, r->lo, r->hi);
+    if (t->kind == XE_ORDERED)
+        return divide_at_median(w, r, left, right);
     if (divide_aligned(w, r, left, right))
         return true;
     return mask ? divide_at_group(w, r, mask, left, right)
@@ -583,11 +730,13 @@ static enum xe_status stretch(struct xe_table *t, struct xe_epoch_slot *slot, st
 {
     struct xe_image *img = xe_segment_image(s), *longer;
     uint32_t count = count_of(img) + 1, units = img->live + arrival->units;
-    if (count > img->room || img->env || xe_image_waste(img) > img->live / WASTE_PART ||
+    if ((!img->ordered && count > img->room) || xe_image_is_empty(img) || img->env || xe_image_waste(img) > img->live / WASTE_PART ||
         is_crowded(count, split_count(t, s->limit, count, units)))
         return XE_LIMIT;
     uint32_t spare = spare_units(t, units, count), slots = spare_slots(spare, units, count);
     uint32_t more = arrival->units + spare;
+    if (img->ordered)
+        more += XE_LEAF_LINES * XE_BUCKET_BYTES / XE_UNIT;
     more = round_units(xe_image_stretch_bytes(img, more, slots), more,
                        arrival->units + units / 16);
     enum xe_status status = xe_image_stretch(img, more, slots, &longer);
@@ -598,8 +747,124 @@ static enum xe_status stretch(struct xe_table *t, struct xe_epoch_slot *slot, st
     return status;
 }
 
+/* Whether an arrival at the place of an ordered image is the neighbour of what was inserted
+ * last: then keys come in order. */
+static bool comes_in_order(const struct xe_image *img, const struct xe_place *place)
+{
+    struct xe_place before = *place, behind = *place;
+    uint32_t left = xe_leaves_backward(img, &before), right = xe_leaves_forward(img, &behind);
+    return img->last && (left == img->last || right == img->last);
+}
+
+/*
+ * Splits an ordered segment that is full where keys come in order at one of its ends: the image
+ * stays as it is, and becomes that of a new segment; the arrival gets one beside it. XE_LIMIT:
+ * it is not so.
+ */
+static enum xe_status split_at_end(struct xe_table *t, struct xe_epoch_slot *slot,
+                                   struct xe_segment *s, const struct xe_arrival *arrival,
+                                   struct xe_segment **out)
+{
+    struct xe_image *img = xe_segment_image(s), *fresh = xe_image_empty;
+    struct source src;
+    struct part part = {.arrived_end = 1};
+    struct xe_place place, begin, end;
+    if (xe_leaves_find(img, arrival->key, &place))
+        return XE_LIMIT;
+    xe_leaves_edge(img, false, &begin);
+    xe_leaves_edge(img, true, &end);
+    bool first = place.leaf == 0 && place.index == 0;
+    if ((!first && (place.leaf != end.leaf || place.index != end.index)) ||
+        !comes_in_order(img, &place))
+        return XE_LIMIT;
+    const uint8_t *beside = xe_image_record(img, first ? xe_leaves_forward(img, &begin)
+                                                       : xe_leaves_backward(img, &end));
+    struct xe_order_key_at old = key_of_entry(&(struct xe_image_entry){.rec = beside});
+    struct xe_order_key_at new = key_of_arrival(arrival);
+    source_init(&src);
+    out[0] = segment_like(t, s);
+    out[1] = out[0] ? segment_between(t, first ? &new : &old, first ? &old : &new) : NULL;
+    enum xe_status status =
+        out[1] ? build_part(t, &part, &src, arrival, s->limit, &fresh) : XE_NOMEM;
+    if (status == XE_OK) {
+        atomic_store_explicit(&out[first]->image, img, memory_order_relaxed);
+        atomic_store_explicit(&out[!first]->image, fresh, memory_order_relaxed);
+        status = xe_order_replace(t, slot, &s, 1, out, 2);
+    }
+    if (status == XE_OK) {
+        xe_table_account(t, fresh->bytes);
+        return XE_OK;
+    }
+    xe_image_unref(fresh);
+    for (int i = 0; i < 2; i++)
+        if (out[i])
+            xe_segment_discard(t, out[i]);
+    out[0] = s;
+    return status;
+}
+
+/* Cuts an ordered segment in two beside an arrival, if keys come in order there: what comes next
+ * goes on filling one of the two. False: they do not. */
+static bool cut_in_order(const struct xe_image *img, const struct source *src,
+                         const struct xe_arrival *arrival, struct walk *w, struct part *parts)
+{
+    struct xe_place place;
+    uint32_t total = src->n + 1, tenth = total / 10;
+    if (xe_leaves_find(img, arrival->key, &place) || !comes_in_order(img, &place) || total < 2)
+        return false;
+    uint64_t border = arrival->hash + 1;
+    border = border < tenth + 1 ? tenth + 1 : border > total - 1 - tenth ? total - 1 - tenth : border;
+    parts[0] = take_part(w, 0, border - 1);
+    parts[1] = take_part(w, border, total - 1);
+    return true;
+}
+
+static enum xe_status rebuild_ordered(struct xe_table *t, struct xe_epoch_slot *slot,
+                                      struct xe_segment *s, struct xe_arrival *arrivals, size_t n,
+                                      enum xe_split split, struct xe_segment **out,
+                                      uint32_t *n_out)
+{
+    struct source src;
+    struct part parts[XE_REBUILD_PARTS];
+    struct xe_image_plan plan;
+    struct xe_image *img = xe_segment_image(s);
+    uint64_t units;
+    bool crowded;
+    source_init(&src);
+    gather(&src, img, t->seed);
+    n = fit_arrivals(t, &src, arrivals, n, &units);
+    number(&src, arrivals, n);
+    uint64_t last = src.n + n ? src.n + n - 1 : 0;
+    struct walk w = {.src = &src, .arrivals = arrivals, .n = n};
+    struct part whole = {.hi = last, .end = src.n, .units = src.units, .arrived_end = n};
+    enum xe_status status = plan_part(t, &whole, &src, arrivals, s->limit, &plan, &crowded);
+    if (status == XE_OK && split == XE_SPLIT_NO && !crowded) {
+        status = replace_image(t, slot, s, &src, arrivals, &whole, &plan);
+        if (status != XE_LIMIT)
+            return status;
+    }
+    if (n == 1 && split == XE_SPLIT_NO && src.n) {
+        enum xe_status at_end = split_at_end(t, slot, s, arrivals, out);
+        *n_out = at_end == XE_OK ? 2 : 1;
+        if (at_end != XE_LIMIT)
+            return at_end;
+    }
+    uint32_t n_parts = 2;
+    if (n != 1 || split != XE_SPLIT_NO || !cut_in_order(img, &src, arrivals, &w, parts)) {
+        struct range range = {0, last, units + (src.n + n) * INDEX_UNITS};
+        n_parts = cut(t, &w, range, parts_for(t, src.n + n, units), parts);
+    }
+    if (n_parts == 1)
+        return status == XE_OK ? replace_image(t, slot, s, &src, arrivals, &whole, &plan)
+                               : XE_LIMIT;
+    status = replace_segments(t, slot, &s, 1, parts, n_parts, &src, arrivals, out);
+    *n_out = status == XE_OK ? n_parts : 1;
+    out[0] = status == XE_OK ? out[0] : s;
+    return status;
+}
+
 enum xe_status xe_rebuild(struct xe_table *t, struct xe_epoch_slot *slot, struct xe_segment *s,
-                          const struct xe_arrival *arrivals, size_t n, enum xe_split split,
+                          struct xe_arrival *arrivals, size_t n, enum xe_split split,
                           struct xe_segment **out, uint32_t *n_out)
 {
     struct source src;
@@ -614,6 +879,8 @@ enum xe_status xe_rebuild(struct xe_table *t, struct xe_epoch_slot *slot, struct
         if (stretched != XE_LIMIT)
             return stretched;
     }
+    if (t->kind == XE_ORDERED)
+        return rebuild_ordered(t, slot, s, arrivals, n, split, out, n_out);
     source_init(&src);
     gather(&src, xe_segment_image(s), t->seed);
     n = fit_arrivals(t, &src, arrivals, n, &units);
@@ -660,12 +927,24 @@ static bool is_cool(const struct xe_segment *s)
     return atomic_load_explicit(&s->heat, memory_order_relaxed) <= 0;
 }
 
-/* A neighbour, by one of its hashes, locked if it is free: nobody waits here with a lock in
- * hand. */
-static struct xe_segment *try_neighbour(struct xe_table *t, uint64_t hash)
+/* The neighbour of a locked segment, or NULL. */
+static struct xe_segment *neighbour(struct xe_table *t, const struct xe_segment *s, bool right)
 {
-    struct xe_segment *s = xe_directory_find(t, hash);
-    if (!is_cool(s) || !xe_lock_try(&s->lock))
+    if (t->kind == XE_ORDERED)
+        return right ? xe_order_right(t, s) : xe_order_left(t, s);
+    if (s->lo == 0 && !right)
+        return NULL;
+    if (s->hi == UINT64_MAX && right)
+        return NULL;
+    return xe_directory_find(t, right ? s->hi + 1 : s->lo - 1);
+}
+
+/* The same locked, if it is free: nobody waits here with a lock in hand. */
+static struct xe_segment *try_neighbour(struct xe_table *t, const struct xe_segment *beside,
+                                        bool right)
+{
+    struct xe_segment *s = neighbour(t, beside, right);
+    if (!s || !is_cool(s) || !xe_lock_try(&s->lock))
         return NULL;
     if (s->state == SEGMENT_LIVE)
         return s;
@@ -677,7 +956,26 @@ static struct xe_segment *try_neighbour(struct xe_table *t, uint64_t hash)
  * chain of buckets would be long in a range that is wider than theirs. */
 static uint32_t merged_most(const struct xe_table *t, const struct xe_segment *s)
 {
-    return t->kind == XE_SET ? s->limit / 2 : s->limit / 8;
+    return xe_kind_is_bag(t->kind) ? s->limit / 8 : s->limit / 2;
+}
+
+/* The same where one has no objects: the image of the other one stays. */
+static struct xe_segment *merge_empty(struct xe_table *t, struct xe_epoch_slot *slot,
+                                      struct xe_segment *left, struct xe_segment *right)
+{
+    struct xe_segment *to = segment_like(t, left), *from[2] = {left, right};
+    struct xe_image *a = xe_segment_image(left), *b = xe_segment_image(right);
+    struct xe_image *kept = count_of(a) ? a : b, *gone = count_of(a) ? b : a;
+    if (!to)
+        return NULL;
+    atomic_store_explicit(&to->image, kept, memory_order_relaxed);
+    if (xe_order_replace(t, slot, from, 2, &to, 1) != XE_OK) {
+        xe_segment_discard(t, to);
+        return NULL;
+    }
+    xe_table_account(t, -(int64_t)gone->bytes);
+    xe_image_retire_whole(slot, gone);
+    return to;
 }
 
 /* Makes one of two locked neighbours if both together are small. NULL: they stay as they
@@ -688,7 +986,9 @@ static struct xe_segment *merge(struct xe_table *t, struct xe_epoch_slot *slot,
     struct source src;
     struct xe_segment *to[1], *from[2] = {left, right};
     struct xe_image *a = xe_segment_image(left), *b = xe_segment_image(right);
-    XE_ASSERT(right->lo == left->hi + 1);
+    XE_ASSERT(t->kind == XE_ORDERED || right->lo == left->hi + 1);
+    if (t->kind == XE_ORDERED && (count_of(a) == 0 || count_of(b) == 0))
+        return merge_empty(t, slot, left, right);
     if (count_of(a) + count_of(b) > merged_most(t, left) ||
         (uint64_t)a->live + b->live > PART_UNITS / 2)
         return NULL;
@@ -696,6 +996,8 @@ static struct xe_segment *merge(struct xe_table *t, struct xe_epoch_slot *slot,
     gather(&src, a, t->seed);
     gather(&src, b, t->seed);
     struct part part = {.lo = left->lo, .hi = right->hi, .end = src.n, .units = src.units};
+    if (t->kind == XE_ORDERED)
+        part.lo = 0, part.hi = src.n;
     return replace_segments(t, slot, from, 2, &part, 1, &src, NULL, to) == XE_OK ? to[0] : NULL;
 }
 
@@ -703,7 +1005,7 @@ static struct xe_segment *merge(struct xe_table *t, struct xe_epoch_slot *slot,
 static struct xe_segment *merge_right(struct xe_table *t, struct xe_epoch_slot *slot,
                                       struct xe_segment *s)
 {
-    struct xe_segment *right = s->hi == UINT64_MAX ? NULL : try_neighbour(t, s->hi + 1);
+    struct xe_segment *right = try_neighbour(t, s, true);
     struct xe_segment *merged = right ? merge(t, slot, s, right) : NULL;
     if (right && !merged)
         xe_lock_release(&right->lock);
@@ -713,7 +1015,7 @@ static struct xe_segment *merge_right(struct xe_table *t, struct xe_epoch_slot *
 static struct xe_segment *merge_left(struct xe_table *t, struct xe_epoch_slot *slot,
                                      struct xe_segment *s)
 {
-    struct xe_segment *left = s->lo == 0 ? NULL : try_neighbour(t, s->lo - 1);
+    struct xe_segment *left = try_neighbour(t, s, false);
     struct xe_segment *merged = left ? merge(t, slot, left, s) : NULL;
     if (left && !merged)
         xe_lock_release(&left->lock);
@@ -734,6 +1036,8 @@ static void shrink_image(struct xe_table *t, struct xe_epoch_slot *slot, struct 
     source_init(&src);
     gather(&src, img, t->seed);
     struct part whole = {.lo = s->lo, .hi = s->hi, .end = src.n, .units = src.units};
+    if (t->kind == XE_ORDERED)
+        whole.lo = 0, whole.hi = src.n;
     if (plan_part(t, &whole, &src, NULL, s->limit, &plan, &crowded) != XE_OK ||
         replace_image(t, slot, s, &src, NULL, &whole, &plan) != XE_OK)
         /* Without memory it stays as it is for a while: deleting needs none (G7). */

@@ -93,6 +93,11 @@ void xe_blob_retire(struct xe_epoch_slot *slot, struct xe_blob *b)
 enum xe_status xe_record_prepare(uint64_t seed, const struct xe_object *o, struct xe_prepared *p)
 {
     xe_key_init(&p->key, seed, o->bytes, o->klen, o->handles, o->n_key_handles);
+    return xe_record_prepare_keyed(o, p);
+}
+
+enum xe_status xe_record_prepare_keyed(const struct xe_object *o, struct xe_prepared *p)
+{
     if (XE_LIKELY(xe_record_fits_inline(o))) {
         xe_record_prepare_inline(o, p);
         return XE_OK;

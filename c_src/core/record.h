@@ -242,6 +242,8 @@ struct xe_prepared {
 /* Prepares `o`, which must outlive `p`. XE_NOMEM: nothing to undo. O(size). */
 enum xe_status xe_record_prepare(uint64_t seed,
                                  const struct xe_object *o, struct xe_prepared *p);
+/* The same where p->key is there already. */
+enum xe_status xe_record_prepare_keyed(const struct xe_object *o, struct xe_prepared *p);
 /* The bytes of the object's record if it needs no blob. */
 static inline size_t xe_record_inline_bytes(const struct xe_object *o)
 {

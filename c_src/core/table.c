@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "find.h"
+#include "order_internal.h"
 #include "table_internal.h"
 
 enum {
@@ -65,6 +66,13 @@ bool xe_lock_take(_Atomic uint32_t *lock, _Atomic int32_t *heat)
     if (heat)
         atomic_fetch_add_explicit(heat, HEAT_UP, memory_order_relaxed);
     return wait_lock(lock);
+}
+
+struct xe_segment *xe_segment_acquire_key(struct xe_table *t, const struct xe_key *key)
+{
+    if (t->kind == XE_ORDERED)
+        return xe_order_acquire(t, key);
+    return xe_segment_acquire(t, key->hash);
 }
 
 struct xe_segment *xe_segment_acquire(struct xe_table *t, uint64_t hash)
@@ -216,6 +224,8 @@ enum xe_status xe_table_clear(struct xe_table *t)
 static inline enum xe_status find_place(struct xe_table *t, const struct xe_key *key,
                                  struct xe_image **img, struct xe_place *place)
 {
+    if (XE_UNLIKELY(t->kind == XE_ORDERED))
+        return xe_order_find_place(t, key, img, place);
     for (int tries = 0; tries < XE_BATCH_TRIES; tries++) {
         uint64_t batch = xe_batch_begin(t);
         *img = xe_segment_image(xe_directory_find(t, key->hash));
@@ -307,6 +317,8 @@ enum xe_status xe_table_find_many(struct xe_table *t, const struct xe_key *keys,
                                   struct xe_view *views, bool *found)
 {
     XE_ASSERT(n <= XE_FIND_MANY);
+    if (t->kind == XE_ORDERED)
+        return xe_order_find_many(t, keys, n, views, found);
     for (int tries = 0; tries < XE_BATCH_TRIES; tries++) {
         uint64_t batch = xe_batch_begin(t);
         find_many_once(t, keys, n, views, found);
@@ -319,17 +331,26 @@ enum xe_status xe_table_find_many(struct xe_table *t, const struct xe_key *keys,
 
 /* --- Writing ------------------------------------------------------------ */
 
-/* The segment of `hash` among the locked ones; the others are released. */
-static struct xe_segment *keep_one(struct xe_segment *const *locked, uint32_t n, uint64_t hash)
+/* The place of a key in the image of a locked segment. */
+static inline bool find_in(const struct xe_table *t, const struct xe_image *img,
+                           const struct xe_key *key, struct xe_place *place)
 {
-    struct xe_segment *kept = NULL;
-    for (uint32_t i = 0; i < n; i++) {
-        if (locked[i]->lo <= hash && hash <= locked[i]->hi)
-            kept = locked[i];
-        else
+    return t->kind == XE_ORDERED ? xe_leaves_find(img, key, place) : xe_find(img, key, place);
+}
+
+/* The segment of a key among the locked ones, which are in order; the others are released. */
+static struct xe_segment *keep_one(const struct xe_table *t, struct xe_segment *const *locked,
+                                   uint32_t n, const struct xe_key *key)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 1; i < n; i++)
+        if (t->kind == XE_ORDERED ? xe_order_is_behind(locked[i], key)
+                                  : locked[i]->lo <= key->hash)
+            kept = i;
+    for (uint32_t i = 0; i < n; i++)
+        if (i != kept)
             xe_lock_release(&locked[i]->lock);
-    }
-    return kept;
+    return locked[kept];
 }
 
 void xe_table_run_clock(struct xe_epoch_slot *slot)
@@ -349,7 +370,7 @@ static bool is_chain_long(const struct xe_table *t, const struct xe_segment *s,
                           const struct xe_image *img, uint64_t hash)
 {
     enum { CHAIN_MAX = 6 };
-    if (t->kind == XE_SET)
+    if (!xe_kind_is_bag(t->kind))
         return false;
     const struct xe_bucket *b = xe_image_home(img, hash);
     uint32_t n = 1;
@@ -358,18 +379,30 @@ static bool is_chain_long(const struct xe_table *t, const struct xe_segment *s,
     return n > CHAIN_MAX && xe_bag_group_mask(t, s->lo, s->hi);
 }
 
+/* Whether the image has a place in its index for a key, or has got one. */
+static bool has_place(const struct xe_table *t, struct xe_image *img, const struct xe_key *key)
+{
+    struct xe_place place;
+    if (t->kind != XE_ORDERED)
+        return xe_image_has_room(img, 1) && xe_image_reserve_places(img, key->hash, 1);
+    if (atomic_load_explicit(&img->count, memory_order_relaxed) >= XE_IMAGE_OBJECTS_MAX - 1)
+        return false;
+    xe_leaves_find(img, key, &place);
+    return !xe_leaves_is_full(img, &place) || xe_leaves_reserve(img, 1);
+}
+
 /* Room in the locked segment *s for a record, and for its place if the key is new. On
  * failure *s is still locked. */
 static enum xe_status make_room(struct xe_table *t, struct xe_epoch_slot *slot,
-                                struct xe_segment **s, uint64_t hash, uint32_t units, bool is_new,
-                                uint32_t *off)
+                                struct xe_segment **s, const struct xe_key *key, uint32_t units,
+                                bool is_new, uint32_t *off)
 {
     for (int tries = 0; tries < ROOM_TRIES; tries++) {
         struct xe_image *img = xe_segment_image(*s);
-        bool group = tries == 0 && is_chain_long(t, *s, img, hash);
+        bool group = tries == 0 && is_chain_long(t, *s, img, key->hash);
         if (group)
             ;
-        else if (!is_new || (xe_image_has_room(img, 1) && xe_image_reserve_places(img, hash, 1))) {
+        else if (!is_new || has_place(t, img, key)) {
             if (XE_LIKELY((*off = xe_image_alloc(img, units)) != 0))
                 return XE_OK;
             if (xe_image_has_retired(img)) {
@@ -378,7 +411,7 @@ static enum xe_status make_room(struct xe_table *t, struct xe_epoch_slot *slot,
                     return XE_OK;
             }
         }
-        struct xe_arrival arrival = {.hash = hash, .units = units};
+        struct xe_arrival arrival = {.hash = key->hash, .units = units, .key = key};
         struct xe_segment *out[XE_REBUILD_PARTS];
         uint32_t n_out;
         /* A rebuild that did not help would not help again: more segments may. */
@@ -388,7 +421,7 @@ static enum xe_status make_room(struct xe_table *t, struct xe_epoch_slot *slot,
         enum xe_status status = xe_rebuild(t, slot, *s, &arrival, 1, split, out, &n_out);
         if (status != XE_OK)
             return status;
-        *s = keep_one(out, n_out, hash);
+        *s = keep_one(t, out, n_out, key);
     }
     return XE_LIMIT;
 }
@@ -413,8 +446,25 @@ void xe_table_drop(struct xe_table *t, struct xe_epoch_slot *slot, struct xe_ima
     uint32_t old = place->off;
     if (t->sequence)
         t->sequence(t->sequence_arg);
-    xe_image_remove(img, place);
+    if (t->kind == XE_ORDERED)
+        xe_leaves_remove(img, place);
+    else
+        xe_image_remove(img, place);
     drop_record(t, slot, img, old);
+}
+
+void xe_table_drop_from(struct xe_table *t, struct xe_epoch_slot *slot, struct xe_segment *s,
+                        struct xe_place *place)
+{
+    struct xe_image *img = xe_segment_image(s);
+    if (t->kind != XE_ORDERED) {
+        xe_table_drop(t, slot, img, place);
+        return;
+    }
+    xe_segment_changes(s);
+    xe_table_drop(t, slot, img, place);
+    xe_segment_changed(s);
+    xe_order_counted(s, atomic_load_explicit(&img->count, memory_order_relaxed));
 }
 
 /* Writes a prepared object to the room made for it, not yet published. */
@@ -428,6 +478,20 @@ static enum xe_status write_record(struct xe_image *img, const struct xe_prepare
     return XE_OK;
 }
 
+static void publish_ordered(struct xe_table *t, struct xe_epoch_slot *slot, struct xe_image *img,
+                            const struct xe_prepared *p, uint32_t off, struct xe_place *place)
+{
+    struct xe_place at;
+    if (place) {
+        uint32_t old = place->off;
+        xe_leaves_replace(img, place, off);
+        drop_record(t, slot, img, old);
+    } else {
+        xe_leaves_find(img, &p->key, &at);
+        xe_leaves_add(img, &p->key, &at, off);
+    }
+}
+
 void xe_table_publish(struct xe_table *t, struct xe_epoch_slot *slot, struct xe_image *img,
                       const struct xe_prepared *p, uint32_t off, struct xe_place *place)
 {
@@ -436,7 +500,9 @@ void xe_table_publish(struct xe_table *t, struct xe_epoch_slot *slot, struct xe_
         xe_table_account(t, (int64_t)p->blob->bytes);
     if (t->sequence)
         t->sequence(t->sequence_arg);
-    if (place) {
+    if (t->kind == XE_ORDERED) {
+        publish_ordered(t, slot, img, p, off, place);
+    } else if (place) {
         uint32_t old = place->off;
         xe_image_replace(place, off);
         drop_record(t, slot, img, old);
@@ -501,32 +567,36 @@ enum xe_status xe_table_store(struct xe_table *t, struct xe_epoch_slot *slot,
 {
     uint32_t off;
     struct xe_image *before = xe_segment_image(s);
-    enum xe_status status = make_room(t, slot, &s, p->key.hash, p->units, !place, &off);
+    enum xe_status status = make_room(t, slot, &s, &p->key, p->units, !place, &off);
     struct xe_image *img = xe_segment_image(s);
     if (XE_LIKELY(status == XE_OK)) {
         if (place && XE_UNLIKELY(img != before))
-            xe_find(img, &p->key, place);
+            find_in(t, img, &p->key, place);
         status = write_record(img, p, off);
     }
     if (XE_LIKELY(status == XE_OK)) {
-        if (t->kind != XE_SET)
+        /* An ordered table's versions are those of its order. */
+        bool changes = t->kind == XE_ORDERED ? !place : t->kind != XE_SET;
+        if (changes)
             xe_segment_changes(s);
         xe_table_publish(t, slot, img, p, off, place);
-        if (t->kind != XE_SET)
+        if (changes)
             xe_segment_changed(s);
+        if (changes && t->kind == XE_ORDERED)
+            xe_order_counted(s, atomic_load_explicit(&img->count, memory_order_relaxed));
     }
     xe_table_finish(t, slot, s, place && status == XE_OK);
     return status;
 }
 
 /* Begins a write: the gate, the segment's lock. */
-static enum xe_status write_lock(struct xe_table *t, struct xe_epoch_slot *slot, uint64_t hash,
-                                 struct xe_segment **s)
+static enum xe_status write_lock(struct xe_table *t, struct xe_epoch_slot *slot,
+                                 const struct xe_key *key, struct xe_segment **s)
 {
     enum xe_status status = xe_table_write_begin(t, slot);
     if (XE_UNLIKELY(status != XE_OK))
         return status;
-    *s = xe_segment_acquire(t, hash);
+    *s = xe_segment_acquire_key(t, key);
     return XE_LIKELY(*s != NULL) ? XE_OK : XE_RETRY;
 }
 
@@ -535,10 +605,10 @@ enum xe_status xe_table_put(struct xe_table *t, struct xe_epoch_slot *slot, stru
 {
     struct xe_segment *s;
     struct xe_place place;
-    enum xe_status status = write_lock(t, slot, p->key.hash, &s);
+    enum xe_status status = write_lock(t, slot, &p->key, &s);
     if (XE_UNLIKELY(status != XE_OK))
         return status;
-    bool found = xe_find(xe_segment_image(s), &p->key, &place);
+    bool found = find_in(t, xe_segment_image(s), &p->key, &place);
     if (found && mode == XE_PUT_NEW) {
         xe_table_finish(t, slot, s, false);
         return XE_EXISTS;
@@ -558,11 +628,11 @@ enum xe_status xe_table_replace(struct xe_table *t, struct xe_epoch_slot *slot,
 {
     struct xe_segment *s;
     struct xe_place place;
-    enum xe_status status = write_lock(t, slot, p->key.hash, &s);
+    enum xe_status status = write_lock(t, slot, &p->key, &s);
     if (status != XE_OK)
         return status;
     struct xe_image *img = xe_segment_image(s);
-    if (xe_find(img, &p->key, &place) && is_version(img, place.off, seen))
+    if (find_in(t, img, &p->key, &place) && is_version(img, place.off, seen))
         return xe_table_store(t, slot, s, p, &place);
     xe_table_finish(t, slot, s, false);
     return XE_ABSENT;
@@ -574,11 +644,11 @@ enum xe_status xe_table_remove(struct xe_table *t, struct xe_epoch_slot *slot,
 {
     struct xe_segment *s;
     struct xe_place place;
-    enum xe_status status = write_lock(t, slot, key->hash, &s);
+    enum xe_status status = write_lock(t, slot, key, &s);
     if (XE_UNLIKELY(status != XE_OK))
         return status;
     struct xe_image *img = xe_segment_image(s);
-    if (!xe_find(img, key, &place) || (seen && !is_version(img, place.off, seen))) {
+    if (!find_in(t, img, key, &place) || (seen && !is_version(img, place.off, seen))) {
         xe_table_finish(t, slot, s, false);
         return XE_ABSENT;
     }
@@ -586,7 +656,7 @@ enum xe_status xe_table_remove(struct xe_table *t, struct xe_epoch_slot *slot,
         xe_record_view(xe_image_record(img, place.off), out);
     status = xe_table_bury_if_fixed(t, slot, key);
     if (XE_LIKELY(status == XE_OK))
-        xe_table_drop(t, slot, img, &place);
+        xe_table_drop_from(t, slot, s, &place);
     xe_table_finish(t, slot, s, status == XE_OK);
     return status;
 }
@@ -599,10 +669,10 @@ enum xe_status xe_table_update(struct xe_table *t, struct xe_epoch_slot *slot,
     struct xe_view view;
     struct xe_object object;
     struct xe_prepared p;
-    enum xe_status status = write_lock(t, slot, key->hash, &s);
+    enum xe_status status = write_lock(t, slot, key, &s);
     if (XE_UNLIKELY(status != XE_OK))
         return status;
-    if (!xe_find(xe_segment_image(s), key, &place)) {
+    if (!find_in(t, xe_segment_image(s), key, &place)) {
         xe_table_finish(t, slot, s, false);
         return XE_ABSENT;
     }
@@ -626,21 +696,27 @@ enum xe_status xe_table_update(struct xe_table *t, struct xe_epoch_slot *slot,
 
 void xe_table_stats(const struct xe_table *t, struct xe_table_stats *out)
 {
-    uint64_t position = 0;
+    const struct xe_segment *s =
+        t->kind == XE_ORDERED ? xe_order_edge(t, false) : xe_directory_find(t, 0);
     *out = (struct xe_table_stats){.bytes = xe_table_bytes(t)};
-    do {
-        const struct xe_segment *s = xe_directory_find(t, position);
+    while (s) {
         const struct xe_image *img = xe_segment_image(s);
         out->objects += atomic_load_explicit(&img->count, memory_order_relaxed);
         out->image_bytes += img->bytes;
         out->segments++;
-        position = s->hi + 1;
-    } while (position);
+        if (t->kind == XE_ORDERED)
+            s = xe_order_right(t, s);
+        else
+            s = s->hi == UINT64_MAX ? NULL : xe_directory_find(t, s->hi + 1);
+    }
 }
 
 uint64_t xe_table_size(const struct xe_table *t)
 {
     struct xe_table_stats stats;
+    uint64_t n;
+    if (t->kind == XE_ORDERED && xe_order_count_all(t, &n) == XE_OK)
+        return n;
     xe_table_stats(t, &stats);
     return stats.objects;
 }

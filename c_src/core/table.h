@@ -45,6 +45,11 @@ enum xe_kind {
     XE_ORDERED,       /* one object a key, in the order of keys: order.h */
 };
 
+static inline bool xe_kind_is_bag(enum xe_kind kind)
+{
+    return kind == XE_BAG || kind == XE_DUPLICATE_BAG;
+}
+
 struct xe_table_config {
     uint64_t seed;        /* of the hashes: random, against flooding */
     enum xe_kind kind;

@@ -195,8 +195,9 @@ static inline void xe_lock_release(_Atomic uint32_t *lock)
     atomic_store_explicit(lock, 0, memory_order_release);
 }
 
-/* The live segment of `hash`, locked; NULL: not in time. */
+/* The live segment of a hash / of a key, locked; NULL: not in time. */
 struct xe_segment *xe_segment_acquire(struct xe_table *t, uint64_t hash);
+struct xe_segment *xe_segment_acquire_key(struct xe_table *t, const struct xe_key *key);
 
 static inline struct xe_image *xe_segment_image(const struct xe_segment *s)
 {
@@ -288,6 +289,9 @@ void xe_table_publish(struct xe_table *t, struct xe_epoch_slot *slot, struct xe_
 /* Empties a place: the record in it is retired. */
 void xe_table_drop(struct xe_table *t, struct xe_epoch_slot *slot, struct xe_image *img,
                    struct xe_place *place);
+/* The same in a locked segment, whose version and number of objects are seen to. */
+void xe_table_drop_from(struct xe_table *t, struct xe_epoch_slot *slot, struct xe_segment *s,
+                        struct xe_place *place);
 /* Ends a write on a locked segment: releases the lock, and before that splits, merges or
  * compacts the segment if what it has become calls for it. `less`: something was removed or
  * replaced. */
@@ -323,8 +327,10 @@ static inline enum xe_status xe_table_bury_if_fixed(struct xe_table *t,
                                                     struct xe_epoch_slot *slot,
                                                     const struct xe_key *key)
 {
-    /* Relaxed: xe_table_fix() has waited for those who did not see it. */
-    if (XE_LIKELY(!atomic_load_explicit(&t->fixed, memory_order_relaxed)))
+    /* Relaxed: xe_table_fix() has waited for those who did not see it. In an ordered table one
+     * may go on from any key. */
+    if (XE_LIKELY(!atomic_load_explicit(&t->fixed, memory_order_relaxed)) ||
+        t->kind == XE_ORDERED)
         return XE_OK;
     return xe_table_bury(t, slot, key);
 }
@@ -339,7 +345,7 @@ static inline enum xe_status xe_table_bury_if_fixed(struct xe_table *t,
  */
 static inline uint64_t xe_bag_group_mask(const struct xe_table *t, uint64_t lo, uint64_t hi)
 {
-    if (t->kind != XE_SET && (lo ^ hi) & XE_BAG_KEY_HASH)
+    if (xe_kind_is_bag(t->kind) && (lo ^ hi) & XE_BAG_KEY_HASH)
         return XE_BAG_KEY_HASH;
     if (t->kind == XE_DUPLICATE_BAG && (lo ^ hi) & XE_BAG_EQUAL_HASH)
         return XE_BAG_EQUAL_HASH;
@@ -358,10 +364,11 @@ void xe_bag_number(struct xe_prepared *p);
 
 /* --- rebuild.c ---------------------------------------------------------- */
 
-/* What is to be stored soon, and needs room: in the order of hashes. */
+/* What is to be stored soon, and needs room: in the order of hashes, or of keys. */
 struct xe_arrival {
     uint64_t hash;
     uint32_t units;
+    const struct xe_key *key; /* in an ordered table */
 };
 
 enum {
@@ -383,7 +390,7 @@ enum xe_split {
  * locked segments that now make up its range (`s` itself, or new ones; then `s` is gone).
  */
 enum xe_status xe_rebuild(struct xe_table *t, struct xe_epoch_slot *slot, struct xe_segment *s,
-                          const struct xe_arrival *arrivals, size_t n, enum xe_split split,
+                          struct xe_arrival *arrivals, size_t n, enum xe_split split,
                           struct xe_segment **out, uint32_t *n_out);
 
 /* Gives memory back when the image has become too large or holds dead terms, and merges

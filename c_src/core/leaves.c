@@ -1,0 +1,704 @@
+/*
+ * leaves.c - see leaves.h.
+ */
+#include "leaves.h"
+
+#include "order_internal.h"
+
+enum {
+    HEAD_BYTES = 4,
+    SKIP_MAX = XE_ORDER_KEY_STORED - 16, /* heads are made of bytes that a record has at hand */
+    TABLE_STEP = XE_BUCKET_BYTES / 8,    /* leaves that a line of the table is for */
+    LEAF_MEANT = 40, /* entries of a leaf, to tell how many there may be */
+};
+
+_Static_assert(XE_IMAGE_BYTES_MAX / XE_BUCKET_BYTES <= 1 << 16, "cells have 16 bits for a leaf");
+_Static_assert((int)XE_LEAF_FILL <= (int)XE_LEAF_PLACES, "there is room for what is built");
+
+/* --- The parts of an image ------------------------------------------------ */
+
+static uint32_t *table_heads(const struct xe_image *img)
+{
+    return (uint32_t *)((uintptr_t)img + sizeof *img);
+}
+
+static uint32_t *table_cells(const struct xe_image *img)
+{
+    return table_heads(img) + img->cap_leaves;
+}
+
+static uint32_t cell_pack(uint32_t line, uint32_t count)
+{
+    return line << 16 | count;
+}
+
+static uint32_t cell_line(uint32_t cell)
+{
+    return cell >> 16;
+}
+
+static uint32_t cell_count(uint32_t cell)
+{
+    return cell & 0xffff;
+}
+
+static struct xe_sorted_leaf *leaf_at(const struct xe_image *img, uint32_t line)
+{
+    return (struct xe_sorted_leaf *)((uintptr_t)img + (uintptr_t)line * XE_BUCKET_BYTES);
+}
+
+static struct xe_sorted_leaf *cell_leaf(const struct xe_image *img, uint32_t cell)
+{
+    return leaf_at(img, cell_line(cell));
+}
+
+/* Acquire and release everywhere: a reader that sees a change sees the odd version too, and its
+ * second look at the version comes after all others (xe_segment_changes()). */
+static inline uint32_t load32(const uint32_t *p)
+{
+    return __atomic_load_n(p, __ATOMIC_ACQUIRE);
+}
+
+static inline void store32(uint32_t *p, uint32_t v)
+{
+    __atomic_store_n(p, v, __ATOMIC_RELEASE);
+}
+
+static inline uint32_t load16(const uint16_t *p)
+{
+    return __atomic_load_n(p, __ATOMIC_ACQUIRE);
+}
+
+static inline void store16(uint16_t *p, uint32_t v)
+{
+    __atomic_store_n(p, (uint16_t)v, __ATOMIC_RELEASE);
+}
+
+static inline uint32_t n_leaves(const struct xe_image *img)
+{
+    return atomic_load_explicit(&img->n_leaves, memory_order_acquire);
+}
+
+static inline uint32_t table_skip(const struct xe_image *img)
+{
+    return atomic_load_explicit(&img->skip, memory_order_acquire);
+}
+
+uint32_t xe_leaves_count(const struct xe_image *img, uint32_t leaf)
+{
+    return leaf < n_leaves(img) ? cell_count(load32(table_cells(img) + leaf)) : 0;
+}
+
+/* --- Keys ----------------------------------------------------------------- */
+
+static inline uint32_t head_of(const uint8_t *bytes, size_t len, uint32_t skip)
+{
+    if (XE_LIKELY(len >= skip + HEAD_BYTES))
+        return __builtin_bswap32(xe_load32(bytes + skip));
+    return (uint32_t)(xe_order_head(bytes, len, skip) >> 32);
+}
+
+static inline uint32_t key_head(const struct xe_key *key, uint32_t skip)
+{
+    return head_of(key->bytes, key->klen, skip);
+}
+
+static inline uint32_t record_head(const uint8_t *rec, uint32_t skip)
+{
+    return head_of(rec + XE_HDR_BYTES, xe_record_klen(xe_load32(rec)), skip);
+}
+
+/* How many bytes two keys have in common, of the first `most`. */
+static uint32_t common(const uint8_t *a, size_t a_len, const uint8_t *b, size_t b_len,
+                       uint32_t most)
+{
+    size_t n = a_len < b_len ? a_len : b_len;
+    uint32_t i = 0;
+    n = n < most ? n : most;
+    while (i < n && a[i] == b[i])
+        i++;
+    return i;
+}
+
+static uint32_t common_with(const struct xe_key *key, const uint8_t *rec, uint32_t most)
+{
+    return common(key->bytes, key->klen, rec + XE_HDR_BYTES, xe_record_klen(xe_load32(rec)),
+                  most);
+}
+
+static uint32_t common_of(const uint8_t *a, const uint8_t *b)
+{
+    return common(a + XE_HDR_BYTES, xe_record_klen(xe_load32(a)), b + XE_HDR_BYTES,
+                  xe_record_klen(xe_load32(b)), SKIP_MAX);
+}
+
+/* What heads may leave out for keys from `first` to `last`: nothing if they are short. */
+static uint32_t skip_of(const uint8_t *first, const uint8_t *last)
+{
+    bool is_short = xe_record_klen(xe_load32(first)) <= HEAD_BYTES &&
+                    xe_record_klen(xe_load32(last)) <= HEAD_BYTES;
+    return is_short ? 0 : common_of(first, last);
+}
+
+static void key_of_record(const uint8_t *rec, struct xe_order_key_at *out)
+{
+    struct xe_view v;
+    xe_record_view(rec, &v);
+    *out = (struct xe_order_key_at){.bytes = v.key, .len = v.klen,
+                                    .has_handle = v.n_key_handles != 0,
+                                    .handle = v.n_key_handles ? xe_load64(v.handles) : 0};
+}
+
+static int sign(int c)
+{
+    return (c > 0) - (c < 0);
+}
+
+static __attribute__((noinline)) int compare_slow(const struct xe_key *key, const uint8_t *rec)
+{
+    struct xe_order_key_at at;
+    key_of_record(rec, &at);
+    return sign(xe_order_compare(key, &at));
+}
+
+int xe_leaves_compare(const struct xe_key *key, const uint8_t *rec)
+{
+    uint32_t header = xe_load32(rec);
+    size_t klen = xe_record_klen(header);
+    if (XE_UNLIKELY(header & XE_HDR_SLOW_KEY))
+        return compare_slow(key, rec);
+    int c = memcmp(key->full, rec + XE_HDR_BYTES, key->full_len < klen ? key->full_len : klen);
+    return c ? sign(c) : (key->full_len > klen) - (key->full_len < klen);
+}
+
+int xe_leaves_compare_records(const uint8_t *a, const uint8_t *b)
+{
+    struct xe_view v;
+    struct xe_key key;
+    uint64_t handle;
+    xe_record_view(a, &v);
+    xe_key_of_view(&key, &v, &handle);
+    return xe_leaves_compare(&key, b);
+}
+
+/* --- Searching ------------------------------------------------------------ */
+
+/* The first of n heads, which are sorted, that is not below `head`. */
+static inline uint32_t lower(const uint32_t *heads, uint32_t n, uint32_t head)
+{
+    const uint32_t *at = heads;
+    if (n == 0)
+        return 0;
+    while (n > 1) {
+        uint32_t half = n / 2;
+        at += load32(at + half - 1) < head ? half : 0;
+        n -= half;
+    }
+    return (uint32_t)(at - heads) + (load32(at) < head);
+}
+
+static inline uint32_t upper(const uint32_t *heads, uint32_t n, uint32_t head)
+{
+    return head == UINT32_MAX ? n : lower(heads, n, head + 1);
+}
+
+/* A search: for the first key that is above the given one, or that is not below it. */
+struct search {
+    const struct xe_image *img;
+    const struct xe_key *key;
+    int edge;   /* what stands behind is a record against which the key's sign is below this */
+    bool exact; /* the record before what was found has the key */
+};
+
+static inline bool stands_behind(struct search *s, const uint8_t *rec, bool *exact)
+{
+    int c = xe_leaves_compare(s->key, rec);
+    *exact = c == 0;
+    return c < s->edge;
+}
+
+/* The leaf that the place is in: the last one whose first record does not stand behind. */
+static inline uint32_t route(struct search *s, uint32_t n)
+{
+    const uint32_t *heads = table_heads(s->img), *cells = table_cells(s->img);
+    uint32_t head = key_head(s->key, table_skip(s->img));
+    uint32_t low = lower(heads, n, head), end = low;
+    if (XE_UNLIKELY(low < n && load32(heads + low) == head))
+        end = upper(heads, n, head);
+    while (low < end) {
+        uint32_t middle = low + (end - low) / 2, cell = load32(cells + middle);
+        bool exact;
+        if (cell_count(cell) &&
+            stands_behind(s, xe_image_record(s->img, load16(cell_leaf(s->img, cell)->off)),
+                          &exact))
+            end = middle;
+        else
+            low = middle + 1;
+    }
+    return low ? low - 1 : 0;
+}
+
+static inline void prefetch_leaf(const struct xe_sorted_leaf *leaf)
+{
+    for (uint32_t i = 0; i < XE_LEAF_LINES; i++)
+        __builtin_prefetch((const char *)leaf + (size_t)i * XE_CACHE_LINE);
+}
+
+/* The place in a leaf: the first record that stands behind, or the end. */
+static inline uint32_t search_leaf(struct search *s, const struct xe_sorted_leaf *leaf,
+                                   uint32_t count)
+{
+    uint32_t head = key_head(s->key, load16(&leaf->skip));
+    uint32_t low = lower(leaf->head, count, head);
+    if (low == count || load32(leaf->head + low) != head)
+        return low;
+    /* Mostly there is one such head, and the key is there. */
+    uint32_t end = low + 1;
+    if (end < count && load32(leaf->head + end) == head)
+        end = upper(leaf->head, count, head);
+    while (low < end) {
+        uint32_t middle = low + (end - low) / 2;
+        bool exact;
+        if (stands_behind(s, xe_image_record(s->img, load16(leaf->off + middle)), &exact)) {
+            end = middle;
+        } else {
+            low = middle + 1;
+            s->exact = exact;
+        }
+    }
+    return low;
+}
+
+/* Heads have told the place of a key as if it began like the others. If it does not, it stands
+ * before all of the leaf, or of the image, or behind. */
+static void correct(struct search *s, const struct xe_sorted_leaf *leaf, uint32_t count,
+                    uint32_t n, struct xe_place *out)
+{
+    uint32_t all = table_skip(s->img), skip = load16(&leaf->skip);
+    uint32_t most = all > skip ? all : skip;
+    if (most == 0 || count == 0)
+        return;
+    uint32_t i = out->index < count ? out->index : count - 1;
+    const uint8_t *rec = xe_image_record(s->img, load16(leaf->off + i));
+    uint32_t same = common_with(s->key, rec, most);
+    if (XE_LIKELY(same == most))
+        return;
+    bool below = xe_leaves_compare(s->key, rec) < 0;
+    if (same < all)
+        out->leaf = below ? 0 : n - 1;
+    if (same < all && !below)
+        count = cell_count(load32(table_cells(s->img) + out->leaf));
+    if (same < all || same < skip)
+        out->index = below ? 0 : count;
+}
+
+static inline void search(struct search *s, struct xe_place *out)
+{
+    uint32_t n = n_leaves(s->img);
+    s->exact = false;
+    out->leaf = out->index = out->off = 0;
+    if (XE_UNLIKELY(n == 0))
+        return;
+    out->leaf = route(s, n);
+    uint32_t cell = load32(table_cells(s->img) + out->leaf), count = cell_count(cell);
+    const struct xe_sorted_leaf *leaf = cell_leaf(s->img, cell);
+    prefetch_leaf(leaf);
+    out->index = search_leaf(s, leaf, count);
+    if (!s->exact)
+        correct(s, leaf, count, n, out);
+}
+
+/* Turns what was found behind a key into the key's own place. */
+static bool own_place(struct search *s, struct xe_place *out)
+{
+    if (!s->exact)
+        return false;
+    out->index--;
+    out->off = load16(cell_leaf(s->img, load32(table_cells(s->img) + out->leaf))->off + out->index);
+    return true;
+}
+
+bool xe_leaves_find(const struct xe_image *img, const struct xe_key *key, struct xe_place *out)
+{
+    struct search s = {.img = img, .key = key, .edge = 0};
+    search(&s, out);
+    return own_place(&s, out);
+}
+
+/* Whether a record has the key. */
+static inline bool has_key(const uint8_t *rec, const struct xe_key *key)
+{
+    uint32_t header = xe_load32(rec);
+    if (XE_UNLIKELY((header | key->flags) & XE_HDR_SLOW_KEY))
+        return compare_slow(key, rec) == 0;
+    return xe_record_klen(header) == key->klen &&
+           xe_bytes_equal(rec + XE_HDR_BYTES, key->bytes, key->klen);
+}
+
+bool xe_leaves_find_only(const struct xe_image *img, const struct xe_key *key,
+                         struct xe_place *out)
+{
+    struct search s = {.img = img, .key = key, .edge = 0, .exact = false};
+    uint32_t n = n_leaves(img);
+    if (XE_UNLIKELY(n == 0))
+        return false;
+    out->leaf = route(&s, n);
+    uint32_t cell = load32(table_cells(img) + out->leaf), count = cell_count(cell);
+    const struct xe_sorted_leaf *leaf = cell_leaf(img, cell);
+    prefetch_leaf(leaf);
+    uint32_t head = key_head(key, load16(&leaf->skip));
+    out->index = lower(leaf->head, count, head);
+    if (out->index == count || load32(leaf->head + out->index) != head)
+        return false;
+    out->off = load16(leaf->off + out->index);
+    if (XE_LIKELY(has_key(xe_image_record(img, out->off), key)))
+        return true;
+    /* There may be more with this head. */
+    out->index = search_leaf(&s, leaf, count);
+    return own_place(&s, out);
+}
+
+void xe_leaves_bound(const struct xe_image *img, const struct xe_key *key, bool behind,
+                     struct xe_place *out)
+{
+    struct search s = {.img = img, .key = key, .edge = behind ? 0 : 1};
+    search(&s, out);
+    /* The end of a leaf is the start of the next one. */
+    if (out->leaf + 1 < n_leaves(img) && out->index >= xe_leaves_count(img, out->leaf)) {
+        out->leaf++;
+        out->index = 0;
+    }
+}
+
+/* --- Going along ------------------------------------------------------------ */
+
+void xe_leaves_edge(const struct xe_image *img, bool end, struct xe_place *out)
+{
+    uint32_t n = n_leaves(img);
+    *out = (struct xe_place){0};
+    if (end && n) {
+        out->leaf = n - 1;
+        out->index = cell_count(load32(table_cells(img) + n - 1));
+    }
+}
+
+uint32_t xe_leaves_forward(const struct xe_image *img, struct xe_place *place)
+{
+    for (uint32_t n = n_leaves(img); place->leaf < n; place->leaf++, place->index = 0) {
+        uint32_t cell = load32(table_cells(img) + place->leaf);
+        if (place->index < cell_count(cell))
+            return load16(cell_leaf(img, cell)->off + place->index++);
+    }
+    return 0;
+}
+
+uint32_t xe_leaves_backward(const struct xe_image *img, struct xe_place *place)
+{
+    if (place->leaf >= n_leaves(img))
+        return 0;
+    for (;;) {
+        uint32_t cell = load32(table_cells(img) + place->leaf), count = cell_count(cell);
+        if (place->index > count)
+            place->index = count;
+        if (place->index)
+            return load16(cell_leaf(img, cell)->off + --place->index);
+        if (place->leaf == 0)
+            return 0;
+        place->leaf--;
+        place->index = XE_LEAF_PLACES;
+    }
+}
+
+uint32_t xe_leaves_rank(const struct xe_image *img, const struct xe_place *place)
+{
+    uint32_t rank = place->index;
+    for (uint32_t i = 0, n = n_leaves(img); i < place->leaf && i < n; i++)
+        rank += cell_count(load32(table_cells(img) + i));
+    return rank;
+}
+
+void xe_leaves_nth(const struct xe_image *img, uint32_t i, struct xe_place *out)
+{
+    uint32_t n = n_leaves(img);
+    *out = (struct xe_place){.index = i};
+    for (; out->leaf < n; out->leaf++) {
+        uint32_t count = cell_count(load32(table_cells(img) + out->leaf));
+        if (out->index < count)
+            return;
+        out->index -= count;
+    }
+}
+
+uint32_t xe_leaves_next(const struct xe_image *img, struct xe_image_cursor *cursor)
+{
+    struct xe_place place = {.leaf = cursor->home, .index = cursor->place};
+    uint32_t off = xe_leaves_forward(img, &place);
+    cursor->home = place.leaf;
+    cursor->place = place.index;
+    return off;
+}
+
+/* --- Building --------------------------------------------------------------- */
+
+uint32_t xe_leaves_plan(const struct xe_image_plan *plan, uint32_t *more)
+{
+    uint32_t most = plan->count / LEAF_MEANT + plan->leaves / 2 + 3;
+    uint32_t lines = (most + TABLE_STEP - 1) / TABLE_STEP;
+    *more = plan->leaves / 8 * XE_LEAF_LINES;
+    return lines + plan->leaves * XE_LEAF_LINES;
+}
+
+void xe_leaves_init(struct xe_image *img, const struct xe_image_plan *plan)
+{
+    uint32_t lines = img->nbuckets - plan->leaves * XE_LEAF_LINES;
+    img->ordered = true;
+    img->cap_leaves = (uint16_t)(lines * TABLE_STEP);
+    img->free_leaf = 0;
+    atomic_init(&img->n_leaves, 0);
+    atomic_init(&img->skip, 0);
+    img->last = 0;
+    for (uint32_t i = plan->leaves; i-- > 0;) {
+        uint32_t line = sizeof *img / XE_BUCKET_BYTES + lines + i * XE_LEAF_LINES;
+        leaf_at(img, line)->next = img->free_leaf;
+        img->free_leaf = (uint16_t)line;
+    }
+}
+
+/* A leaf out of the free list, in which there is one. */
+static uint32_t take_leaf(struct xe_image *img)
+{
+    uint32_t line = img->free_leaf;
+    XE_ASSERT(line);
+    img->free_leaf = leaf_at(img, line)->next;
+    return line;
+}
+
+static void set_heads(const struct xe_image *img, struct xe_sorted_leaf *leaf, uint32_t count,
+                      uint32_t skip)
+{
+    store16(&leaf->skip, skip);
+    for (uint32_t i = 0; i < count; i++)
+        store32(leaf->head + i, record_head(xe_image_record(img, leaf->off[i]), skip));
+}
+
+static const uint8_t *first_record(const struct xe_image *img, uint32_t leaf)
+{
+    return xe_image_record(img, cell_leaf(img, table_cells(img)[leaf])->off[0]);
+}
+
+static void set_table_heads(struct xe_image *img, uint32_t skip)
+{
+    atomic_store_explicit(&img->skip, (uint16_t)skip, memory_order_release);
+    for (uint32_t i = 0, n = n_leaves(img); i < n; i++)
+        if (cell_count(table_cells(img)[i]))
+            store32(table_heads(img) + i, record_head(first_record(img, i), skip));
+}
+
+void xe_leaves_fill(struct xe_image *img, const uint16_t *offs, uint32_t n)
+{
+    uint32_t leaves = (n + XE_LEAF_FILL - 1) / XE_LEAF_FILL, done = 0;
+    for (uint32_t j = 0; j < leaves; j++) {
+        uint32_t line = take_leaf(img), count = (n - done) / (leaves - j);
+        struct xe_sorted_leaf *leaf = leaf_at(img, line);
+        memcpy(leaf->off, offs + done, count * sizeof *offs);
+        set_heads(img, leaf, count,
+                  skip_of(xe_image_record(img, offs[done]),
+                          xe_image_record(img, offs[done + count - 1])));
+        table_cells(img)[j] = cell_pack(line, count);
+        done += count;
+    }
+    atomic_store_explicit(&img->n_leaves, (uint16_t)leaves, memory_order_relaxed);
+    if (n)
+        set_table_heads(img, skip_of(xe_image_record(img, offs[0]),
+                                     xe_image_record(img, offs[n - 1])));
+}
+
+void xe_leaves_move(struct xe_image *img, uint32_t by)
+{
+    uint32_t behind = sizeof *img / XE_BUCKET_BYTES + img->nbuckets;
+    for (uint32_t i = 0, n = n_leaves(img); i < n; i++) {
+        uint32_t cell = table_cells(img)[i];
+        if (cell_line(cell) >= behind)
+            table_cells(img)[i] = cell_pack(cell_line(cell) + by, cell_count(cell));
+    }
+    for (uint16_t *link = &img->free_leaf; *link; link = &leaf_at(img, *link)->next)
+        if (*link >= behind)
+            *link = (uint16_t)(*link + by);
+}
+
+/* --- Writing ---------------------------------------------------------------- */
+
+bool xe_leaves_reserve(struct xe_image *img, uint32_t n)
+{
+    uint32_t have = 0;
+    if (xe_image_is_empty(img) || n_leaves(img) + n > img->cap_leaves)
+        return false;
+    for (uint32_t line = img->free_leaf; line && have < n; line = leaf_at(img, line)->next)
+        have++;
+    for (; have < n; have++) {
+        uint32_t line = xe_image_more_index(img, XE_LEAF_LINES);
+        if (!line)
+            return false;
+        leaf_at(img, line)->next = img->free_leaf;
+        img->free_leaf = (uint16_t)line;
+    }
+    return true;
+}
+
+/* Makes the table longer by a leaf at place j, with this many entries. Whoever meets it has its
+ * head as well, if the table's own is up to date. */
+static void enter_leaf(struct xe_image *img, uint32_t j, uint32_t cell, uint32_t head)
+{
+    uint32_t *heads = table_heads(img), *cells = table_cells(img), n = n_leaves(img);
+    for (uint32_t i = n; i > j; i--) {
+        store32(heads + i, heads[i - 1]);
+        store32(cells + i, cells[i - 1]);
+    }
+    store32(heads + j, head);
+    store32(cells + j, cell);
+    atomic_store_explicit(&img->n_leaves, (uint16_t)(n + 1), memory_order_release);
+}
+
+static void leave_leaf(struct xe_image *img, uint32_t j)
+{
+    uint32_t *heads = table_heads(img), *cells = table_cells(img), n = n_leaves(img);
+    uint32_t line = cell_line(cells[j]);
+    for (uint32_t i = j; i + 1 < n; i++) {
+        store32(heads + i, heads[i + 1]);
+        store32(cells + i, cells[i + 1]);
+    }
+    atomic_store_explicit(&img->n_leaves, (uint16_t)(n - 1), memory_order_release);
+    leaf_at(img, line)->next = img->free_leaf;
+    img->free_leaf = (uint16_t)line;
+}
+
+/* Where a full leaf is cut for a key at place i: behind or before the record that was inserted
+ * last, if the key is its neighbour, so that keys which come in order leave full leaves behind. */
+static uint32_t cut_at(const struct xe_image *img, const struct xe_sorted_leaf *leaf, uint32_t i)
+{
+    bool rising = i > 0 && leaf->off[i - 1] == img->last;
+    bool falling = i < XE_LEAF_PLACES && leaf->off[i] == img->last;
+    return rising || falling ? i : XE_LEAF_SPLIT;
+}
+
+/* Splits the full leaf of a place, or makes an empty one beside it; *place is then the same
+ * place in a leaf that has room. The head of an empty leaf is the caller's to set. */
+static void split_leaf(struct xe_image *img, struct xe_place *place)
+{
+    uint32_t *cells = table_cells(img), line = take_leaf(img);
+    uint32_t cell = cells[place->leaf];
+    struct xe_sorted_leaf *from = cell_leaf(img, cell), *to = leaf_at(img, line);
+    uint32_t cut = cut_at(img, from, place->index), n = XE_LEAF_PLACES - cut;
+    if (cut == 0) {
+        enter_leaf(img, place->leaf, cell_pack(line, 0), 0);
+        return;
+    }
+    for (uint32_t i = 0; i < n; i++)
+        store16(to->off + i, from->off[cut + i]);
+    if (n) {
+        const uint8_t *first = xe_image_record(img, to->off[0]);
+        set_heads(img, to, n, skip_of(first, xe_image_record(img, to->off[n - 1])));
+        enter_leaf(img, place->leaf + 1, cell_pack(line, n),
+                   record_head(first, table_skip(img)));
+        store32(cells + place->leaf, cell_pack(cell_line(cell), cut));
+    } else {
+        enter_leaf(img, place->leaf + 1, cell_pack(line, 0), 0);
+    }
+    if (place->index > cut || n == 0) {
+        place->leaf++;
+        place->index -= cut;
+    }
+}
+
+/* Heads of a leaf leave out what the key has in common with the others, as it becomes the
+ * first or the last one. */
+static void fit_leaf(struct xe_image *img, struct xe_sorted_leaf *leaf, uint32_t count,
+                     uint32_t index, const struct xe_key *key)
+{
+    uint32_t skip = leaf->skip;
+    if (count == 0) {
+        skip = key->klen <= HEAD_BYTES ? 0 : key->klen < SKIP_MAX ? (uint32_t)key->klen : SKIP_MAX;
+        store16(&leaf->skip, skip);
+    } else if (skip && (index == 0 || index == count)) {
+        uint32_t same = common_with(key, xe_image_record(img, leaf->off[0]), skip);
+        if (same < skip)
+            set_heads(img, leaf, count, same);
+    }
+}
+
+/* The same for the table. `first`, `last`: what the key becomes. */
+static void fit_table(struct xe_image *img, const struct xe_key *key, bool is_edge)
+{
+    uint32_t skip = table_skip(img);
+    if (xe_leaves_count(img, 0) == 0 && n_leaves(img) == 1) {
+        skip = key->klen <= HEAD_BYTES ? 0 : key->klen < SKIP_MAX ? (uint32_t)key->klen : SKIP_MAX;
+        atomic_store_explicit(&img->skip, (uint16_t)skip, memory_order_release);
+    } else if (skip && is_edge) {
+        /* One of the two first leaves has a record: the other may be new. */
+        const uint8_t *rec = first_record(img, xe_leaves_count(img, 0) == 0);
+        uint32_t same = common_with(key, rec, skip);
+        if (same < skip)
+            set_table_heads(img, same);
+    }
+}
+
+void xe_leaves_add(struct xe_image *img, const struct xe_key *key, const struct xe_place *place,
+                   uint32_t off)
+{
+    struct xe_place at = *place;
+    if (n_leaves(img) == 0)
+        enter_leaf(img, 0, cell_pack(take_leaf(img), 0), 0);
+    else if (xe_leaves_count(img, at.leaf) == XE_LEAF_PLACES)
+        split_leaf(img, &at);
+    uint32_t cell = table_cells(img)[at.leaf], count = cell_count(cell);
+    struct xe_sorted_leaf *leaf = cell_leaf(img, cell);
+    fit_leaf(img, leaf, count, at.index, key);
+    fit_table(img, key, (at.leaf == 0 && at.index == 0) ||
+                            (at.leaf + 1 == n_leaves(img) && at.index == count));
+    for (uint32_t i = count; i > at.index; i--) {
+        store16(leaf->off + i, leaf->off[i - 1]);
+        store32(leaf->head + i, leaf->head[i - 1]);
+    }
+    store16(leaf->off + at.index, off);
+    store32(leaf->head + at.index, key_head(key, leaf->skip));
+    if (at.index == 0)
+        store32(table_heads(img) + at.leaf, key_head(key, table_skip(img)));
+    /* Last (L1). */
+    store32(table_cells(img) + at.leaf, cell_pack(cell_line(cell), count + 1));
+    img->last = off;
+    /* Relaxed: only one writer, and size sums promise no instant. */
+    atomic_store_explicit(&img->count,
+                          atomic_load_explicit(&img->count, memory_order_relaxed) + 1,
+                          memory_order_relaxed);
+}
+
+void xe_leaves_replace(struct xe_image *img, struct xe_place *place, uint32_t off)
+{
+    struct xe_sorted_leaf *leaf = cell_leaf(img, table_cells(img)[place->leaf]);
+    if (img->last == place->off)
+        img->last = off;
+    /* Release: the record comes first. */
+    store16(leaf->off + place->index, off);
+    place->off = off;
+}
+
+void xe_leaves_remove(struct xe_image *img, const struct xe_place *place)
+{
+    uint32_t cell = table_cells(img)[place->leaf], count = cell_count(cell);
+    struct xe_sorted_leaf *leaf = cell_leaf(img, cell);
+    for (uint32_t i = place->index; i + 1 < count; i++) {
+        store16(leaf->off + i, leaf->off[i + 1]);
+        store32(leaf->head + i, leaf->head[i + 1]);
+    }
+    store32(table_cells(img) + place->leaf, cell_pack(cell_line(cell), count - 1));
+    if (count == 1)
+        leave_leaf(img, place->leaf);
+    else if (place->index == 0)
+        store32(table_heads(img) + place->leaf,
+                record_head(first_record(img, place->leaf), table_skip(img)));
+    if (img->last == place->off)
+        img->last = 0;
+    atomic_store_explicit(&img->count,
+                          atomic_load_explicit(&img->count, memory_order_relaxed) - 1,
+                          memory_order_relaxed);
+}

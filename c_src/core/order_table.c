@@ -1,0 +1,415 @@
+/*
+ * order_table.c - ordered tables: finding, ranges, ranks, the first and the last object.
+ *
+ * Readers look at one segment at a time, by its version (table_internal.h): even, and the same
+ * before and after, what was read there was one state, and the segment's range has not changed.
+ * From one segment to the next they go by the border between them, which is a key: so it does
+ * not matter what becomes of the segments meanwhile.
+ */
+#include "order.h"
+
+#include "order_internal.h"
+
+enum {
+    LOOKS = 64,       /* at a segment that is being changed, before the caller yields */
+    PASSED_MAX = 16,  /* segments without what is looked for that are remembered */
+};
+
+/* --- One look at a segment -------------------------------------------------- */
+
+/* Begins to read. False: it is being changed, or has moved. */
+static inline bool look_begin(const struct xe_segment *s, uint32_t *version)
+{
+    /* Acquire: an even version comes with all that was changed before. */
+    *version = atomic_load_explicit(&s->version, memory_order_acquire);
+    return XE_LIKELY(!(*version & 1));
+}
+
+/* Whether what was read since then was one state. */
+static inline bool look_end(const struct xe_segment *s, uint32_t version)
+{
+    /* All loads in between were acquires, so this one comes after them; who made a change that
+     * one of them saw had made the version odd before. */
+    return XE_LIKELY(atomic_load_explicit(&s->version, memory_order_acquire) == version);
+}
+
+struct xe_segment *xe_order_acquire(struct xe_table *t, const struct xe_key *key)
+{
+    for (;;) {
+        struct xe_segment *s = xe_order_segment(t, key);
+        xe_prefetch_write(&s->lock);
+        xe_leaves_prefetch(xe_segment_image(s));
+        if (!xe_lock_take(&s->lock, &s->heat))
+            return NULL;
+        if (XE_LIKELY(s->state == SEGMENT_LIVE))
+            return s;
+        xe_lock_release(&s->lock);
+    }
+}
+
+/* --- Finding ---------------------------------------------------------------- */
+
+enum xe_status xe_order_find_place(struct xe_table *t, const struct xe_key *key, struct xe_image **img,
+                             struct xe_place *place)
+{
+    for (int tries = 0; tries < LOOKS; tries++) {
+        uint32_t version;
+        uint64_t batch = xe_batch_begin(t);
+        const struct xe_segment *s = xe_order_segment(t, key);
+        *img = xe_segment_image(s);
+        if (look_begin(s, &version)) {
+            bool found = xe_leaves_find_only(*img, key, place);
+            if (look_end(s, version) && XE_LIKELY(xe_batch_unchanged(t, batch)))
+                return found ? XE_OK : XE_ABSENT;
+        }
+        xe_cpu_relax();
+    }
+    return XE_RETRY;
+}
+
+enum xe_status xe_order_find_many(struct xe_table *t, const struct xe_key *keys, uint32_t n,
+                                  struct xe_view *views, bool *found)
+{
+    for (int tries = 0; tries < XE_BATCH_TRIES; tries++) {
+        uint64_t batch = xe_batch_begin(t);
+        struct xe_segment *segments[XE_FIND_MANY];
+        enum xe_status status = XE_OK;
+        /* Their cache misses overlap. */
+        for (uint32_t i = 0; i < n; i++) {
+            segments[i] = xe_order_segment(t, &keys[i]);
+            __builtin_prefetch(segments[i]);
+        }
+        for (uint32_t i = 0; i < n; i++)
+            xe_leaves_prefetch(xe_segment_image(segments[i]));
+        for (uint32_t i = 0; i < n && status != XE_RETRY; i++) {
+            struct xe_image *img;
+            struct xe_place place;
+            status = xe_order_find_place(t, &keys[i], &img, &place);
+            found[i] = status == XE_OK;
+            if (found[i])
+                xe_record_view(xe_image_record(img, place.off), &views[i]);
+        }
+        if (status == XE_RETRY || XE_LIKELY(xe_batch_unchanged(t, batch)))
+            return status == XE_RETRY ? XE_RETRY : XE_OK;
+        xe_cpu_relax();
+    }
+    return XE_RETRY;
+}
+
+/* --- Ranges ------------------------------------------------------------------ */
+
+/* A bound between two objects. */
+struct bound {
+    bool has_key;      /* if not, it is beyond all of them, on either side */
+    bool behind;       /* behind an object with the key, not before it */
+    struct xe_key key; /* never a long one's digest: it may be moved */
+};
+
+static void set_bound(struct bound *b, const struct xe_key *key, bool behind)
+{
+    b->has_key = key != NULL;
+    b->behind = behind;
+    if (!key)
+        return;
+    xe_key_init_order(&b->key, key->full, key->full_len, key->handles, key->n_handles);
+    if (behind)
+        b->key.flags |= XE_ORDER_BEHIND;
+}
+
+/* The place of a bound in an image; without a key that is one of its ends. */
+static void place_bound(const struct xe_image *img, const struct bound *b, bool end,
+                        struct xe_place *out)
+{
+    if (b->has_key)
+        xe_leaves_bound(img, &b->key, b->behind, out);
+    else
+        xe_leaves_edge(img, end, out);
+}
+
+/* Whether a place comes before another one. */
+static bool is_before(const struct xe_place *a, const struct xe_place *b)
+{
+    return a->leaf != b->leaf ? a->leaf < b->leaf : a->index < b->index;
+}
+
+/* Makes a border between segments the bound to go on from. */
+static void set_border(struct bound *b, const struct xe_fence *f)
+{
+    b->has_key = true;
+    b->behind = false;
+    xe_key_init_order(&b->key, f->bytes, f->len, &f->handle, f->env != NULL);
+}
+
+/* Where a traversal is: the bound that it goes on from, and what it has passed. */
+struct walk {
+    struct xe_table *t;
+    bool reverse;
+    struct bound at, end;
+    const struct xe_segment *behind; /* backwards, the segment that it comes from, or NULL */
+    /* Segments without an object, which have to stay so until one is found. */
+    struct {
+        const struct xe_segment *s;
+        uint32_t version;
+    } passed[PASSED_MAX];
+    uint32_t n_passed;
+};
+
+/* The segment that a walk goes on in. */
+static const struct xe_segment *walk_segment(const struct walk *w)
+{
+    if (w->behind)
+        return xe_order_left(w->t, w->behind);
+    return w->at.has_key ? xe_order_segment(w->t, &w->at.key) : xe_order_edge(w->t, w->reverse);
+}
+
+/* Reads up to n records from the image on. */
+static uint32_t walk_image(const struct walk *w, const struct xe_image *img, uint32_t n,
+                           const uint8_t **recs)
+{
+    struct xe_place at, end;
+    uint32_t found = 0, off;
+    place_bound(img, &w->at, w->reverse, &at);
+    place_bound(img, &w->end, !w->reverse, &end);
+    if (w->reverse) {
+        while (found < n && is_before(&end, &at) && (off = xe_leaves_backward(img, &at)) != 0)
+            recs[found++] = xe_image_record(img, off);
+    } else {
+        while (found < n && is_before(&at, &end) && (off = xe_leaves_forward(img, &at)) != 0)
+            recs[found++] = xe_image_record(img, off);
+    }
+    return found;
+}
+
+/* Whether the other end of the range lies before the border of the segment. */
+static bool ends_here(const struct walk *w, const struct xe_segment *s,
+                      const struct xe_segment *next)
+{
+    if (!next)
+        return true;
+    if (!w->end.has_key)
+        return false;
+    return w->reverse ? xe_order_is_behind(s, &w->end.key)
+                      : !xe_order_is_behind(next, &w->end.key);
+}
+
+/* What one look has found. */
+enum look { LOOK_AGAIN, LOOK_MORE, LOOK_END };
+
+/* Looks at one segment, and moves on. */
+static enum look walk_look(struct walk *w, uint32_t n, const uint8_t **recs, uint32_t *found)
+{
+    uint32_t version;
+    const struct xe_segment *s = walk_segment(w);
+    if (!look_begin(s, &version))
+        return LOOK_AGAIN;
+    *found = walk_image(w, xe_segment_image(s), n, recs);
+    if (*found == n)
+        return look_end(s, version) ? LOOK_END : LOOK_AGAIN;
+    const struct xe_segment *next = w->reverse ? xe_order_left(w->t, s) : xe_order_right(w->t, s);
+    bool end = ends_here(w, s, next);
+    if (!look_end(s, version))
+        return LOOK_AGAIN;
+    if (end)
+        return LOOK_END;
+    if (*found == 0 && w->n_passed < PASSED_MAX) {
+        w->passed[w->n_passed].s = s;
+        w->passed[w->n_passed++].version = version;
+    }
+    set_border(&w->at, w->reverse ? s->fence : next->fence);
+    w->behind = w->reverse ? s : NULL;
+    return LOOK_MORE;
+}
+
+static bool is_passed_still(const struct walk *w)
+{
+    for (uint32_t i = 0; i < w->n_passed; i++)
+        if (!look_end(w->passed[i].s, w->passed[i].version))
+            return false;
+    return true;
+}
+
+static void walk_begin(struct walk *w, struct xe_table *t, const struct xe_range *range)
+{
+    w->t = t;
+    w->reverse = range->reverse;
+    set_bound(range->reverse ? &w->end : &w->at, range->from, range->from_exclusive);
+    set_bound(range->reverse ? &w->at : &w->end, range->to, !range->to_exclusive);
+    w->behind = NULL;
+    w->n_passed = 0;
+}
+
+enum xe_status xe_order_read(struct xe_table *t, const struct xe_range *range, uint32_t n,
+                             const uint8_t **recs, uint32_t *found)
+{
+    struct walk w;
+    walk_begin(&w, t, range);
+    *found = 0;
+    if (n == 0)
+        return XE_OK;
+    for (int tries = 0; tries < LOOKS;) {
+        uint32_t more = 0;
+        enum look look = walk_look(&w, n - *found, recs + *found, &more);
+        if (look == LOOK_AGAIN) {
+            tries++;
+            xe_cpu_relax();
+            continue;
+        }
+        *found += more;
+        if (look == LOOK_MORE)
+            continue;
+        if (n > 1 || is_passed_still(&w))
+            return XE_OK;
+        /* An object may have come to where there was none (S1). */
+        walk_begin(&w, t, range);
+        *found = 0;
+        tries++;
+    }
+    return XE_RETRY;
+}
+
+/* --- Ranks ------------------------------------------------------------------- */
+
+enum xe_status xe_order_count_all(const struct xe_table *t, uint64_t *n)
+{
+    struct xe_segment *none;
+    return xe_order_count_before((struct xe_table *)(uintptr_t)t, NULL, &none, n);
+}
+
+/* How many objects stand before a bound. */
+static enum xe_status rank_of_bound(struct xe_table *t, const struct bound *b, uint64_t *rank)
+{
+    struct xe_segment *s;
+    for (int tries = 0; tries < LOOKS; tries++) {
+        uint32_t version;
+        struct xe_place place;
+        enum xe_status status = xe_order_count_before(t, &b->key, &s, rank);
+        if (status != XE_OK || !s)
+            return status;
+        if (look_begin(s, &version)) {
+            const struct xe_image *img = xe_segment_image(s);
+            place_bound(img, b, false, &place);
+            *rank += xe_leaves_rank(img, &place);
+            if (look_end(s, version))
+                return XE_OK;
+        }
+        xe_cpu_relax();
+    }
+    return XE_RETRY;
+}
+
+enum xe_status xe_order_rank(struct xe_table *t, const struct xe_key *key, uint64_t *rank)
+{
+    struct bound b;
+    struct xe_image *img;
+    struct xe_place place;
+    set_bound(&b, key, false);
+    enum xe_status status = rank_of_bound(t, &b, rank);
+    return status == XE_OK ? xe_order_find_place(t, key, &img, &place) : status;
+}
+
+enum xe_status xe_order_count(struct xe_table *t, const struct xe_range *range, uint64_t *n)
+{
+    struct bound low, high;
+    uint64_t before = 0, upto;
+    set_bound(&low, range->from, range->from_exclusive);
+    set_bound(&high, range->to, !range->to_exclusive);
+    enum xe_status status = low.has_key ? rank_of_bound(t, &low, &before) : XE_OK;
+    if (status == XE_OK)
+        status = high.has_key ? rank_of_bound(t, &high, &upto) : xe_order_count_all(t, &upto);
+    if (status == XE_OK)
+        *n = upto > before ? upto - before : 0;
+    return status;
+}
+
+enum xe_status xe_order_nth(struct xe_table *t, uint64_t i, const uint8_t **rec)
+{
+    for (int tries = 0; tries < LOOKS; tries++) {
+        struct xe_segment *s;
+        struct xe_place place;
+        uint32_t rest, version;
+        enum xe_status status = xe_order_segment_at(t, i, &s, &rest);
+        if (status != XE_OK)
+            return status;
+        if (look_begin(s, &version)) {
+            const struct xe_image *img = xe_segment_image(s);
+            xe_leaves_nth(img, rest, &place);
+            uint32_t off = xe_leaves_forward(img, &place);
+            if (off)
+                *rec = xe_image_record(img, off);
+            /* Less than was counted: it has changed since. */
+            if (look_end(s, version) && off)
+                return XE_OK;
+        }
+        xe_cpu_relax();
+    }
+    return XE_RETRY;
+}
+
+/* --- The first and the last object --------------------------------------------- */
+
+static struct xe_segment *neighbour(struct xe_table *t, const struct xe_segment *s, bool last)
+{
+    return last ? xe_order_left(t, s) : xe_order_right(t, s);
+}
+
+/* Segments that a pop has locked: those without an object, and the one it is to be taken from. */
+struct held {
+    struct xe_segment *at[PASSED_MAX];
+    uint32_t n;
+};
+
+static void release_held(struct held *h)
+{
+    while (h->n)
+        xe_lock_release(&h->at[--h->n]->lock);
+}
+
+/* Locks the next segment: at the edge, or beside those that are held, whose borders cannot move.
+ * XE_ABSENT: there is none. */
+static enum xe_status hold_next(struct xe_table *t, bool last, struct held *h)
+{
+    if (h->n == PASSED_MAX)
+        return XE_RETRY;
+    for (;;) {
+        struct xe_segment *s =
+            h->n ? neighbour(t, h->at[h->n - 1], last) : xe_order_edge(t, last);
+        if (!s)
+            return XE_ABSENT;
+        if (!xe_lock_take(&s->lock, &s->heat))
+            return XE_RETRY;
+        if (s->state == SEGMENT_LIVE) {
+            h->at[h->n++] = s;
+            return XE_OK;
+        }
+        xe_lock_release(&s->lock);
+    }
+}
+
+enum xe_status xe_order_pop(struct xe_table *t, struct xe_epoch_slot *slot, bool last,
+                            struct xe_view *out)
+{
+    struct held h = {.n = 0};
+    struct xe_place place;
+    const struct xe_image *img;
+    enum xe_status status = xe_table_write_begin(t, slot);
+    if (status != XE_OK)
+        return status;
+    do {
+        status = hold_next(t, last, &h);
+        if (status != XE_OK) {
+            release_held(&h);
+            return status;
+        }
+        img = xe_segment_image(h.at[h.n - 1]);
+        xe_leaves_edge(img, last, &place);
+        place.off = last ? xe_leaves_backward(img, &place) : xe_leaves_forward(img, &place);
+    } while (!place.off);
+    if (!last)
+        place.index--;
+    xe_record_view(xe_image_record(img, place.off), out);
+    xe_table_drop_from(t, slot, h.at[h.n - 1], &place);
+    /* Those without objects may be merged with others now. */
+    while (h.n)
+        xe_table_finish(t, slot, h.at[--h.n], true);
+    return XE_OK;
+}
