@@ -3,6 +3,8 @@
  */
 #include "leaves.h"
 
+#include <stdio.h>
+
 #include "order_internal.h"
 
 enum {
@@ -363,11 +365,6 @@ void xe_leaves_bound(const struct xe_image *img, const struct xe_key *key, bool 
 {
     struct search s = {.img = img, .key = key, .edge = behind ? 0 : 1};
     search(&s, out);
-    /* The end of a leaf is the start of the next one. */
-    if (out->leaf + 1 < n_leaves(img) && out->index >= xe_leaves_count(img, out->leaf)) {
-        out->leaf++;
-        out->index = 0;
-    }
 }
 
 /* --- Going along ------------------------------------------------------------ */
@@ -701,4 +698,66 @@ void xe_leaves_remove(struct xe_image *img, const struct xe_place *place)
     atomic_store_explicit(&img->count,
                           atomic_load_explicit(&img->count, memory_order_relaxed) - 1,
                           memory_order_relaxed);
+}
+
+/* --- Validation ------------------------------------------------------------- */
+
+#define CHECK(cond)                                                                               \
+    do {                                                                                          \
+        if (!(cond)) {                                                                            \
+            fprintf(stderr, "invalid leaves: %s\n", #cond);                                       \
+            return false;                                                                         \
+        }                                                                                         \
+    } while (0)
+
+/* A leaf, whose first record comes behind `last` (NULL: it is the first). */
+static bool leaf_is_valid(const struct xe_image *img, uint32_t j, const uint8_t *last)
+{
+    uint32_t cell = table_cells(img)[j], count = cell_count(cell);
+    const struct xe_sorted_leaf *leaf = cell_leaf(img, cell);
+    CHECK(count > 0 && count <= XE_LEAF_PLACES);
+    CHECK(table_heads(img)[j] == record_head(first_record(img, j), table_skip(img)));
+    for (uint32_t i = 0; i < count; i++) {
+        const uint8_t *rec = xe_image_record(img, leaf->off[i]);
+        CHECK(!last || xe_leaves_compare_records(last, rec) < 0);
+        CHECK(leaf->head[i] == record_head(rec, leaf->skip));
+        CHECK(common_of(first_record(img, j), rec) >= leaf->skip || leaf->skip > SKIP_MAX);
+        CHECK(common_of(first_record(img, 0), rec) >= table_skip(img));
+        last = rec;
+    }
+    return true;
+}
+
+/* Whether each leaf, in use or not, is somewhere else. */
+static bool lines_are_valid(const struct xe_image *img)
+{
+    uint8_t used[XE_IMAGE_BYTES_MAX / XE_BUCKET_BYTES] = {0};
+    uint32_t n = n_leaves(img), line = img->free_leaf;
+    for (uint32_t i = 0; i < n || line; i++) {
+        uint32_t at = i < n ? cell_line(table_cells(img)[i]) : line;
+        if (i >= n)
+            line = leaf_at(img, line)->next;
+        bool begins = at < sizeof *img / XE_BUCKET_BYTES + img->nbuckets;
+        CHECK(begins || at * (XE_BUCKET_BYTES / XE_UNIT) >= img->bottom);
+        CHECK((at + XE_LEAF_LINES) * XE_BUCKET_BYTES <= img->bytes);
+        for (uint32_t k = at; k < at + XE_LEAF_LINES; k++) {
+            CHECK(!used[k]);
+            used[k] = 1;
+        }
+    }
+    return true;
+}
+
+bool xe_leaves_are_valid(const struct xe_image *img)
+{
+    const uint8_t *last = NULL;
+    uint32_t n = n_leaves(img);
+    CHECK(n <= img->cap_leaves && lines_are_valid(img));
+    for (uint32_t j = 0; j < n; j++) {
+        if (!leaf_is_valid(img, j, last))
+            return false;
+        uint32_t cell = table_cells(img)[j];
+        last = xe_image_record(img, cell_leaf(img, cell)->off[cell_count(cell) - 1]);
+    }
+    return true;
 }

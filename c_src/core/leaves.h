@@ -68,7 +68,8 @@ bool xe_leaves_find(const struct xe_image *img, const struct xe_key *key, struct
 /* Just whether it is there, and where. Out of order it may be found nowhere. */
 bool xe_leaves_find_only(const struct xe_image *img, const struct xe_key *key,
                          struct xe_place *out);
-/* The place of the first key that is not below `key` (`behind`: that is above it), or the end. */
+/* The place of the first key that is not below `key` (`behind`: that is above it), or the end. Where
+ * one leaf ends and the next begins it is the end of the first. */
 void xe_leaves_bound(const struct xe_image *img, const struct xe_key *key, bool behind,
                      struct xe_place *out);
 /* Before the first place / behind the last one. */

@@ -171,8 +171,11 @@ static uint32_t walk_image(const struct walk *w, const struct xe_image *img, uin
     place_bound(img, &w->at, w->reverse, &at);
     place_bound(img, &w->end, !w->reverse, &end);
     if (w->reverse) {
-        while (found < n && is_before(&end, &at) && (off = xe_leaves_backward(img, &at)) != 0)
+        while (found < n && is_before(&end, &at) && (off = xe_leaves_backward(img, &at)) != 0) {
             recs[found++] = xe_image_record(img, off);
+            if (at.index == 0 && at.leaf)
+                at.index = xe_leaves_count(img, --at.leaf);
+        }
     } else {
         while (found < n && is_before(&at, &end) && (off = xe_leaves_forward(img, &at)) != 0)
             recs[found++] = xe_image_record(img, off);

@@ -113,19 +113,24 @@ static uint32_t place_in(const struct source *src, uint32_t low, const struct xe
     return low;
 }
 
-/* In an ordered table records and arrivals are numbered in the order of their keys, and the
- * numbers are what hashes are in other tables: ranges are cut by them. */
-static void number(struct source *src, struct xe_arrival *arrivals, size_t n)
+/* In an ordered table the keys of records and arrivals are numbered in their order, and the
+ * numbers are what hashes are in other tables: ranges are cut by them. Returns how many keys there
+ * are. */
+static uint64_t number(struct source *src, struct xe_arrival *arrivals, size_t n)
 {
     uint32_t i = 0;
+    uint64_t next = 0;
     for (size_t j = 0; j < n; j++) {
         uint32_t at = place_in(src, i, arrivals[j].key);
-        for (; i < at; i++)
-            src->at[i].hash = i + j;
-        arrivals[j].hash = i + j;
+        while (i < at)
+            src->at[i++].hash = next++;
+        bool is_there = at < src->n && xe_leaves_compare(arrivals[j].key, src->at[at].rec) == 0;
+        arrivals[j].hash = next;
+        next += !is_there;
     }
-    for (; i < src->n; i++)
-        src->at[i].hash = i + n;
+    while (i < src->n)
+        src->at[i++].hash = next++;
+    return next;
 }
 
 /* --- Planning ----------------------------------------------------------- */
@@ -833,8 +838,7 @@ static enum xe_status rebuild_ordered(struct xe_table *t, struct xe_epoch_slot *
     source_init(&src);
     gather(&src, img, t->seed);
     n = fit_arrivals(t, &src, arrivals, n, &units);
-    number(&src, arrivals, n);
-    uint64_t last = src.n + n ? src.n + n - 1 : 0;
+    uint64_t keys = number(&src, arrivals, n), last = keys ? keys - 1 : 0;
     struct walk w = {.src = &src, .arrivals = arrivals, .n = n};
     struct part whole = {.hi = last, .end = src.n, .units = src.units, .arrived_end = n};
     enum xe_status status = plan_part(t, &whole, &src, arrivals, s->limit, &plan, &crowded);

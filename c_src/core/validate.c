@@ -47,15 +47,23 @@ static bool in_chain(const struct xe_image *img, const struct xe_bucket *home,
     }
 }
 
-static bool record_is_valid(const struct xe_image *img, uint64_t seed, uint32_t off,
-                            const struct xe_bucket *bucket, uint32_t place, struct cover *cover)
+/* The place that a record takes. */
+static bool extent_is_valid(const struct xe_image *img, uint32_t off, struct cover *cover)
 {
-    const uint8_t *rec = xe_image_record(img, off);
-    uint32_t units = xe_record_units(xe_load32(rec));
+    uint32_t units = xe_record_units(xe_load32(xe_image_record(img, off)));
     uint32_t first = xe_image_first(img);
     CHECK(units > 0 && off >= first && off + units <= img->top, "record at %u of %u units", off,
           units);
     CHECK(claim(cover, off, units), "record at %u overlaps another", off);
+    return true;
+}
+
+static bool record_is_valid(const struct xe_image *img, uint64_t seed, uint32_t off,
+                            const struct xe_bucket *bucket, uint32_t place, struct cover *cover)
+{
+    const uint8_t *rec = xe_image_record(img, off);
+    if (!extent_is_valid(img, off, cover))
+        return false;
     uint64_t hash = xe_record_hash(rec, seed);
     CHECK(bucket->fp[place] == xe_image_print(img, hash), "fingerprint of the record at %u", off);
     CHECK(hash >= img->lo, "hash %" PRIx64 " below the image's range", hash);
@@ -84,11 +92,40 @@ static uint32_t pinned_by(const uint8_t *rec)
     return header & XE_REC_EXT ? xe_record_ext(rec, header).pinned : 0;
 }
 
+/* What the records of an image add up to. */
+static bool sums_are_valid(const struct xe_image *img, uint32_t count, uint32_t live,
+                           uint32_t pinned)
+{
+    CHECK(count == atomic_load(&img->count), "%u objects, %u counted", count, img->count);
+    CHECK(live == img->live, "%u units live, %u counted", live, img->live);
+    CHECK(pinned == img->pinned_live, "%u pinned, %u counted", pinned, img->pinned_live);
+    CHECK(!pinned || img->env, "terms without an environment");
+    return true;
+}
+
+static bool ordered_image_is_valid(const struct xe_image *img, struct cover *cover)
+{
+    struct xe_place place;
+    uint32_t count = 0, live = 0, pinned = 0;
+    if (!xe_leaves_are_valid(img))
+        return false;
+    xe_leaves_edge(img, false, &place);
+    for (uint32_t off; (off = xe_leaves_forward(img, &place)) != 0; count++) {
+        if (!extent_is_valid(img, off, cover))
+            return false;
+        live += xe_record_units(xe_load32(xe_image_record(img, off)));
+        pinned += pinned_by(xe_image_record(img, off));
+    }
+    return sums_are_valid(img, count, live, pinned) && ring_is_valid(img, cover);
+}
+
 bool xe_image_is_valid(const struct xe_image *img, uint64_t seed)
 {
     static _Thread_local struct cover cover;
     uint32_t count = 0, live = 0, pinned = 0;
     memset(&cover, 0, sizeof cover);
+    if (img->ordered)
+        return ordered_image_is_valid(img, &cover);
     for (uint32_t i = 0; i < img->nbuckets; i++) {
         const struct xe_bucket *b = xe_image_buckets(img) + i;
         for (;; b = xe_image_linked(img, b->link)) {
@@ -108,12 +145,9 @@ bool xe_image_is_valid(const struct xe_image *img, uint64_t seed)
                   b->link);
         }
     }
-    CHECK(count == atomic_load(&img->count), "%u objects, %u counted", count, img->count);
     CHECK(count <= img->room || count == 0, "%u objects in an image for %u", count, img->room);
-    CHECK(live == img->live, "%u units live, %u counted", live, img->live);
-    CHECK(pinned == img->pinned_live, "%u pinned, %u counted", pinned, img->pinned_live);
-    CHECK(!pinned || img->env, "terms without an environment");
-    return xe_image_is_empty(img) || ring_is_valid(img, &cover);
+    return sums_are_valid(img, count, live, pinned) &&
+           (xe_image_is_empty(img) || ring_is_valid(img, &cover));
 }
 
 /* Whether the bytes of everything add up. */
@@ -168,26 +202,6 @@ static bool directory_is_valid(const struct xe_directory *d, struct sum *sum)
         if (slots == leaf->slots)
             sum->bytes += (int64_t)xe_leaf_bytes(leaf->n);
     }
-    return true;
-}
-
-bool xe_table_is_valid(const struct xe_table *t)
-{
-    struct sum sum = {.bytes = XE_TABLE_BYTES};
-    uint64_t position = 0;
-    CHECK((atomic_load(&t->batch) & 1) == 0, "a list write is under way");
-    CHECK(atomic_load(&t->directory_lock) == 0 && atomic_load(&t->list_lock) == 0, "locked");
-    do {
-        const struct xe_segment *s = xe_directory_find(t, position);
-        if (!segment_is_valid(t, s, position, &sum))
-            return false;
-        position = s->hi + 1;
-    } while (position);
-    if (!directory_is_valid(atomic_load(&t->directory), &sum))
-        return false;
-    CHECK(sum.segments == xe_table_segments(t), "%u segments", sum.segments);
-    CHECK(sum.bytes == atomic_load(&t->bytes), "%" PRIi64 " bytes, %" PRIi64 " counted", sum.bytes,
-          atomic_load(&t->bytes));
     return true;
 }
 
@@ -302,5 +316,59 @@ bool xe_order_directory_is_valid(const struct xe_table *t, int64_t *bytes)
     CHECK(xe_order_edge(t, true) == w.last && !xe_order_right(t, w.last), "the last segment");
     CHECK(w.segments == xe_table_segments(t), "%u segments", w.segments);
     *bytes += w.bytes + (int64_t)xe_order_directory_bytes(top->n, top->skip);
+    return true;
+}
+
+/* The images of an ordered table's segments: their keys are between the fences. */
+static bool ordered_images_are_valid(const struct xe_table *t, struct sum *sum)
+{
+    const struct xe_segment *next, *s = xe_order_edge(t, false);
+    for (; s; s = next) {
+        const struct xe_image *img = xe_segment_image(s);
+        struct xe_image_cursor cursor = {0};
+        next = xe_order_right(t, s);
+        CHECK(!(atomic_load(&s->version) & 1), "a version is odd");
+        for (uint32_t off; (off = xe_image_next(img, &cursor));) {
+            struct xe_view v;
+            struct xe_key key;
+            uint64_t handle;
+            xe_record_view(xe_image_record(img, off), &v);
+            xe_key_of_view(&key, &v, &handle);
+            CHECK(xe_order_is_behind(s, &key), "a key below its segment");
+            CHECK(!next || !xe_order_is_behind(next, &key), "a key above its segment");
+            CHECK(v.flags & XE_REC_ORDER, "a record of another kind of table");
+            if (v.blob)
+                sum->bytes += (int64_t)v.blob->bytes;
+        }
+        sum->bytes += img->bytes;
+        sum->segments++;
+        if (!xe_image_is_valid(img, t->seed))
+            return false;
+    }
+    return xe_order_directory_is_valid(t, &sum->bytes);
+}
+
+static bool hashed_images_are_valid(const struct xe_table *t, struct sum *sum)
+{
+    uint64_t position = 0;
+    do {
+        const struct xe_segment *s = xe_directory_find(t, position);
+        if (!segment_is_valid(t, s, position, sum))
+            return false;
+        position = s->hi + 1;
+    } while (position);
+    return directory_is_valid(atomic_load(&t->directory), sum);
+}
+
+bool xe_table_is_valid(const struct xe_table *t)
+{
+    struct sum sum = {.bytes = XE_TABLE_BYTES};
+    CHECK((atomic_load(&t->batch) & 1) == 0, "a list write is under way");
+    CHECK(atomic_load(&t->directory_lock) == 0 && atomic_load(&t->list_lock) == 0, "locked");
+    if (!(t->kind == XE_ORDERED ? ordered_images_are_valid : hashed_images_are_valid)(t, &sum))
+        return false;
+    CHECK(sum.segments == xe_table_segments(t), "%u segments", sum.segments);
+    CHECK(sum.bytes == atomic_load(&t->bytes), "%" PRIi64 " bytes, %" PRIi64 " counted", sum.bytes,
+          atomic_load(&t->bytes));
     return true;
 }
