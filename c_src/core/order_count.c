@@ -9,25 +9,24 @@
  * lock, without an atomic read-modify-write. Cells move when chunks are split or become one,
  * without the lock. Why no number is lost:
  *
- *   writer: (w1) image's count, (w2) cell, (w3) light barrier, (w4) look where the cell is;
- *           again from (w2) if it is elsewhere
- *   mover:  (m1) where the cell is, (m2) heavy barrier, (m3) read the image's count,
- *           (m4) exchange the new cell for it, (m5) again from (m3) if the image's count is
- *           another by now
+ *   writer: (w1) store the image's count, (w2) light barrier, (w3) load where the cell is,
+ *           (w4) store the number there
+ *   mover:  (m1) store where the cell is, (m2) heavy barrier, (m3) load the image's count,
+ *           (m4) exchange the cell for it, (m5) again from (m3) if the image's count is another now
  *
- *   (1) Of (w1), (w3), (w4) and (m1), (m2), (m3) the barriers let only one side miss what the
- *       other has stored (Dekker; epoch.c says why, with membarrier and without): either the
- *       writer sees at (w4) that the cell has moved, or the mover reads the writer's count at (m3).
- *   (2) If the writer sees it, it stores its number in the new cell. Either that comes after the
- *       mover's exchange, and stays; or before, and then the exchange reads it: that store is a
- *       release and the exchange an acquire, so at (m5) the mover sees the count of (w1), and
- *       stores it.
- *   (3) A writer may store in a cell that is no longer its segment's. Counts that a segment has
- *       moved out of are never used again: they are retired whole, and the writer is in a section.
- *       A cell of counts that stay is given to another segment only when the one that had it is
- *       replaced, under its lock, so its last writer is done.
- *   (4) The mover is alone, by the directory's lock. A segment that is moved twice while a writer
- *       is at (w2) is found by it at (w4) again.
+ *   (1) Each side stores, then loads what the other stores; with the barriers between, not both
+ *       can miss the other's store (Dekker; epoch.h says what the barriers order, and what is
+ *       done where the system has no membarrier). So either the mover finds the writer's count
+ *       at (m3), or the writer finds the new cell at (w3).
+ *   (2) If it does, (w4) comes after the mover's exchange, and its number stays; or before, and
+ *       then the exchange reads it: (w4) is a release and the exchange an acquire, so at (m5)
+ *       the mover finds the count of (w1), and stores it.
+ *   (3) A writer that comes late may store in a cell that is no longer its segment's. Counts that
+ *       segments have moved out of are never used again: they are retired whole, and the writer
+ *       is in a section. A cell of counts that stay is given to another segment only when the one
+ *       that had it is replaced, under its lock: its last writer is done.
+ *   (4) There is one mover at a time, by the directory's lock, and for each of them (1) to (3)
+ *       hold.
  *
  * Sums are made without locks; before and after, the table's `shape` tells whether cells were
  * moved meanwhile, or segments replaced. So no segment is counted twice or left out; each cell is
@@ -110,19 +109,14 @@ void xe_order_cell_fill(const struct xe_segment *s)
 
 void xe_order_counted(struct xe_segment *s, uint32_t count)
 {
-    /* Acquire, both: pair with xe_order_cell_move(). */
-    _Atomic uint16_t *cell = atomic_load_explicit(&s->cell, memory_order_acquire), *before;
-    do {
-        before = cell;
-        /* Release: (2). */
 #if XE_EPOCH_TSAN
-        atomic_exchange_explicit(cell, (uint16_t)count, memory_order_seq_cst);
-#else
-        atomic_store_explicit(cell, (uint16_t)count, memory_order_release);
+    atomic_fetch_add_explicit(&xe_segment_image(s)->count, 0, memory_order_seq_cst);
 #endif
-        xe_epoch_light_barrier();
-        cell = atomic_load_explicit(&s->cell, memory_order_acquire);
-    } while (XE_UNLIKELY(cell != before));
+    xe_epoch_light_barrier();
+    /* Acquire: the cell is 0, or filled. Pairs with xe_order_cell_move(). */
+    _Atomic uint16_t *cell = atomic_load_explicit(&s->cell, memory_order_acquire);
+    /* Release: (2). */
+    atomic_store_explicit(cell, (uint16_t)count, memory_order_release);
 }
 
 /* --- Sums ----------------------------------------------------------------- */

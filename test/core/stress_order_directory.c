@@ -237,11 +237,79 @@ static void keys_are_found_and_objects_counted_while_chunks_split(void **state)
     xe_table_delete(t);
 }
 
+/* --- Moving cells ----------------------------------------------------------- */
+
+enum { STEADY = 3, STEP = KEYS / 4 }; /* segments that stay, and the keys of each */
+
+/* Between one segment and so many behind the steady ones, whose cells move each time. */
+static void move_cells(struct worker *w)
+{
+    struct xe_segment *from[XE_ORDER_CELLS_FEW], *to[XE_ORDER_CELLS_FEW];
+    for (uint32_t n = scaled(CHANGES); n--;) {
+        struct xe_epoch_slot *slot = xe_epoch_enter();
+        uint32_t n_from = lock_some(w->t, STEADY * STEP, XE_ORDER_CELLS_FEW, from);
+        uint32_t n_to = n_from == 1 ? XE_ORDER_CELLS_FEW : 1;
+        CHECK(n_from && make_segments(w->t, from, n_from, n_to, to) == n_to);
+        const struct xe_order_counts *before = xe_order_top_counts(xe_order_top_now(w->t))[0];
+        enum xe_status status;
+        while ((status = segments_replace(w->t, slot, from, n_from, to, n_to)) == XE_RETRY)
+            sched_yield();
+        CHECK(status == XE_OK);
+        CHECK(xe_order_top_counts(xe_order_top_now(w->t))[0] != before);
+        xe_epoch_leave(slot);
+    }
+    writer_done();
+}
+
+/* Nobody else writes there: what has been written is what is counted, at once. */
+static void count_steady(struct worker *w)
+{
+    uint32_t written[STEADY] = {0};
+    for (uint32_t n = 0; atomic_load(&writing); n++) {
+        uint32_t at = n % STEADY, count = (written[at] + 1) % OBJECTS;
+        struct order_key k;
+        struct xe_key key;
+        struct xe_segment *found;
+        uint64_t before, expected = 0;
+        struct xe_epoch_slot *slot = xe_epoch_enter();
+        struct xe_segment *s = lock_segment(segment_of(w->t, at * STEP));
+        CHECK(s);
+        count_write(s, count);
+        xe_lock_release(&s->lock);
+        written[at] = count;
+        for (uint32_t i = 0; i < STEADY; i++)
+            expected += written[i];
+        number_key(&k, STEADY * STEP);
+        order_key_init(&key, &k);
+        enum xe_status status = xe_order_count_before(w->t, &key, &found, &before);
+        CHECK(status == XE_RETRY || before == expected);
+        xe_epoch_leave(slot);
+    }
+}
+
+static void no_count_is_lost_while_cells_move(void **state)
+{
+    (void)state;
+    struct xe_table *t = order_table_new();
+    struct xe_segment *s[STEADY + 1], *first;
+    struct xe_epoch_slot *slot = xe_epoch_enter();
+    assert_int_equal(lock_some(t, 0, 1, &first), 1);
+    assert_int_equal(make_segments(t, &first, 1, STEADY + 1, s), STEADY + 1);
+    assert_int_equal(segments_replace(t, slot, &first, 1, s, STEADY + 1), XE_OK);
+    xe_epoch_leave(slot);
+    add_worker(t, move_cells, true);
+    add_worker(t, count_steady, false);
+    run_workers();
+    assert_true(order_is_valid(t));
+    xe_table_delete(t);
+}
+
 /* stress_order_directory [pattern]: the tests whose names match. */
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         TEST(keys_are_found_and_objects_counted_while_chunks_split),
+        TEST(no_count_is_lost_while_cells_move),
     };
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);
