@@ -137,18 +137,21 @@ static void retire_segment(struct xe_table *t, struct xe_epoch_slot *slot, struc
 /* How many heads of a column are not above h. Branchless: what comes next is as good as random. */
 static inline uint32_t heads_up_to(const uint64_t *head, uint32_t n, uint64_t h)
 {
-    uint32_t steps = (n + XE_ORDER_HEADS_STEP - 1) / XE_ORDER_HEADS_STEP, at = 0, found = 0;
+    const uint64_t *at = head;
+    size_t steps = xe_order_heads(n) / XE_ORDER_HEADS_STEP;
     while (steps > 1) {
-        uint32_t half = steps / 2;
-        at += head[(at + half) * XE_ORDER_HEADS_STEP] <= h ? half : 0;
+        size_t half = steps / 2;
+        at += at[half * XE_ORDER_HEADS_STEP] <= h ? half * XE_ORDER_HEADS_STEP : 0;
         steps -= half;
     }
-    at *= XE_ORDER_HEADS_STEP;
-    for (uint32_t i = 0; i < XE_ORDER_HEADS_STEP; i++)
-        found += head[at + i] <= h;
+    uint32_t found = (uint32_t)(at - head);
+    found += (uint32_t)(at[0] <= h) + (at[1] <= h) + (at[2] <= h) + (at[3] <= h);
+    found += (uint32_t)(at[4] <= h) + (at[5] <= h) + (at[6] <= h) + (at[7] <= h);
     /* The column is filled up with what may be the head of a key. */
-    return at + found < n ? at + found : n;
+    return found < n ? found : n;
 }
+
+_Static_assert((int)XE_ORDER_HEADS_STEP == 8, "written out");
 
 /* The sign of a key's first bytes against those that a column skips. */
 static inline int compare_prefix(const struct xe_key *key, const uint8_t *prefix, size_t skip)
