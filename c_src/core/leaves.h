@@ -86,13 +86,17 @@ uint32_t xe_leaves_next(const struct xe_image *img, struct xe_image_cursor *curs
 
 /* Makes sure that `n` leaves can be added. False: no room. */
 bool xe_leaves_reserve(struct xe_image *img, uint32_t n);
-/* Leaves that adding `n` keys to one with `count` entries may take at most. */
+/*
+ * Leaves that adding `n` keys in order to one with `count` entries may take at most. A leaf that
+ * comes from a split in the middle takes XE_LEAF_SPLIT keys until it is split again; that may be
+ * beside the last key, and once more behind it before a leaf is filled with keys from there
+ * on. The first key may also be before the one that was inserted last.
+ */
 static inline uint32_t xe_leaves_for(uint32_t count, uint32_t n)
 {
     if (count + n <= XE_LEAF_PLACES)
         return 0;
-    /* One more: keys that come in order may split a leaf beside its end, and then at it. */
-    return (count + n - XE_LEAF_PLACES + XE_LEAF_SPLIT - 1) / XE_LEAF_SPLIT + 1;
+    return 2 * ((count + n - XE_LEAF_PLACES + XE_LEAF_SPLIT - 1) / XE_LEAF_SPLIT) + 1;
 }
 /* Entries of the leaf of a place; 0 also where there is no leaf yet. */
 uint32_t xe_leaves_count(const struct xe_image *img, uint32_t leaf);
