@@ -23,7 +23,7 @@
  *           heads tie the fences decide.
  *   chunk   up to 128 segments. Immutable: made anew when one of them is replaced, which copies
  *           some 2 KiB, and published by one store to the top.
- *   top     made anew when chunks are split or become one.
+ *   top     made anew when chunks are split or become one: neighbours have 64 segments at least.
  *   counts  how many objects each segment has (order_count.c), in the order in which cells were
  *           given away. They are shared by the successive versions of a chunk, so that a writer's
  *           cell stays where it is when a neighbour is split; chunks that split or become one
@@ -153,13 +153,12 @@ static inline uint32_t heads_up_to(const uint64_t *head, uint32_t n, uint64_t h)
 
 _Static_assert((int)XE_ORDER_HEADS_STEP == 8, "written out");
 
-/* The sign of a key's first bytes against those that a column skips. */
+/* The sign of a key's first bytes against those that a column skips. 0 too if it has fewer: then
+ * its head is 0, and may tie with that of a fence of no more bytes. */
 static inline int compare_prefix(const struct xe_key *key, const uint8_t *prefix, size_t skip)
 {
     size_t n = key->full_len < skip ? key->full_len : skip;
-    if (XE_LIKELY(xe_bytes_equal(key->full, prefix, n)))
-        return key->full_len < skip ? -1 : 0;
-    return memcmp(key->full, prefix, n);
+    return XE_LIKELY(xe_bytes_equal(key->full, prefix, n)) ? 0 : memcmp(key->full, prefix, n);
 }
 
 static bool is_above(const struct xe_fence *f, const struct xe_key *key, enum xe_order_side side)
@@ -535,7 +534,9 @@ static void list_segments(struct change *w, struct xe_segment *const *from, uint
     XE_ASSERT(xe_order_chunk_segments(c)[behind - 1] == from[n_from - 1]);
     uint32_t n = p.i + n_to + (c->n - behind);
     bool with_left = p.at && is_low(w, n, p.at - 1);
-    bool with_right = !with_left && is_low(w, n, last + 1);
+    if (with_left)
+        n += xe_order_top_chunk(w->top, p.at - 1)->n;
+    bool with_right = is_low(w, n, last + 1);
 
     w->first = p.at - with_left;
     w->end = last + 1 + with_right;

@@ -265,7 +265,8 @@ static inline enum xe_status xe_order_count_before(struct xe_table *t, const str
 {
     return xe_order_count_before_side(t, key, XE_ORDER_LAST, s, before);
 }
-/* The segment that has object i, and i less those of the segments before it. XE_ABSENT, XE_RETRY. */
+/* The segment that has object i, and i less those of the segments before it. XE_ABSENT,
+ * XE_RETRY. */
 enum xe_status xe_order_segment_at(struct xe_table *t, uint64_t i, struct xe_segment **s,
                                    uint32_t *rest);
 

@@ -307,6 +307,8 @@ bool xe_order_directory_is_valid(const struct xe_table *t, int64_t *bytes)
     for (uint32_t i = 0; i < top->n; i++) {
         const struct xe_order_chunk *c = xe_order_top_chunk(top, i);
         CHECK(i == 0 || top->head[i - 1] <= top->head[i], "heads out of order at chunk %u", i);
+        CHECK(i == 0 || xe_order_top_chunk(top, i - 1)->n + c->n >= XE_ORDER_CHUNK_LOW,
+              "chunks %u and %u are small", i - 1, i);
         CHECK(head_is_valid(xe_order_chunk_segments(c)[0]->fence, top->head[i], top->skip,
                             xe_order_top_prefix(top)),
               "head of chunk %u", i);

@@ -141,11 +141,11 @@ static void assert_finds(struct model *m, uint32_t i, uint64_t before)
     struct xe_segment *s;
     uint64_t n;
     order_key_init(&key, &m->key[i]);
-    assert_ptr_equal(xe_order_segment_at_side(m->t, &key, XE_ORDER_FIRST), m->at[fence_of(m, i)]);
-    assert_ptr_equal(xe_order_segment(m->t, &key), m->at[fence_of(m, last_meant(m, i))]);
-    assert_int_equal(xe_order_count_before_side(m->t, &key, XE_ORDER_FIRST, &s, &n), XE_OK);
-    assert_ptr_equal(s, m->at[fence_of(m, i)]);
-    assert_int_equal(n, before);
+    CHECK(xe_order_segment_at_side(m->t, &key, XE_ORDER_FIRST) == m->at[fence_of(m, i)]);
+    CHECK(xe_order_segment(m->t, &key) == m->at[fence_of(m, last_meant(m, i))]);
+    CHECK(xe_order_count_before_side(m->t, &key, XE_ORDER_FIRST, &s, &n) == XE_OK);
+    CHECK(s == m->at[fence_of(m, i)]);
+    CHECK(n == before);
 }
 
 static void assert_has_objects(struct model *m, const struct xe_segment *of, uint64_t before)
@@ -154,9 +154,9 @@ static void assert_has_objects(struct model *m, const struct xe_segment *of, uin
     struct xe_segment *s;
     for (uint32_t k = 0; k < 2 && count; k++) {
         uint32_t i = k ? count - 1 : 0;
-        assert_int_equal(xe_order_segment_at(m->t, before + i, &s, &rest), XE_OK);
-        assert_ptr_equal(s, of);
-        assert_int_equal(rest, i);
+        CHECK(xe_order_segment_at(m->t, before + i, &s, &rest) == XE_OK);
+        CHECK(s == of);
+        CHECK(rest == i);
     }
 }
 
@@ -171,25 +171,25 @@ static void assert_is_model(struct model *m, uint32_t sample)
         if (m->at[i]) {
             before += count;
             count = count_of(m->at[i]);
-            assert_ptr_equal(xe_order_left(m->t, m->at[i]), last);
+            CHECK(xe_order_left(m->t, m->at[i]) == last);
             if (last)
-                assert_ptr_equal(xe_order_right(m->t, last), m->at[i]);
+                CHECK(xe_order_right(m->t, last) == m->at[i]);
             assert_has_objects(m, m->at[i], before);
             last = m->at[i];
         }
         if (i && (m->at[i] || rng_chance(&m->rng, sample, KEYS)))
             assert_finds(m, i, before);
     }
-    assert_null(xe_order_right(m->t, last));
-    assert_ptr_equal(xe_order_edge(m->t, false), m->at[0]);
-    assert_ptr_equal(xe_order_edge(m->t, true), last);
-    assert_int_equal(xe_order_count_before(m->t, NULL, &s, &n), XE_OK);
-    assert_null(s);
-    assert_int_equal(n, before + count);
-    assert_int_equal(xe_order_segment_at(m->t, n, &s, &rest), XE_ABSENT);
-    assert_int_equal(xe_table_segments(m->t), m->segments);
+    CHECK(!xe_order_right(m->t, last));
+    CHECK(xe_order_edge(m->t, false) == m->at[0]);
+    CHECK(xe_order_edge(m->t, true) == last);
+    CHECK(xe_order_count_before(m->t, NULL, &s, &n) == XE_OK);
+    CHECK(!s);
+    CHECK(n == before + count);
+    CHECK(xe_order_segment_at(m->t, n, &s, &rest) == XE_ABSENT);
+    CHECK(xe_table_segments(m->t) == m->segments);
     xe_epoch_leave(slot);
-    assert_true(order_is_valid(m->t));
+    CHECK(order_is_valid(m->t));
 }
 
 /* --- Changing ------------------------------------------------------------- */
@@ -232,7 +232,7 @@ static void step_make(struct model *m, struct step *w)
     for (uint32_t i = 0; i < w->n_to; i++) {
         const struct order_key *fence = w->to_at[i] ? &m->key[w->to_at[i]] : NULL;
         w->to[i] = counted_segment(m->t, fence, rng_below(&m->rng, COUNT_MAX), true);
-        assert_non_null(w->to[i]);
+        CHECK(w->to[i]);
     }
 }
 
@@ -240,12 +240,12 @@ static enum xe_status step_run(struct model *m, struct step *w)
 {
     struct xe_epoch_slot *slot = xe_epoch_enter();
     for (uint32_t i = 0; i < w->n_from; i++)
-        assert_true(xe_lock_try(&w->from[i]->lock));
+        CHECK(xe_lock_try(&w->from[i]->lock));
     enum xe_status status = segments_replace(m->t, slot, w->from, w->n_from, w->to, w->n_to);
     if (status == XE_OK) {
         for (uint32_t i = 0; i < w->n_from; i++) {
-            assert_int_equal(w->from[i]->state, SEGMENT_MOVED);
-            assert_int_equal(atomic_load(&w->from[i]->version) & 1, 1);
+            CHECK(w->from[i]->state == SEGMENT_MOVED);
+            CHECK((atomic_load(&w->from[i]->version) & 1) == 1);
             m->at[w->from_at[i]] = NULL;
         }
         for (uint32_t i = 0; i < w->n_to; i++)
@@ -264,7 +264,7 @@ static void replace(struct model *m, uint32_t i, uint32_t n_from, uint32_t n_to)
     struct step w;
     step_draw(m, &w, i, n_from, n_to);
     step_make(m, &w);
-    assert_int_equal(step_run(m, &w), XE_OK);
+    CHECK(step_run(m, &w) == XE_OK);
 }
 
 /* What it has besides tells from a table that was never anything else. */
@@ -273,10 +273,10 @@ static void assert_is_back_at(struct model *m, uint64_t base)
     struct step w = {.n_from = 1, .n_to = 1};
     w.from[0] = m->at[0];
     w.to[0] = xe_order_segment_new(m->t, NULL, xe_image_empty, true);
-    assert_non_null(w.to[0]);
-    assert_int_equal(step_run(m, &w), XE_OK);
-    assert_int_equal(m->segments, 1);
-    assert_int_equal(xe_table_bytes(m->t), base);
+    CHECK(w.to[0]);
+    CHECK(step_run(m, &w) == XE_OK);
+    CHECK(m->segments == 1);
+    CHECK(xe_table_bytes(m->t) == base);
 }
 
 /* --- Tests ---------------------------------------------------------------- */
@@ -352,14 +352,14 @@ static void chunks_split_and_become_one_again(void **state)
     assert_is_model(m, 100);
     struct xe_epoch_slot *slot = xe_epoch_enter();
     top = xe_order_top_now(m->t);
-    assert_true(top->n >= 1000 / XE_ORDER_CHUNK && top->n <= 1000 / (XE_ORDER_CHUNK / 2) + 1);
+    CHECK(top->n >= 1000 / XE_ORDER_CHUNK && top->n <= 1000 / (XE_ORDER_CHUNK / 2) + 1);
     xe_epoch_leave(slot);
     while (m->segments > 100)
         replace(m, rng_below(&m->rng, 900), 2, 1);
     assert_is_model(m, 100);
     slot = xe_epoch_enter();
     top = xe_order_top_now(m->t);
-    assert_true(top->n <= 2 * 100 / (XE_ORDER_CHUNK_LOW / 2));
+    CHECK(top->n <= 2 * 100 / (XE_ORDER_CHUNK_LOW / 2));
     xe_epoch_leave(slot);
     model_free(m);
 }
@@ -378,13 +378,13 @@ static void a_segment_that_has_moved_still_has_neighbours(void **state)
                       .to_at = {a}};
     step_make(m, &w);
     for (uint32_t i = 0; i < 2; i++)
-        assert_true(xe_lock_try(&w.from[i]->lock));
-    assert_int_equal(segments_replace(m->t, slot, w.from, 2, w.to, 1), XE_OK);
+        CHECK(xe_lock_try(&w.from[i]->lock));
+    CHECK(segments_replace(m->t, slot, w.from, 2, w.to, 1) == XE_OK);
     m->at[a] = w.to[0];
     m->at[b] = NULL;
     m->segments--;
-    assert_ptr_equal(xe_order_left(m->t, moved), m->at[a]);
-    assert_ptr_equal(xe_order_right(m->t, moved), m->at[c]);
+    CHECK(xe_order_left(m->t, moved) == m->at[a]);
+    CHECK(xe_order_right(m->t, moved) == m->at[c]);
     xe_epoch_leave(slot);
     assert_is_model(m, 100);
     model_free(m);
@@ -399,7 +399,7 @@ static void counts_follow_writes(void **state)
     for (uint32_t n = 0; n < 500; n++) {
         uint32_t i = fence_of(m, rng_below(&m->rng, KEYS));
         struct xe_epoch_slot *slot = xe_epoch_enter();
-        assert_true(xe_lock_try(&m->at[i]->lock));
+        CHECK(xe_lock_try(&m->at[i]->lock));
         count_write(m->at[i], rng_below(&m->rng, XE_IMAGE_OBJECTS_MAX + 1));
         xe_lock_release(&m->at[i]->lock);
         xe_epoch_leave(slot);
