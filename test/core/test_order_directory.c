@@ -354,8 +354,10 @@ static void chunks_split_and_become_one_again(void **state)
     top = xe_order_top_now(m->t);
     CHECK(top->n >= 1000 / XE_ORDER_CHUNK && top->n <= 1000 / (XE_ORDER_CHUNK / 2) + 1);
     xe_epoch_leave(slot);
-    while (m->segments > 100)
+    while (m->segments > 100) {
         replace(m, rng_below(&m->rng, 900), 2, 1);
+        CHECK(order_is_valid(m->t));
+    }
     assert_is_model(m, 100);
     slot = xe_epoch_enter();
     top = xe_order_top_now(m->t);
