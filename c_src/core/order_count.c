@@ -189,7 +189,6 @@ static bool shape_unchanged(const struct xe_table *t, uint64_t shape)
 /* What is asked for, and what was found. */
 struct query {
     const struct xe_key *key; /* NULL: none */
-    enum xe_order_side side;
     uint64_t i;
     struct xe_segment *segment; /* NULL: none */
     uint64_t count;             /* of objects before it */
@@ -234,7 +233,7 @@ static void sum_before(const struct xe_table *t, struct query *q)
         q->count = sum_chunks(top, top->n);
         return;
     }
-    xe_order_find(top, q->key, q->side, &p);
+    xe_order_find(top, q->key, &p);
     q->segment = xe_order_chunk_segments(p.chunk)[p.i];
     q->count = sum_chunks(top, p.at);
     const uint8_t *cells = xe_order_chunk_cells(p.chunk);
@@ -242,11 +241,10 @@ static void sum_before(const struct xe_table *t, struct query *q)
         q->count += cell_count(xe_order_top_counts(top)[p.at], cells[i]);
 }
 
-enum xe_status xe_order_count_before_side(struct xe_table *t, const struct xe_key *key,
-                                          enum xe_order_side side, struct xe_segment **s,
-                                          uint64_t *before)
+enum xe_status xe_order_count_before(struct xe_table *t, const struct xe_key *key,
+                                     struct xe_segment **s, uint64_t *before)
 {
-    struct query q = {.key = key, .side = side};
+    struct query q = {.key = key};
     enum xe_status status = look(t, sum_before, &q);
     if (status == XE_OK) {
         *s = q.segment;

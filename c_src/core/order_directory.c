@@ -161,16 +161,12 @@ static inline int compare_prefix(const struct xe_key *key, const uint8_t *prefix
     return XE_LIKELY(xe_bytes_equal(key->full, prefix, n)) ? 0 : memcmp(key->full, prefix, n);
 }
 
-static bool is_above(const struct xe_fence *f, const struct xe_key *key, enum xe_order_side side)
+static bool is_above(const struct xe_fence *f, const struct xe_key *key)
 {
     if (!f)
         return false;
     struct xe_order_key_at at = xe_fence_key_at(f);
-    int c = xe_order_compare(key, &at);
-    /* All keys with these bytes: the first of them is below a fence that has a handle. */
-    if (c == 0 && side == XE_ORDER_FIRST)
-        return at.has_handle && !key->n_handles;
-    return c < 0;
+    return xe_order_compare(key, &at) < 0;
 }
 
 static const struct xe_fence *chunk_fence(const void *chunk, uint32_t i)
@@ -187,11 +183,11 @@ static const struct xe_fence *top_fence(const void *top, uint32_t i)
 /* Of [low, n) the last one whose fence is not above the key; below `low` none is. */
 static uint32_t find_tied(const void *of, uint32_t low, uint32_t n,
                           const struct xe_fence *(*fence_of)(const void *, uint32_t),
-                          const struct xe_key *key, enum xe_order_side side)
+                          const struct xe_key *key)
 {
     while (low < n) {
         uint32_t middle = low + (n - low) / 2;
-        if (is_above(fence_of(of, middle), key, side))
+        if (is_above(fence_of(of, middle), key))
             n = middle;
         else
             low = middle + 1;
@@ -202,8 +198,7 @@ static uint32_t find_tied(const void *of, uint32_t low, uint32_t n,
 /* The last fence of a column that is not above the key, or the first one. */
 static inline __attribute__((always_inline)) uint32_t
 find_fence(const void *of, const uint64_t *head, uint32_t n, const uint8_t *prefix, uint32_t skip,
-           const struct xe_fence *(*fence_of)(const void *, uint32_t), const struct xe_key *key,
-           enum xe_order_side side)
+           const struct xe_fence *(*fence_of)(const void *, uint32_t), const struct xe_key *key)
 {
     int c = skip ? compare_prefix(key, prefix, skip) : 0;
     if (XE_UNLIKELY(c))
@@ -212,35 +207,33 @@ find_fence(const void *of, const uint64_t *head, uint32_t n, const uint8_t *pref
     uint32_t end = heads_up_to(head, n, h);
     if (XE_LIKELY(end && head[end - 1] != h))
         return end - 1;
-    return find_tied(of, h ? heads_up_to(head, n, h - 1) : 0, end, fence_of, key, side);
+    return find_tied(of, h ? heads_up_to(head, n, h - 1) : 0, end, fence_of, key);
 }
 
 static inline __attribute__((always_inline)) void find(const struct xe_order_top *top,
                                                        const struct xe_key *key,
-                                                       enum xe_order_side side,
                                                        struct xe_order_place *out)
 {
     uint32_t at = find_fence(top, top->head, top->n, xe_order_top_prefix(top), top->skip,
-                             top_fence, key, side);
+                             top_fence, key);
     const struct xe_order_chunk *c = xe_order_top_chunk(top, at);
     out->top = top;
     out->chunk = c;
     out->at = at;
-    out->i = find_fence(c, c->head, c->n, xe_order_chunk_prefix(c), c->skip, chunk_fence, key,
-                        side);
+    out->i = find_fence(c, c->head, c->n, xe_order_chunk_prefix(c), c->skip, chunk_fence,
+                        key);
 }
 
 void xe_order_find(const struct xe_order_top *top, const struct xe_key *key,
-                   enum xe_order_side side, struct xe_order_place *out)
+                   struct xe_order_place *out)
 {
-    find(top, key, side, out);
+    find(top, key, out);
 }
 
-struct xe_segment *xe_order_segment_at_side(const struct xe_table *t, const struct xe_key *key,
-                                            enum xe_order_side side)
+struct xe_segment *xe_order_segment(const struct xe_table *t, const struct xe_key *key)
 {
     struct xe_order_place p;
-    find(xe_order_top_now(t), key, side, &p);
+    find(xe_order_top_now(t), key, &p);
     return xe_order_chunk_segments(p.chunk)[p.i];
 }
 
@@ -251,7 +244,7 @@ struct xe_segment *xe_order_edge(const struct xe_table *t, bool last)
     return xe_order_chunk_segments(c)[last ? c->n - 1 : 0];
 }
 
-/* A fence as a key: the first one of those that it stands for. */
+/* A fence as a key. */
 static void key_of_fence(struct xe_key *key, const struct xe_fence *f)
 {
     xe_key_init_order(key, f->bytes, f->len, &f->handle, f->env != NULL);
@@ -264,7 +257,7 @@ static void find_segment(const struct xe_order_top *top, const struct xe_segment
     struct xe_key key;
     if (s->fence) {
         key_of_fence(&key, s->fence);
-        find(top, &key, XE_ORDER_FIRST, out);
+        find(top, &key, out);
     } else {
         *out = (struct xe_order_place){.top = top, .chunk = xe_order_top_chunk(top, 0)};
     }
@@ -287,7 +280,7 @@ static bool is_below(const struct xe_fence *f, const struct xe_fence *of)
     if (!f)
         return true;
     key_of_fence(&key, f);
-    return is_above(of, &key, XE_ORDER_FIRST);
+    return is_above(of, &key);
 }
 
 struct xe_segment *xe_order_left(const struct xe_table *t, const struct xe_segment *s)

@@ -168,13 +168,6 @@ static inline const struct xe_order_top *xe_order_top_now(const struct xe_table 
     return xe_order_top(atomic_load_explicit(&t->directory, memory_order_acquire));
 }
 
-/*
- * A key without a handle stands for all keys with its bytes, and of these there may be several
- * segments' worth, told apart by the handles of their fences: then its segment is the first of
- * them or the last one.
- */
-enum xe_order_side { XE_ORDER_FIRST, XE_ORDER_LAST };
-
 /* Where a key's segment is. */
 struct xe_order_place {
     const struct xe_order_top *top;
@@ -183,7 +176,7 @@ struct xe_order_place {
     uint32_t i; /* of its segments */
 };
 void xe_order_find(const struct xe_order_top *top, const struct xe_key *key,
-                   enum xe_order_side side, struct xe_order_place *out);
+                   struct xe_order_place *out);
 
 /* Whether a key belongs to this segment or to one behind it. */
 static inline bool xe_order_is_behind(const struct xe_segment *s, const struct xe_key *key)
@@ -208,16 +201,10 @@ void xe_order_directory_free(struct xe_directory *d);
 
 /* The segment of a key; the first or the last one; the neighbours of a segment's range as it is
  * now (NULL: there is none). Inside a section. O(log segments). */
-struct xe_segment *xe_order_segment_at_side(const struct xe_table *t, const struct xe_key *key,
-                                            enum xe_order_side side);
+struct xe_segment *xe_order_segment(const struct xe_table *t, const struct xe_key *key);
 struct xe_segment *xe_order_edge(const struct xe_table *t, bool last);
 struct xe_segment *xe_order_right(const struct xe_table *t, const struct xe_segment *s);
 struct xe_segment *xe_order_left(const struct xe_table *t, const struct xe_segment *s);
-static inline struct xe_segment *xe_order_segment(const struct xe_table *t,
-                                                  const struct xe_key *key)
-{
-    return xe_order_segment_at_side(t, key, XE_ORDER_LAST);
-}
 
 /* As xe_directory_replace(). to[0] begins where from[0] did. At most XE_REBUILD_PARTS of them. */
 enum xe_status xe_order_replace(struct xe_table *t, struct xe_epoch_slot *slot,
@@ -257,14 +244,8 @@ static inline void xe_order_shape_changed(struct xe_table *t)
 void xe_order_counted(struct xe_segment *s, uint32_t count);
 /* The segment of a key (NULL: none, and all are counted), and how many objects there are in those
  * before it. XE_OK, XE_RETRY. O(segments / 16). */
-enum xe_status xe_order_count_before_side(struct xe_table *t, const struct xe_key *key,
-                                          enum xe_order_side side, struct xe_segment **s,
-                                          uint64_t *before);
-static inline enum xe_status xe_order_count_before(struct xe_table *t, const struct xe_key *key,
-                                                   struct xe_segment **s, uint64_t *before)
-{
-    return xe_order_count_before_side(t, key, XE_ORDER_LAST, s, before);
-}
+enum xe_status xe_order_count_before(struct xe_table *t, const struct xe_key *key,
+                                     struct xe_segment **s, uint64_t *before);
 /* The segment that has object i, and i less those of the segments before it. XE_ABSENT,
  * XE_RETRY. */
 enum xe_status xe_order_segment_at(struct xe_table *t, uint64_t i, struct xe_segment **s,

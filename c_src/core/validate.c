@@ -223,8 +223,7 @@ static bool fences_are_sorted(const struct xe_segment *a, const struct xe_segmen
     struct xe_order_key_at at = xe_fence_key_at(b->fence);
     xe_key_init_order(&key, a->fence->bytes, a->fence->len, &a->fence->handle,
                       a->fence->env != NULL);
-    int c = xe_order_compare(&key, &at);
-    return c < 0 || (c == 0 && at.has_handle && !key.n_handles);
+    return xe_order_compare(&key, &at) < 0;
 }
 
 static bool is_found(struct order_walk *w, const struct xe_segment *s)
@@ -234,7 +233,7 @@ static bool is_found(struct order_walk *w, const struct xe_segment *s)
         return xe_order_edge(w->t, false) == s;
     xe_key_init_order(&key, s->fence->bytes, s->fence->len, &s->fence->handle,
                       s->fence->env != NULL);
-    return xe_order_segment_at_side(w->t, &key, XE_ORDER_FIRST) == s &&
+    return xe_order_segment(w->t, &key) == s &&
            xe_order_left(w->t, s) == w->last && xe_order_right(w->t, w->last) == s;
 }
 

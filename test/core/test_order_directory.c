@@ -123,8 +123,8 @@ static bool same_bytes(const struct order_key *a, const struct order_key *b)
     return a->len == b->len && memcmp(a->bytes, b->bytes, a->len) == 0;
 }
 
-/* The last key that a search for key i means. */
-static uint32_t last_meant(const struct model *m, uint32_t i)
+/* The last key that is below what stands behind all keys with the bytes of key i. */
+static uint32_t last_with_bytes(const struct model *m, uint32_t i)
 {
     uint32_t last = i;
     while (i && !m->key[i].has_handle && last + 1 < KEYS &&
@@ -141,11 +141,12 @@ static void assert_finds(struct model *m, uint32_t i, uint64_t before)
     struct xe_segment *s;
     uint64_t n;
     order_key_init(&key, &m->key[i]);
-    CHECK(xe_order_segment_at_side(m->t, &key, XE_ORDER_FIRST) == m->at[fence_of(m, i)]);
-    CHECK(xe_order_segment(m->t, &key) == m->at[fence_of(m, last_meant(m, i))]);
-    CHECK(xe_order_count_before_side(m->t, &key, XE_ORDER_FIRST, &s, &n) == XE_OK);
+    CHECK(xe_order_segment(m->t, &key) == m->at[fence_of(m, i)]);
+    CHECK(xe_order_count_before(m->t, &key, &s, &n) == XE_OK);
     CHECK(s == m->at[fence_of(m, i)]);
     CHECK(n == before);
+    key.flags |= XE_ORDER_BEHIND;
+    CHECK(xe_order_segment(m->t, &key) == m->at[fence_of(m, last_with_bytes(m, i))]);
 }
 
 static void assert_has_objects(struct model *m, const struct xe_segment *of, uint64_t before)
