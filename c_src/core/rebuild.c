@@ -853,18 +853,25 @@ static enum xe_status rebuild_ordered(struct xe_table *t, struct xe_epoch_slot *
         if (at_end != XE_LIMIT)
             return at_end;
     }
-    uint32_t n_parts = 2;
-    if (n != 1 || split != XE_SPLIT_NO || !cut_in_order(img, &src, arrivals, &w, parts)) {
+    *n_out = 2;
+    enum xe_status cut_there = XE_LIMIT;
+    if (n == 1 && split == XE_SPLIT_NO && cut_in_order(img, &src, arrivals, &w, parts))
+        cut_there = replace_segments(t, slot, &s, 1, parts, 2, &src, arrivals, out);
+    /* XE_LIMIT: by their size they are not in two. */
+    if (cut_there == XE_LIMIT) {
         struct range range = {0, last, units + (src.n + n) * INDEX_UNITS};
-        n_parts = cut(t, &w, range, parts_for(t, src.n + n, units), parts);
+        w = (struct walk){.src = &src, .arrivals = arrivals, .n = n};
+        *n_out = cut(t, &w, range, parts_for(t, src.n + n, units), parts);
+        if (*n_out == 1)
+            return status == XE_OK ? replace_image(t, slot, s, &src, arrivals, &whole, &plan)
+                                   : XE_LIMIT;
+        cut_there = replace_segments(t, slot, &s, 1, parts, *n_out, &src, arrivals, out);
     }
-    if (n_parts == 1)
-        return status == XE_OK ? replace_image(t, slot, s, &src, arrivals, &whole, &plan)
-                               : XE_LIMIT;
-    status = replace_segments(t, slot, &s, 1, parts, n_parts, &src, arrivals, out);
-    *n_out = status == XE_OK ? n_parts : 1;
-    out[0] = status == XE_OK ? out[0] : s;
-    return status;
+    if (cut_there != XE_OK) {
+        *n_out = 1;
+        out[0] = s;
+    }
+    return cut_there;
 }
 
 enum xe_status xe_rebuild(struct xe_table *t, struct xe_epoch_slot *slot, struct xe_segment *s,
