@@ -130,7 +130,9 @@ static void change(struct worker *w)
 {
     bool grow = true;
     for (uint32_t n = scaled(CHANGES); n--;) {
+        struct xe_epoch_slot *slot = xe_epoch_enter();
         uint64_t segments = xe_table_segments(w->t);
+        xe_epoch_leave(slot);
         bool grew = grow;
         grow = segments < LOW || (grow && segments < HIGH);
         if (grow != grew)
