@@ -570,11 +570,12 @@ static void leave_leaf(struct xe_image *img, uint32_t j)
 }
 
 /* Where a full leaf is cut for a key at place i: behind or before the record that was inserted
- * last, if the key is its neighbour, so that keys which come in order leave full leaves behind. */
+ * last, if the key is its neighbour, so that keys which come in order leave full leaves behind. The
+ * other part, where keys may still come, has half of the leaf or less. */
 static uint32_t cut_at(const struct xe_image *img, const struct xe_sorted_leaf *leaf, uint32_t i)
 {
-    bool rising = i > 0 && leaf->off[i - 1] == img->last;
-    bool falling = i < XE_LEAF_PLACES && leaf->off[i] == img->last;
+    bool rising = i > XE_LEAF_SPLIT && leaf->off[i - 1] == img->last;
+    bool falling = i < XE_LEAF_SPLIT && leaf->off[i] == img->last;
     return rising || falling ? i : XE_LEAF_SPLIT;
 }
 
