@@ -19,7 +19,6 @@
     % the table is not public, or private
     | access
     | already_exists
-    | no_ordered_set
     % the caller is not the owner
     | not_owner
     % the receiver of a table is its owner
@@ -230,8 +229,6 @@ texts(Function, [Table | Args], Cause) ->
 
 name_texts(_Name, _Options, already_exists) ->
     [<<"table name already exists">>];
-name_texts(_Name, _Options, no_ordered_set) ->
-    ["", <<"ordered_set: tables cannot have this type">>];
 name_texts(Name, Options, none) ->
     case {name_error(Name), list_error(Options)} of
         {"", ""} -> ["", <<"invalid options">>];

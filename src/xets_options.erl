@@ -26,9 +26,8 @@
 -define(MAX_HASH_LOCKS, 32768).
 
 %% @doc What the arguments of `xets:new/2' ask for; all that `ets:new/2' accepts is
-%% accepted, but for `ordered_set', which tables cannot be.
--spec settings(Name :: term(), Options :: term()) ->
-    {ok, settings()} | {error, none | no_ordered_set}.
+%% accepted.
+-spec settings(Name :: term(), Options :: term()) -> {ok, settings()} | {error, none}.
 settings(Name, _Options) when not is_atom(Name) ->
     {error, none};
 settings(_Name, Options) ->
@@ -45,7 +44,6 @@ settings(_Name, Options) ->
     },
     case options(Options, Defaults) of
         invalid -> {error, none};
-        #{type := ordered_set} -> {error, no_ordered_set};
         Chosen -> {ok, settings(Chosen)}
     end.
 

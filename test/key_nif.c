@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "../c_src/beam/key.h"
+#include "../c_src/beam/key_small.h"
 
 /* A stored key. Its bytes are in blocks of just their size: a sanitizer sees who reads on. */
 struct stored {
@@ -108,6 +109,20 @@ NIF(stored)
 {
     UNUSED_ARGS;
     return encoded(env, argv[0], argv[1], xe_key_encode_to_store);
+}
+
+/* small(Integer): its order bytes, made as words */
+NIF(small)
+{
+    ErlNifSInt64 i = 0;
+    uint64_t words[2];
+    UNUSED_ARGS;
+    if (!enif_get_int64(env, argv[0], &i))
+        return enif_make_badarg(env);
+    unsigned len = xe_key_small(i, &words[0], &words[1]);
+    for (int w = 0; w < 2; w++)
+        words[w] = __builtin_bswap64(words[w]);
+    return make_bytes(env, (const uint8_t *)words, len);
 }
 
 /* roundtrip(Key, Budget of decoding) */
@@ -213,6 +228,7 @@ static int load(ErlNifEnv *env, void **priv, ERL_NIF_TERM info)
 static ErlNifFunc functions[] = {
     {"find", 2, find, 0},
     {"stored", 2, stored, 0},
+    {"small", 1, small, 0},
     {"roundtrip", 2, roundtrip, 0},
     {"signs", 1, signs, 0},
     {"prefix", 2, prefix, 0},

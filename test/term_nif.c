@@ -10,10 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../c_src/beam/term.h"
+#include "../c_src/beam/key.h"
 
-/* Whether objects are encoded as for a compressed table. */
-static bool compressing;
+/* Whether objects are encoded as for a compressed table, and for an ordered one. */
+static bool compressing, ordering;
 
 /* A stored object. */
 
@@ -44,7 +44,7 @@ static void store(struct stored *s, const struct xe_object *o)
         .handles = (const uint8_t *)s->handles,
         .n_handles = o->n_handles,
         .n_key_handles = o->n_key_handles,
-        .flags = o->flags,
+        .flags = o->flags | (ordering ? XE_REC_ORDER : 0),
     };
 }
 
@@ -104,6 +104,13 @@ static uint64_t get_budget(ErlNifEnv *env, ERL_NIF_TERM t)
     return enif_get_uint64(env, t, &budget) ? budget : XE_TERM_NO_BUDGET;
 }
 
+static bool is_true(ErlNifEnv *env, ERL_NIF_TERM t)
+{
+    char name[8] = "";
+    enif_get_atom(env, t, name, sizeof name, ERL_NIF_LATIN1);
+    return strcmp(name, "true") == 0;
+}
+
 static int get_int(ErlNifEnv *env, ERL_NIF_TERM t)
 {
     int i = 0;
@@ -125,6 +132,7 @@ static bool encode(ErlNifEnv *env, struct xe_encoder *e, ERL_NIF_TERM object, ER
     int arity;
     xe_encoder_init(e, env, budget);
     e->compress = compressing;
+    e->ordered = ordering;
     return enif_get_tuple(env, object, &arity, &elements) &&
            xe_term_encode_object(e, elements, arity, get_int(env, keypos)) == XE_TERM_OK;
 }
@@ -255,6 +263,21 @@ NIF(replace)
     return make_result(env, status, t);
 }
 
+/* is_key_of(Key, Object, KeyPos): whether decoding the object may reuse the key */
+NIF(is_key_of)
+{
+    struct stored s;
+    struct xe_encoder e;
+    UNUSED_ARGS;
+    if (!store_term(env, &s, argv[1], argv[2]))
+        return make_status(env, XE_TERM_NOMEM);
+    xe_encoder_init(&e, env, XE_TERM_NO_BUDGET);
+    bool is = xe_key_encode(&e, argv[0]) == XE_TERM_OK && xe_term_is_key_of(&e, &s.view);
+    xe_encoder_clear(&e);
+    discard(&s);
+    return enif_make_atom(env, is ? "true" : "false");
+}
+
 /* equal(Stored, Given, KeyPos) */
 NIF(equal)
 {
@@ -266,6 +289,8 @@ NIF(equal)
         discard(&a);
         return make_status(env, XE_TERM_NOMEM);
     }
+    /* As the core makes it, the view of the given one does not tell the kind of the table. */
+    b.view.flags &= (uint32_t)~XE_REC_ORDER;
     bool equal = xe_term_object_equal(&a.view, &b.view);
     discard(&a);
     discard(&b);
@@ -330,10 +355,16 @@ NIF(words)
 /* compress(Boolean): objects are from now on encoded as for a compressed table, or not */
 NIF(compress)
 {
-    char name[8] = "";
     UNUSED_ARGS;
-    enif_get_atom(env, argv[0], name, sizeof name, ERL_NIF_LATIN1);
-    compressing = strcmp(name, "true") == 0;
+    compressing = is_true(env, argv[0]);
+    return enif_make_atom(env, "ok");
+}
+
+/* order(Boolean): as for an ordered table, or not */
+NIF(order)
+{
+    UNUSED_ARGS;
+    ordering = is_true(env, argv[0]);
     return enif_make_atom(env, "ok");
 }
 
@@ -396,6 +427,8 @@ static ErlNifFunc functions[] = {
     {"expand", 2, expand, 0},
     {"words", 2, words, 0},
     {"compress", 1, compress, 0},
+    {"order", 1, order, 0},
+    {"is_key_of", 3, is_key_of, 0},
     {"identity", 3, identity, 0},
     {"fail_after", 1, fail_after, 0},
     {"magic", 0, magic, 0},

@@ -178,9 +178,7 @@ wrong() ->
      {25, new, [name, [wrong]], #{2 => <<"invalid options">>}},
      {25, new, [name, [{keypos, 0}]], #{2 => <<"invalid options">>}},
      {25, new, [xets_error_taken, [named_table]], #{1 => <<"table name already exists">>}},
-     {25, new, [xets_error_taken, [named_table, wrong]], #{2 => <<"invalid options">>}},
-     {own, new, [name, [ordered_set]],
-      #{2 => <<"ordered_set: tables cannot have this type">>}}]
+     {25, new, [xets_error_taken, [named_table, wrong]], #{2 => <<"invalid options">>}}]
         ++ wrong_counters() ++ wrong_elements().
 
 wrong_counters() ->

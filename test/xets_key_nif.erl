@@ -4,7 +4,7 @@
 %% Budget is a number of words, or `infinity`.
 -module(xets_key_nif).
 
--export([find/2, stored/2, roundtrip/2, signs/1, prefix/2, arity/1, fail_after/1]).
+-export([find/2, stored/2, small/1, roundtrip/2, signs/1, prefix/2, arity/1, fail_after/1]).
 -export_type([key/0]).
 
 -on_load(init/0).
@@ -24,6 +24,10 @@ find(_Key, _Budget) -> erlang:nif_error(not_loaded).
 
 -spec stored(term(), budget()) -> result(key()).
 stored(_Key, _Budget) -> erlang:nif_error(not_loaded).
+
+%% The order bytes of an integer of 64 bits, made without an encoder.
+-spec small(integer()) -> binary().
+small(_Integer) -> erlang:nif_error(not_loaded).
 
 %% The budget is that of decoding.
 -spec roundtrip(term(), budget()) -> result(term()).

@@ -367,7 +367,8 @@ every_arity_test() ->
 cut_at_kinds_test() ->
     [begin
          Key = {1, T, 2},
-         {ok, {Order, Restore, [Key], 0, Words}} = stored(Key, infinity),
+         {ok, {Order, Restore, [Key], Pinned, Words}} = stored(Key, infinity),
+         ?assertEqual(8 * Words, Pinned),
          ?assertEqual(<<16#93, 16#46, 0, Tag/binary>>, Order),
          ?assertEqual({ok, {Order, <<>>, [Key], 0, 0}}, find(Key, infinity)),
          ?assert(byte_size(Restore) > 0),
@@ -416,10 +417,23 @@ prefix_free_test() ->
          ?assert(Common < Size orelse A =:= B andalso CutA =:= CutB)
      end || {A, CutA} <- Keys, {B, CutB} <- Keys].
 
+%% The handle of a cut key keeps its larger binaries alive, and takes the words of a copy.
 pinned_test() ->
-    [?assertMatch({ok, {_, _, _, Pinned, _}}, stored(Key, infinity))
-     || {Key, Pinned} <- [{bytes(4000), 0}, {{bytes(4000), self()}, 4000}, {bytes(5000), 5000},
-                          {[self(), bytes(100), bytes(200)], 300}]].
+    [begin
+         {ok, {_, _, _, Pinned, Words}} = stored(Key, infinity),
+         ?assertEqual(Binaries + Copied * 8 * Words, Pinned)
+     end || {Key, Binaries, Copied} <- [{bytes(4000), 0, 0}, {{bytes(4000), self()}, 4000, 1},
+                                        {bytes(5000), 5000, 1},
+                                        {[self(), bytes(100), bytes(200)], 300, 1},
+                                        {#{a => lists:seq(1, 20000)}, 0, 1}]].
+
+%% Small integers, which calls encode by themselves.
+small_test() ->
+    [begin
+         {ok, {Order, <<>>, [], 0, _}} = find(I, infinity),
+         ?assertEqual({I, Order}, {I, xets_key_nif:small(I)})
+     end || Bits <- lists:seq(0, 62), Low <- [0, 1, 5, (1 bsl Bits) - 1, (1 bsl Bits) bsr 1],
+            Sign <- [1, -1], I <- [Sign * ((1 bsl Bits) + Low)]].
 
 %%% Prefixes
 

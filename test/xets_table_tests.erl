@@ -7,7 +7,7 @@
 
 %%% Options
 
-types() -> [set, bag, duplicate_bag].
+types() -> [set, ordered_set, bag, duplicate_bag].
 
 option_lists() ->
     [[Type | Options]
@@ -58,10 +58,6 @@ refused_options_test_() ->
                     [{write_concurrency, 1}], [{decentralized_counters, auto}],
                     [{compressed, true}], [{named_table, true}], [{type, bag}], [bag | set],
                     [17], [{}], ["set"]]].
-
-ordered_set_is_refused_test() ->
-    ?assertEqual(#{2 => <<"ordered_set: tables cannot have this type">>},
-                 texts(xets, new, [table, [ordered_set]])).
 
 %%% Names
 

@@ -6,7 +6,8 @@
 -module(xets_term_nif).
 
 -export([key/2, object/3, roundtrip/4, decode_key/3, element/5, immediate/3, replace/5, equal/3,
-         equal_forms/2, expand/2, words/2, compress/1, identity/3, fail_after/1, magic/0]).
+         equal_forms/2, expand/2, words/2, compress/1, order/1, is_key_of/3, identity/3,
+         fail_after/1, magic/0]).
 -export_type([stored/0]).
 
 -on_load(init/0).
@@ -65,6 +66,14 @@ compress(_Compress) -> erlang:nif_error(not_loaded).
 
 -spec identity(tuple(), pos_integer(), budget()) -> result(non_neg_integer()).
 identity(_Object, _KeyPos, _Budget) -> erlang:nif_error(not_loaded).
+
+%% Whether objects are stored as in an ordered table, from now on.
+-spec order(boolean()) -> ok.
+order(_Ordered) -> erlang:nif_error(not_loaded).
+
+%% Whether a key that has been found in an ordered table is the one that the object has.
+-spec is_key_of(Key :: term(), tuple(), pos_integer()) -> boolean().
+is_key_of(_Key, _Object, _KeyPos) -> erlang:nif_error(not_loaded).
 
 %% Lets N more allocations succeed (negative: all); the number of blocks in use.
 -spec fail_after(integer()) -> integer().

@@ -19,6 +19,7 @@
     X(mapped, "mapped")                                                                           \
     X(none, "none")                                                                               \
     X(objects, "objects")                                                                         \
+    X(ordered_set, "ordered_set")                                                                 \
     X(portable, "portable")                                                                       \
     X(private, "private")                                                                         \
     X(protected, "protected")                                                                     \

@@ -112,60 +112,6 @@ static inline ERL_NIF_TERM xe_call_bool(bool b)
     return b ? xe_am.yes : xe_am.no;
 }
 
-/*
- * Keys. An immediate needs no encoder: its key bytes are made as two words, in registers, and
- * xe_call_key() makes the core's key of them; storing bytes one by one and loading them as
- * words again would cost as much as all the rest of a lookup.
- */
-static inline uint64_t xe_call_word0(ERL_NIF_TERM term, unsigned width)
-{
-    return term << 8 | (unsigned)XE_NODE_IMM << 3 | (width - 1);
-}
-
-static inline uint64_t xe_call_word1(ERL_NIF_TERM term)
-{
-    return term >> 56;
-}
-
-static inline enum xe_result xe_call_encode_key(struct xe_encoder *e, ErlNifEnv *env,
-                                                ERL_NIF_TERM term, uint64_t budget)
-{
-    if (XE_LIKELY(xe_term_is_immediate(term)))
-        return XE_CALL_OK;
-    xe_encoder_init(e, env, budget);
-    enum xe_term_status status = xe_term_encode_boxed_key(e, term);
-    if (XE_LIKELY(status == XE_TERM_OK))
-        return XE_CALL_OK;
-    xe_encoder_clear(e);
-    return status == XE_TERM_BUDGET ? XE_CALL_BUDGET : XE_CALL_LIMIT;
-}
-
-/* Ends the use of an encoder that was given to xe_call_encode_key() with success. */
-static inline void xe_call_key_end(struct xe_encoder *e, ERL_NIF_TERM term)
-{
-    if (XE_UNLIKELY(!xe_term_is_immediate(term)))
-        xe_encoder_clear(e);
-}
-
-/* The core's key of a term that is encoded. */
-static inline void xe_call_key(struct xe_key *key, const struct xe_owned *t, ERL_NIF_TERM term,
-                               const struct xe_encoder *e)
-{
-    if (XE_LIKELY(xe_term_is_immediate(term))) {
-        unsigned width = xe_term_width(term);
-        xe_key_init_words(key, t->seed, xe_call_word0(term, width), xe_call_word1(term),
-                          (const uint8_t *)key->words, 1 + width);
-    } else {
-        xe_key_init(key, t->seed, e->bytes, e->klen, e->handles, e->n_key_handles);
-    }
-}
-
-/* The key term, for decoding to reuse; 0: the stored one may differ by the sign of a zero. */
-static inline ERL_NIF_TERM xe_call_reusable_key(ERL_NIF_TERM term, const struct xe_encoder *e)
-{
-    return xe_term_is_immediate(term) ? term : xe_term_reusable_key(e, term);
-}
-
 /* What of a table says how its objects are encoded. */
 struct xe_form {
     int keypos;
@@ -178,26 +124,19 @@ static inline struct xe_form xe_call_form(const struct xe_owned *t)
     return (struct xe_form){.keypos = t->keypos, .kind = t->kind, .compressed = t->compressed};
 }
 
+static inline bool xe_form_is(const struct xe_form *form, const struct xe_owned *t)
+{
+    return form->keypos == t->keypos && form->kind == t->kind && form->compressed == t->compressed;
+}
+
 /* An encoder for objects. */
 static inline void xe_call_encoder(struct xe_encoder *e, ErlNifEnv *env, const struct xe_form *form,
                                    uint64_t budget)
 {
     xe_encoder_init(e, env, budget);
-    e->identify = form->kind != XE_SET;
+    e->identify = xe_kind_is_bag(form->kind);
     e->compress = form->compressed;
-}
-
-/* Prepares an encoded object with this key term for the core. */
-static inline enum xe_status xe_call_prepare(const struct xe_owned *t, const struct xe_object *o,
-                                             ERL_NIF_TERM key, struct xe_prepared *p)
-{
-    if (XE_LIKELY(xe_term_is_immediate(key) && t->kind == XE_SET) &&
-        XE_LIKELY(xe_record_fits_inline(o))) {
-        xe_call_key(&p->key, t, key, NULL);
-        xe_record_prepare_inline(o, p);
-        return XE_OK;
-    }
-    return xe_table_prepare(t->core, o, p);
+    e->ordered = form->kind == XE_ORDERED;
 }
 
 /* Whether a call may wait for locks. */
@@ -221,12 +160,15 @@ enum xe_result xe_call_decode(ErlNifEnv *env, const struct xe_view *view, int ke
                               ERL_NIF_TERM key, const void *arg, uint64_t budget,
                               ERL_NIF_TERM *out);
 
-/* The body of a record that is flat and has neither handles nor a blob; else NULL. */
+/* The body of a record that is flat and has neither handles nor a blob, nor anything that restores
+ * its key; else NULL. */
 static inline const uint8_t *xe_call_flat_body(const uint8_t *rec)
 {
     uint32_t header = xe_load32(rec);
     const uint8_t *body = rec + XE_HDR_BYTES + xe_record_klen(header);
-    return header & (XE_REC_BLOB | XE_REC_EXT) || !(body[0] & XE_TERM_BODY_FLAT) ? NULL : body;
+    return header & (XE_REC_BLOB | XE_REC_EXT | XE_REC_RESTORE) || !(body[0] & XE_TERM_BODY_FLAT)
+               ? NULL
+               : body;
 }
 
 /* lookup/2, for calls that are made of it. */
@@ -285,8 +227,12 @@ bool xe_call_get_access(ERL_NIF_TERM term, enum xe_access *out);
 #define XE_CALLS_TRAVERSE(X)                                                                      \
     X(first, 1)                                                                                   \
     X(first_lookup, 1)                                                                            \
+    X(last, 1)                                                                                    \
+    X(last_lookup, 1)                                                                             \
     X(next, 2)                                                                                    \
     X(next_lookup, 2)                                                                             \
+    X(prev, 2)                                                                                    \
+    X(prev_lookup, 2)                                                                             \
     X(slot, 2)                                                                                    \
     X(tab2list, 1)
 #define XE_CALLS_WRITE(X)                                                                         \

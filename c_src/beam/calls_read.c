@@ -7,39 +7,36 @@
 #include <limits.h>
 
 #include "../core/read.h"
-#include "call.h"
+#include "call_key.h"
 
 /* An object that a call has found, and what is needed to decode it. The section is open. */
 struct found {
     const uint8_t *rec;
     struct xe_use use;
-    struct xe_encoder encoder; /* used unless the key is an immediate */
+    struct xe_encoder encoder; /* of the key: call_key.h */
     enum xe_status status;     /* XE_OK, XE_ABSENT; XE_LIMIT: nobody has looked, it is a bag */
 };
 
 /* Ends the section and the encoder. */
 static inline void found_end(struct found *f, ERL_NIF_TERM key)
 {
-    xe_use_end(&f->use);
-    xe_call_key_end(&f->encoder, key);
+    xe_call_close(&f->use, key, &f->encoder);
 }
 
 /* Finds the object of argv[1] in table argv[0]. */
 static inline __attribute__((always_inline)) enum xe_result
 find(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t budget, struct found *f)
 {
-    enum xe_result result = xe_call_encode_key(&f->encoder, env, argv[1], budget);
+    enum xe_result result =
+        xe_call_open(env, argv[0], XE_NEED_READ, argv[1], budget, &f->use, &f->encoder);
     if (XE_UNLIKELY(result != XE_CALL_OK))
         return result;
-    if (XE_UNLIKELY(!xe_use_begin(env, argv[0], XE_NEED_READ, &f->use))) {
-        xe_call_key_end(&f->encoder, argv[1]);
-        return XE_CALL_BADARG;
-    }
-    if (XE_UNLIKELY(f->use.table->kind != XE_SET)) {
+    enum xe_kind kind = f->use.table->kind;
+    if (XE_UNLIKELY(xe_kind_is_bag(kind))) {
         f->status = XE_LIMIT;
         return XE_CALL_OK;
     }
-    if (XE_LIKELY(xe_term_is_immediate(argv[1]))) {
+    if (XE_LIKELY(xe_call_key_is_words(kind, argv[1]))) {
         struct xe_short_key key;
         unsigned width = xe_term_width(argv[1]);
         xe_short_key_init(&key, f->use.table->seed, xe_call_word0(argv[1], width),
@@ -63,9 +60,9 @@ with_view(ErlNifEnv *env, struct found *f, ERL_NIF_TERM key, xe_view_fn fn, cons
 {
     struct xe_view view;
     int keypos = f->use.table->keypos;
-    ERL_NIF_TERM reusable = xe_call_reusable_key(key, &f->encoder);
     enum xe_result result;
     xe_record_view(f->rec, &view);
+    ERL_NIF_TERM reusable = xe_call_key_of(&view, key, &f->encoder);
     if (view.blob) {
         xe_blob_pin(view.blob);
         found_end(f, key);
@@ -126,7 +123,8 @@ static enum xe_result lookup(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t
         *out = xe_call_nil;
         return XE_CALL_OK;
     }
-    if (!(body = xe_call_flat_body(f.rec)) || !xe_call_reusable_key(argv[1], &f.encoder))
+    if (!(body = xe_call_flat_body(f.rec)) ||
+        !xe_call_key_of_flat(f.use.table->kind, argv[1], &f.encoder))
         return with_view(env, &f, argv[1], decode_listed, NULL, budget, out);
     ERL_NIF_TERM elements[XE_TERM_FLAT_ARITY_MAX];
     unsigned arity = xe_term_unpack_flat(body, f.use.table->keypos, argv[1], elements);
@@ -288,6 +286,7 @@ XE_CALL(lookup_elements, 3)
 
 /* A group of keys looked up together. */
 struct group {
+    enum xe_kind kind; /* of the table that the keys are encoded for */
     struct xe_encoder encoders[XE_FIND_MANY];
     struct xe_key keys[XE_FIND_MANY];
     struct xe_view views[XE_FIND_MANY];
@@ -303,7 +302,7 @@ static enum xe_result group_encode(ErlNifEnv *env, struct group *g, ERL_NIF_TERM
     for (g->n = 0; g->n < XE_FIND_MANY && enif_get_list_cell(env, *keys, &key, keys); g->n++) {
         g->terms[g->n] = key;
         struct xe_encoder *e = &g->encoders[g->n];
-        enum xe_result result = xe_call_encode_key(e, env, key, *budget);
+        enum xe_result result = xe_call_encode_key(e, env, g->kind, key, *budget, false);
         if (XE_UNLIKELY(result != XE_CALL_OK))
             return result;
         if (!xe_term_is_immediate(key) && *budget != XE_TERM_NO_BUDGET) {
@@ -317,7 +316,7 @@ static enum xe_result group_encode(ErlNifEnv *env, struct group *g, ERL_NIF_TERM
 static void group_clear(struct group *g)
 {
     for (uint32_t i = 0; i < g->n; i++)
-        xe_call_key_end(&g->encoders[i], g->terms[i]);
+        xe_call_key_end(&g->encoders[i], g->kind, g->terms[i]);
 }
 
 /* Decodes object i of the group into a list of one or none. */
@@ -329,7 +328,7 @@ static enum xe_result group_decode(ErlNifEnv *env, const struct group *g, uint32
         *out = xe_call_nil;
         return XE_CALL_OK;
     }
-    ERL_NIF_TERM key = xe_call_reusable_key(g->terms[i], &g->encoders[i]);
+    ERL_NIF_TERM key = xe_call_key_of(&g->views[i], g->terms[i], &g->encoders[i]);
     uint64_t words = xe_term_object_words(&g->views[i]);
     if (words > *budget)
         return XE_CALL_BUDGET;
@@ -362,10 +361,15 @@ static enum xe_result group_lookup(ErlNifEnv *env, ERL_NIF_TERM table, struct gr
     struct xe_use use;
     if (!xe_use_begin(env, table, XE_NEED_READ, &use))
         return XE_CALL_BADARG;
+    if (use.table->kind != g->kind) {
+        /* Another table has the name by now: the call starts over. */
+        xe_use_end(&use);
+        return XE_CALL_RETRY;
+    }
     int keypos = use.table->keypos;
     for (uint32_t i = 0; i < g->n; i++)
         xe_call_key(&g->keys[i], use.table, g->terms[i], &g->encoders[i]);
-    if (use.table->kind != XE_SET) {
+    if (xe_kind_is_bag(g->kind)) {
         enum xe_result listed = group_lookup_bag(env, &use, g, *budget, out);
         xe_use_end(&use);
         return listed;
@@ -413,6 +417,7 @@ static enum xe_result lookup_many(ErlNifEnv *env, const ERL_NIF_TERM argv[], uin
         return result;
     if (!xe_use_begin(env, argv[0], XE_NEED_READ, &use))
         return XE_CALL_BADARG;
+    g.kind = use.table->kind;
     xe_use_end(&use);
     ERL_NIF_TERM *results = enif_alloc((n + 1) * sizeof *results);
     if (!results)

@@ -20,6 +20,7 @@ static bool get_settings(ErlNifEnv *env, ERL_NIF_TERM name, ERL_NIF_TERM term,
                          struct xe_settings *s)
 {
     const ERL_NIF_TERM *is;
+    enum xe_kind kind;
     int n;
     if (!enif_is_atom(env, name) || !enif_get_tuple(env, term, &n, &is) || n != 9)
         return false;
@@ -30,9 +31,8 @@ static bool get_settings(ErlNifEnv *env, ERL_NIF_TERM name, ERL_NIF_TERM term,
     s->read_concurrency = is[6] == xe_am.yes;
     s->decentralized_counters = is[7] == xe_am.yes;
     s->compressed = is[8] == xe_am.yes;
-    return (s->type == xe_am.set || s->type == xe_am.bag || s->type == xe_am.duplicate_bag) &&
-           xe_call_get_access(is[1], &s->access) && enif_get_int(env, is[3], &s->keypos) &&
-           s->keypos >= 1;
+    return xe_owner_get_kind(s->type, &kind) && xe_call_get_access(is[1], &s->access) &&
+           enif_get_int(env, is[3], &s->keypos) && s->keypos >= 1;
 }
 
 /* What get_settings() leaves out, for it has checked the tuple. */

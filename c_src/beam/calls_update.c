@@ -10,7 +10,7 @@
 #include <limits.h>
 #include <stdlib.h>
 
-#include "call.h"
+#include "call_key.h"
 
 enum { OPS_MAX = 16 };
 
@@ -175,7 +175,7 @@ static bool is_width_needed(const uint8_t *body, unsigned arity, unsigned width,
 static bool count_flat(void *arg, const struct xe_view *view, struct xe_patch *out)
 {
     struct counter *c = arg;
-    const uint8_t *body = view->body;
+    const uint8_t *body = xe_term_body(view);
     unsigned arity = body[0] >> 3 & 15, width = (body[0] & 7) + 1;
     int pos = c->ops[0].pos;
     ErlNifSInt64 old;
@@ -270,7 +270,7 @@ static enum xe_status count_unlocked(struct counter *c, struct xe_use *use,
     if (c->outcome != DONE || c->n == 0)
         return XE_EXISTS;
     xe_term_object(&c->e, &o);
-    status = xe_record_prepare(use->table->seed, &o, &p);
+    status = xe_table_prepare(use->table->core, &o, &p);
     if (status != XE_OK)
         return status;
     status = xe_table_replace(use->table->core, use->slot, &p, &version);
@@ -334,7 +334,7 @@ static enum xe_result insert_elements(ErlNifEnv *env, struct xe_use *use,
         xe_call_of_term(xe_term_encode_object(&e, elements, arity, use->table->keypos));
     if (result == XE_CALL_OK) {
         xe_term_object(&e, &o);
-        *status = xe_record_prepare(use->table->seed, &o, &p);
+        *status = xe_table_prepare(use->table->core, &o, &p);
         if (*status == XE_OK) {
             *status = xe_table_put(use->table->core, use->slot, &p, XE_PUT_NEW);
             if (*status != XE_OK)
@@ -379,8 +379,8 @@ static ERL_NIF_TERM make_results(struct counter *c)
 
 /* {slow, Object} or {slow, absent} */
 static enum xe_result answer_slow(struct counter *c, struct xe_use *use, const struct xe_key *key,
-                                  ERL_NIF_TERM term, bool has_default, uint64_t budget,
-                                  ERL_NIF_TERM *out)
+                                  ERL_NIF_TERM term, const struct xe_encoder *encoded,
+                                  bool has_default, uint64_t budget, ERL_NIF_TERM *out)
 {
     struct xe_view view;
     ERL_NIF_TERM object = xe_am.absent;
@@ -391,8 +391,9 @@ static enum xe_result answer_slow(struct counter *c, struct xe_use *use, const s
         return xe_call_of_core(status);
     enum xe_result result = XE_CALL_OK;
     if (status == XE_OK)
-        result = xe_call_of_term(
-            xe_term_decode_object(c->env, &view, c->keypos, term, budget, &object));
+        result = xe_call_of_term(xe_term_decode_object(c->env, &view, c->keypos,
+                                                       xe_call_key_of(&view, term, encoded),
+                                                       budget, &object));
     *out = enif_make_tuple2(c->env, xe_am.slow, object);
     return result;
 }
@@ -427,7 +428,7 @@ static enum xe_result count_in(struct counter *c, struct xe_use *use, const ERL_
     xe_call_key(&key, use->table, argv[1], encoded);
     c->keypos = use->table->keypos;
     c->compress = use->table->compressed;
-    if (use->table->kind != XE_SET)
+    if (xe_kind_is_bag(use->table->kind))
         return XE_CALL_BADARG;
     if (has_default && !is_default(c->env, argv[3], c->keypos))
         return XE_CALL_BADARG;
@@ -444,8 +445,7 @@ static enum xe_result count_in(struct counter *c, struct xe_use *use, const ERL_
             c->outcome = DONE;
     }
     if (c->outcome == SLOW)
-        return answer_slow(c, use, &key, xe_call_reusable_key(argv[1], encoded), has_default,
-                           budget, out);
+        return answer_slow(c, use, &key, argv[1], encoded, has_default, budget, out);
     return c->outcome == WRONG   ? XE_CALL_BADARG
            : c->outcome == LARGE ? XE_CALL_BUDGET
                                  : XE_CALL_RETRY;
@@ -459,19 +459,14 @@ static enum xe_result counter_call(ErlNifEnv *env, const ERL_NIF_TERM argv[], bo
     struct xe_use use;
     c.env = env;
     c.budget = budget;
-    enum xe_result result = xe_call_encode_key(&e, env, argv[1], budget);
+    enum xe_result result = xe_call_open(env, argv[0], XE_NEED_WRITE, argv[1], budget, &use, &e);
     if (XE_LIKELY(result == XE_CALL_OK)) {
-        if (XE_LIKELY(xe_use_begin(env, argv[0], XE_NEED_WRITE, &use))) {
-            c.encoding = false;
-            c.patched = 0;
-            result = count_in(&c, &use, argv, &e, has_default, budget, out);
-            xe_use_end(&use);
-            if (c.encoding)
-                xe_encoder_clear(&c.e);
-        } else {
-            result = XE_CALL_BADARG;
-        }
-        xe_call_key_end(&e, argv[1]);
+        c.encoding = false;
+        c.patched = 0;
+        result = count_in(&c, &use, argv, &e, has_default, budget, out);
+        xe_call_close(&use, argv[1], &e);
+        if (c.encoding)
+            xe_encoder_clear(&c.e);
     }
     return result;
 }
@@ -617,7 +612,7 @@ static enum xe_result set_once(ErlNifEnv *env, struct xe_use *use, const struct 
             xe_call_of_term(xe_term_replace(&e, &view, keypos, s.positions, s.terms, s.n));
         if (result == XE_CALL_OK) {
             xe_term_object(&e, &o);
-            *status = xe_record_prepare(use->table->seed, &o, &p);
+            *status = xe_table_prepare(use->table->core, &o, &p);
             if (*status == XE_OK) {
                 *status = xe_table_replace(use->table->core, use->slot, &p, &version);
                 if (*status != XE_OK)
@@ -659,7 +654,7 @@ static enum xe_result set_in(ErlNifEnv *env, struct xe_use *use, const ERL_NIF_T
 {
     struct xe_key key;
     enum xe_status status;
-    if (use->table->kind != XE_SET ||
+    if (xe_kind_is_bag(use->table->kind) ||
         (has_default && !is_default(env, argv[3], use->table->keypos)))
         return XE_CALL_BADARG;
     xe_call_key(&key, use->table, argv[1], e);
@@ -681,15 +676,10 @@ static enum xe_result element_call(ErlNifEnv *env, const ERL_NIF_TERM argv[], bo
 {
     struct xe_encoder e;
     struct xe_use use;
-    enum xe_result result = xe_call_encode_key(&e, env, argv[1], budget);
+    enum xe_result result = xe_call_open(env, argv[0], XE_NEED_WRITE, argv[1], budget, &use, &e);
     if (XE_LIKELY(result == XE_CALL_OK)) {
-        if (xe_use_begin(env, argv[0], XE_NEED_WRITE, &use)) {
-            result = set_in(env, &use, argv, &e, has_default, budget, out);
-            xe_use_end(&use);
-        } else {
-            result = XE_CALL_BADARG;
-        }
-        xe_call_key_end(&e, argv[1]);
+        result = set_in(env, &use, argv, &e, has_default, budget, out);
+        xe_call_close(&use, argv[1], &e);
     }
     return result;
 }

@@ -1,7 +1,7 @@
 /*
  * calls_write.c - calls that insert and delete objects.
  */
-#include "call.h"
+#include "call_key.h"
 
 /* Encodes a tuple as an object of a table with this keypos. */
 static enum xe_result encode_object(struct xe_encoder *e, ErlNifEnv *env, ERL_NIF_TERM object,
@@ -31,7 +31,7 @@ static bool form_of(ErlNifEnv *env, ERL_NIF_TERM table, enum xe_need need, struc
 static enum xe_result check_comparing(const struct xe_encoder *e, enum xe_kind kind,
                                       uint64_t budget)
 {
-    return kind != XE_SET && e->pinned / 8 > budget ? XE_CALL_BUDGET : XE_CALL_OK;
+    return xe_kind_is_bag(kind) && e->pinned / 8 > budget ? XE_CALL_BUDGET : XE_CALL_OK;
 }
 
 /* --- One object --------------------------------------------------------- */
@@ -40,11 +40,41 @@ static enum xe_result check_comparing(const struct xe_encoder *e, enum xe_kind k
 struct flat {
     struct xe_key key;
     size_t len;
-    uint8_t rec[4 + 9 + 1 + 8 * XE_TERM_FLAT_ARITY_MAX + XE_READ_SLACK];
+    uint8_t rec[4 + XE_KEY_SMALL_MAX + 1 + 8 * XE_TERM_FLAT_ARITY_MAX + XE_READ_SLACK];
 };
 
+/* The key, at its place in the record. Stores of 8 bytes, each over what the one before wrote too
+ * much. */
+static inline void put_words(struct flat *f, uint64_t w0, uint64_t w1)
+{
+    memcpy(f->rec + XE_HDR_BYTES, &w0, 8);
+    memcpy(f->rec + XE_HDR_BYTES + 8, &w1, 8);
+}
+
+/* In an ordered table only a small integer has a key that is soon made, and that nothing has to
+ * restore. */
+static bool make_ordered_key(ErlNifEnv *env, struct flat *f, ERL_NIF_TERM key)
+{
+    ErlNifSInt64 i;
+    uint64_t high, low;
+    if (!enif_get_int64(env, key, &i))
+        return false;
+    unsigned len = xe_key_small(i, &high, &low);
+    put_words(f, __builtin_bswap64(high), __builtin_bswap64(low));
+    xe_key_init_order(&f->key, f->rec + XE_HDR_BYTES, len, NULL, 0);
+    return true;
+}
+
+static inline void make_key(struct flat *f, uint64_t seed, ERL_NIF_TERM key)
+{
+    unsigned width = xe_term_width(key);
+    uint64_t w0 = xe_call_word0(key, width), w1 = xe_call_word1(key);
+    xe_key_init_words(&f->key, seed, w0, w1, f->rec + XE_HDR_BYTES, 1 + width);
+    put_words(f, w0, w1);
+}
+
 /* False: the object is not of that kind. */
-static inline bool make_flat(struct flat *f, const struct xe_owned *t,
+static inline bool make_flat(ErlNifEnv *env, struct flat *f, const struct xe_owned *t,
                              const ERL_NIF_TERM *elements, int arity)
 {
     uint64_t all = 3, any = 0;
@@ -57,14 +87,13 @@ static inline bool make_flat(struct flat *f, const struct xe_owned *t,
     }
     if (all != 3)
         return false;
-    ERL_NIF_TERM key = elements[keypos - 1];
-    unsigned width = xe_term_width(any), key_width = xe_term_width(key);
-    uint64_t w0 = xe_call_word0(key, key_width), w1 = xe_call_word1(key);
-    xe_key_init_words(&f->key, t->seed, w0, w1, f->rec + XE_HDR_BYTES, 1 + key_width);
-    /* Stores of 8 bytes, each over what the one before wrote too much. */
-    memcpy(f->rec + XE_HDR_BYTES, &w0, 8);
-    memcpy(f->rec + XE_HDR_BYTES + 8, &w1, 8);
-    uint8_t *p = f->rec + XE_HDR_BYTES + 1 + key_width;
+    if (XE_LIKELY(t->kind != XE_ORDERED))
+        make_key(f, t->seed, elements[keypos - 1]);
+    else if (!make_ordered_key(env, f, elements[keypos - 1]))
+        return false;
+    unsigned width = xe_term_width(any);
+    uint32_t klen = (uint32_t)f->key.klen;
+    uint8_t *p = f->rec + XE_HDR_BYTES + klen;
     *p++ = (uint8_t)(XE_TERM_BODY_FLAT | arity << 3 | (width - 1));
     for (int i = 0; i < arity; i++)
         if (i != keypos - 1) {
@@ -73,7 +102,7 @@ static inline bool make_flat(struct flat *f, const struct xe_owned *t,
         }
     f->len = (size_t)(p - f->rec);
     uint32_t header = (uint32_t)(f->len + XE_RECORD_ALIGN - 1) / XE_RECORD_ALIGN |
-                      (1 + key_width) << XE_HDR_KLEN_SHIFT;
+                      klen << XE_HDR_KLEN_SHIFT | f->key.flags;
     memcpy(f->rec, &header, 4);
     return true;
 }
@@ -83,7 +112,7 @@ static struct xe_object flat_object(const struct flat *f, enum xe_kind kind)
 {
     struct xe_object o = {.bytes = f->rec + XE_HDR_BYTES, .klen = f->key.klen,
                           .len = f->len - XE_HDR_BYTES};
-    if (kind != XE_SET)
+    if (xe_kind_is_bag(kind))
         o.identity = xe_term_identity(o.bytes, o.len);
     return o;
 }
@@ -106,9 +135,9 @@ static enum xe_status put_encoded(struct xe_use *use, struct xe_encoder *e, ERL_
     xe_term_object(e, &o);
     enum xe_status status = xe_call_prepare(use->table, &o, key, &p);
     if (XE_LIKELY(status == XE_OK)) {
-        status = use->table->kind == XE_SET
-                     ? xe_table_put(use->table->core, use->slot, &p, mode)
-                     : xe_bag_put(use->table->core, use->slot, &p, mode, patient);
+        status = xe_kind_is_bag(use->table->kind)
+                     ? xe_bag_put(use->table->core, use->slot, &p, mode, patient)
+                     : xe_table_put(use->table->core, use->slot, &p, mode);
         if (status != XE_OK)
             xe_record_unprepare(&p);
     }
@@ -132,11 +161,11 @@ static inline enum xe_result put_object(ErlNifEnv *env, ERL_NIF_TERM table,
         xe_use_end(&use);
         return result;
     }
-    if (XE_LIKELY(make_flat(&flat, use.table, elements, arity))) {
-        *status = XE_LIKELY(use.table->kind == XE_SET)
-                      ? xe_table_put_plain(use.table->core, use.slot, &flat.key, flat.rec,
-                                           flat.len, mode)
-                      : put_in_bag(&use, &flat, mode, xe_call_is_patient(budget));
+    if (XE_LIKELY(make_flat(env, &flat, use.table, elements, arity))) {
+        *status = XE_UNLIKELY(xe_kind_is_bag(use.table->kind))
+                      ? put_in_bag(&use, &flat, mode, xe_call_is_patient(budget))
+                      : xe_table_put_plain(use.table->core, use.slot, &flat.key, flat.rec,
+                                           flat.len, mode);
         xe_use_end(&use);
     } else {
         struct xe_form form = xe_call_form(use.table);
@@ -278,7 +307,10 @@ static enum xe_result put_list(ErlNifEnv *env, ERL_NIF_TERM table, ERL_NIF_TERM 
         else if (!xe_use_begin(env, table, XE_NEED_WRITE, &use))
             result = XE_CALL_BADARG;
         if (result == XE_CALL_OK) {
-            *status = put_prepared(&use, &l, p, mode, budget == XE_TERM_NO_BUDGET);
+            /* Another table may have the name by now: then the call starts over. */
+            *status = xe_form_is(&form, use.table)
+                          ? put_prepared(&use, &l, p, mode, budget == XE_TERM_NO_BUDGET)
+                          : XE_RETRY;
             xe_use_end(&use);
             if (*status != XE_OK && *status != XE_EXISTS)
                 result = xe_call_of_core(*status);
@@ -334,7 +366,7 @@ static enum xe_result put_new(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_
     const ERL_NIF_TERM *elements;
     ERL_NIF_TERM found, rest;
     int arity;
-    if (!form_of(env, argv[0], XE_NEED_WRITE, &form) || form.kind != XE_SET ||
+    if (!form_of(env, argv[0], XE_NEED_WRITE, &form) || xe_kind_is_bag(form.kind) ||
         !enif_get_tuple(env, argv[1], &arity, &elements) || arity < form.keypos)
         return XE_CALL_BADARG;
     const ERL_NIF_TERM key[] = {argv[0], elements[form.keypos - 1]};
@@ -376,8 +408,7 @@ static enum xe_status find_equal(const struct xe_use *use, const struct xe_objec
                                  enum equality *equality)
 {
     struct xe_view view;
-    xe_key_init(key, use->table->seed, o->bytes, o->klen, o->handles,
-                o->n_key_handles);
+    xe_call_object_key(key, use->table, o);
     enum xe_status status = xe_table_find_version(use->table->core, key, &view, version);
     if (status == XE_OK)
         *equality = compare(&view, o, budget);
@@ -418,8 +449,8 @@ static enum xe_result remove_from_bag(struct xe_use *use, const struct xe_object
 
 static enum xe_result remove_object(struct xe_use *use, const struct xe_object *o, uint64_t budget)
 {
-    return use->table->kind == XE_SET ? remove_equal(use, o, budget)
-                                      : remove_from_bag(use, o, budget);
+    return xe_kind_is_bag(use->table->kind) ? remove_from_bag(use, o, budget)
+                                            : remove_equal(use, o, budget);
 }
 
 /* The same for any object. */
@@ -455,7 +486,7 @@ static enum xe_result delete_object(ErlNifEnv *env, const ERL_NIF_TERM argv[], u
         return XE_CALL_BADARG;
     if (arity < use.table->keypos) {
         result = XE_CALL_BADARG;
-    } else if (make_flat(&flat, use.table, elements, arity)) {
+    } else if (make_flat(env, &flat, use.table, elements, arity)) {
         struct xe_object o = flat_object(&flat, use.table->kind);
         result = remove_object(&use, &o, budget);
     } else {
@@ -502,7 +533,7 @@ static enum xe_result replace(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_
     if (result == XE_CALL_OK) {
         xe_term_object(&was, &old);
         xe_term_object(&is, &new);
-        enum xe_status status = xe_record_prepare(use.table->seed, &new, &p);
+        enum xe_status status = xe_table_prepare(use.table->core, &new, &p);
         if (status == XE_OK) {
             status = replace_equal(&use, &old, &p);
             if (status != XE_OK)
@@ -527,22 +558,17 @@ static enum xe_result delete_key(ErlNifEnv *env, ERL_NIF_TERM table, ERL_NIF_TER
     struct xe_encoder e;
     struct xe_key key;
     struct xe_use use;
-    enum xe_result result = xe_call_encode_key(&e, env, term, budget);
+    enum xe_result result = xe_call_open(env, table, XE_NEED_WRITE, term, budget, &use, &e);
     if (XE_UNLIKELY(result != XE_CALL_OK))
         return result;
-    if (XE_LIKELY(xe_use_begin(env, table, XE_NEED_WRITE, &use))) {
-        xe_call_key(&key, use.table, term, &e);
-        if (XE_LIKELY(use.table->kind == XE_SET)) {
-            enum xe_status status = xe_table_remove(use.table->core, use.slot, &key, NULL, NULL);
-            result = status == XE_ABSENT ? XE_CALL_OK : xe_call_of_core(status);
-        } else {
-            result = xe_call_bag_delete(&use, &key, budget);
-        }
-        xe_use_end(&use);
+    xe_call_key(&key, use.table, term, &e);
+    if (XE_UNLIKELY(xe_kind_is_bag(use.table->kind))) {
+        result = xe_call_bag_delete(&use, &key, budget);
     } else {
-        result = XE_CALL_BADARG;
+        enum xe_status status = xe_table_remove(use.table->core, use.slot, &key, NULL, NULL);
+        result = status == XE_ABSENT ? XE_CALL_OK : xe_call_of_core(status);
     }
-    xe_call_key_end(&e, term);
+    xe_call_close(&use, term, &e);
     return result;
 }
 
@@ -575,7 +601,8 @@ XE_CALL(delete_many, 2)
 /* Decodes first and removes what it has decoded: a budget may forbid the one, nothing the
  * other. */
 static enum xe_result take_version(ErlNifEnv *env, struct xe_use *use, const struct xe_key *key,
-                                   ERL_NIF_TERM term, uint64_t budget, ERL_NIF_TERM *out)
+                                   ERL_NIF_TERM term, const struct xe_encoder *e,
+                                   uint64_t budget, ERL_NIF_TERM *out)
 {
     struct xe_view view;
     struct xe_version version;
@@ -588,8 +615,10 @@ static enum xe_result take_version(ErlNifEnv *env, struct xe_use *use, const str
         }
         if (status != XE_OK)
             return xe_call_of_core(status);
-        enum xe_result result = xe_call_of_term(
-            xe_term_decode_object(env, &view, use->table->keypos, term, budget, &object));
+        enum xe_result result =
+            xe_call_of_term(xe_term_decode_object(env, &view, use->table->keypos,
+                                                  xe_call_key_of(&view, term, e), budget,
+                                                  &object));
         if (result != XE_CALL_OK)
             return result;
         status = xe_table_remove(use->table->core, use->slot, key, &version, NULL);
@@ -610,20 +639,14 @@ static enum xe_result take_key(ErlNifEnv *env, ERL_NIF_TERM table, ERL_NIF_TERM 
     struct xe_encoder e;
     struct xe_key key;
     struct xe_use use;
-    enum xe_result result = xe_call_encode_key(&e, env, term, budget);
+    enum xe_result result = xe_call_open(env, table, XE_NEED_WRITE, term, budget, &use, &e);
     if (result != XE_CALL_OK)
         return result;
-    if (xe_use_begin(env, table, XE_NEED_WRITE, &use)) {
-        ERL_NIF_TERM reusable = xe_call_reusable_key(term, &e);
-        xe_call_key(&key, use.table, term, &e);
-        result = use.table->kind == XE_SET
-                     ? take_version(env, &use, &key, reusable, budget, out)
-                     : xe_call_bag_take(env, &use, &key, reusable, budget, out);
-        xe_use_end(&use);
-    } else {
-        result = XE_CALL_BADARG;
-    }
-    xe_call_key_end(&e, term);
+    xe_call_key(&key, use.table, term, &e);
+    result = xe_kind_is_bag(use.table->kind)
+                 ? xe_call_bag_take(env, &use, &key, xe_call_reusable_key(term, &e), budget, out)
+                 : take_version(env, &use, &key, term, &e, budget, out);
+    xe_call_close(&use, term, &e);
     return result;
 }
 

@@ -144,6 +144,9 @@ static inline bool xe_key_is_same_term(const struct xe_order_key *a, const struc
            memcmp(a->restore, b->restore, a->restore_len) == 0;
 }
 
+/* Heap words that decoding it takes at most. O(1). */
+uint64_t xe_key_words(const struct xe_order_key *key);
+
 /* The term that was inserted (=:=, and with the same signs of zeros), in `env`. The key has been
  * encoded to be stored. XE_TERM_BUDGET is decided before anything is built. */
 enum xe_term_status xe_key_decode(ErlNifEnv *env, const struct xe_order_key *key, uint64_t budget,

@@ -385,25 +385,32 @@ static bool read_key(struct decoder *d, ERL_NIF_TERM *out)
     return ok;
 }
 
-static enum xe_term_status copy_cut_key(ErlNifEnv *env, const struct xe_order_key *key,
-                                        uint64_t budget, ERL_NIF_TERM *out)
+uint64_t xe_key_words(const struct xe_order_key *key)
 {
     const uint8_t *p = key->restore;
-    XE_ASSERT(key->restore_len > 0);
-    if (read_varint(&p) > budget)
-        return XE_TERM_BUDGET;
-    *out = enif_make_copy(env, key->term);
-    return XE_TERM_OK;
+    if (XE_UNLIKELY(key->term)) {
+        XE_ASSERT(key->restore_len > 0);
+        return read_varint(&p);
+    }
+    /* Most keys, whose words are few: numbers of up to 64 bits, bit strings. */
+    unsigned tag = key->bytes[0];
+    if (tag < KEY_ATOM && tag != KEY_ZERO + KEY_LARGE && tag != KEY_ZERO - KEY_LARGE)
+        return xe_cost_big(8);
+    if (tag == KEY_BITS)
+        return 8 + key->len / 8;
+    return (uint64_t)XE_KEY_WORDS_PER_BYTE * key->len;
 }
 
 enum xe_term_status xe_key_decode(ErlNifEnv *env, const struct xe_order_key *key, uint64_t budget,
                                   ERL_NIF_TERM *out)
 {
     struct decoder d;
-    if (XE_UNLIKELY(key->term))
-        return copy_cut_key(env, key, budget, out);
-    if ((uint64_t)XE_KEY_WORDS_PER_BYTE * key->len > budget)
+    if (xe_key_words(key) > budget)
         return XE_TERM_BUDGET;
+    if (XE_UNLIKELY(key->term)) {
+        *out = enif_make_copy(env, key->term);
+        return XE_TERM_OK;
+    }
     decoder_init(&d, env, key);
     bool ok = read_key(&d, out);
     decoder_clear(&d);

@@ -96,33 +96,10 @@ static inline void put_be(struct xe_encoder *e, uint64_t v, unsigned size, uint6
         put_byte(e, v >> 8 * (size - 1));
 }
 
-/* The highest 56 bits, seven a byte; the lowest bit of each byte is 0. */
-static inline uint64_t spread(uint64_t fraction)
-{
-    uint64_t x = fraction >> 8;
-    x = (x & 0x00fffffff0000000) << 4 | (x & 0x000000000fffffff);
-    x = (x & 0x0fffc0000fffc000) << 2 | (x & 0x00003fff00003fff);
-    x = (x & 0x3f803f803f803f80) << 1 | (x & 0x007f007f007f007f);
-    return x << 1;
-}
-
-/* Bits up to the last 1. */
-static inline unsigned fraction_bits(uint64_t fraction)
-{
-    return fraction ? 64 - (unsigned)__builtin_ctzll(fraction) : 0;
-}
-
-static inline unsigned groups_of(uint64_t bits)
-{
-    return bits ? (unsigned)((bits + 6) / 7) : 1;
-}
-
 static inline void put_fraction(struct xe_encoder *e, uint64_t fraction, uint64_t flip)
 {
-    const uint64_t follows = 0x0101010101010101;
-    unsigned groups = groups_of(fraction_bits(fraction));
-    uint64_t followed = groups > 8 ? follows : follows & ~(UINT64_MAX >> 8 * (groups - 1));
-    uint64_t word = __builtin_bswap64((spread(fraction) | followed) ^ flip);
+    unsigned groups = xe_key_groups(xe_key_fraction_bits(fraction));
+    uint64_t word = __builtin_bswap64(xe_key_first_groups(fraction, groups) ^ flip);
     memcpy(e->bytes + e->len, &word, 8);
     if (XE_UNLIKELY(groups > 8)) {
         uint64_t rest = (fraction & 0xfe) | (groups > 9);
@@ -158,7 +135,7 @@ static inline bool put_integer(struct walk *w, bool negative, uint64_t magnitude
     uint64_t flip = negative ? UINT64_MAX : 0;
     put_exponent(e, (int)exponent, flip);
     put_fraction(e, fraction, flip);
-    w->integers += key_fits_double(exponent, fraction_bits(fraction));
+    w->integers += key_fits_double(exponent, xe_key_fraction_bits(fraction));
     return true;
 }
 
@@ -180,6 +157,8 @@ static bool put_float(struct walk *w, ERL_NIF_TERM t)
         return false;
     if (bits << 1 == 0) {
         put_byte(e, KEY_ZERO);
+        if (XE_UNLIKELY(flip) && xe_term_traits.zeros_equal)
+            e->flags |= XE_REC_LOOSE;
         return restore_float(w, flip);
     }
     if (exponent < DOUBLE_EXPONENT_MIN) { /* subnormal: it has no leading 1 yet */
@@ -189,7 +168,7 @@ static bool put_float(struct walk *w, ERL_NIF_TERM t)
     }
     put_exponent(e, exponent, flip);
     put_fraction(e, fraction, flip);
-    return !key_is_integral(exponent, fraction_bits(fraction)) || restore_float(w, false);
+    return !key_is_integral(exponent, xe_key_fraction_bits(fraction)) || restore_float(w, false);
 }
 
 /* A bignum; its magnitude is little-endian and has no leading zeros. */
@@ -217,7 +196,7 @@ static bool put_big_fraction(struct walk *w, const struct big *b)
         lowest++;
     lowest = lowest * 8 + (unsigned)__builtin_ctz(b->bytes[lowest]);
     uint64_t bits = b->exponent - lowest;
-    unsigned groups = groups_of(bits);
+    unsigned groups = xe_key_groups(bits);
     if (!reserve(e, groups))
         return false;
     for (unsigned i = 1; i <= groups; i++) {
@@ -263,8 +242,8 @@ static bool put_boxed_integer(struct walk *w, ERL_NIF_TERM t)
         return charge(e, xe_cost_big(8)) && put_small(w, i);
     if (enif_get_uint64(e->env, t, &u))
         return charge(e, xe_cost_big(8)) && put_integer(w, false, u);
-    if (!enif_term_to_binary(e->env, t, &ext))
-        return fail(e, XE_TERM_NOMEM);
+    if (!xe_encoder_externalize(e, t, &ext))
+        return false;
     size_t size = xe_term_inspect_big(&ext, &magnitude, &negative);
     bool ok = charge_work(e, size / 8) && put_big(w, negative, magnitude, size);
     enif_release_binary(&ext);
@@ -350,8 +329,8 @@ static bool put_bits(struct walk *w, ERL_NIF_TERM t)
     ErlNifBinary ext;
     const uint8_t *bytes;
     unsigned bits;
-    if (!enif_term_to_binary(e->env, t, &ext))
-        return fail(e, XE_TERM_NOMEM);
+    if (!xe_encoder_externalize(e, t, &ext))
+        return false;
     size_t size = xe_term_inspect_bits(&ext, &bytes, &bits);
     uint8_t last = (uint8_t)(bytes[size - 1] & 0xff00 >> bits);
     bool ok = charge_work(e, size / 8) && charge(e, xe_cost_bits(size)) &&
@@ -557,17 +536,23 @@ enum xe_term_status xe_key_encode(struct xe_encoder *e, ERL_NIF_TERM key)
 
 /* What a copy of the term takes is known only when all of it has been gone through, which
  * encoding it as a value does. */
-static __attribute__((noinline)) enum xe_term_status weigh(struct xe_encoder *e)
+bool xe_key_weigh(struct xe_encoder *e, ERL_NIF_TERM term, uint64_t *words, uint64_t *pinned)
 {
     struct xe_encoder copy;
     xe_encoder_init(&copy, e->env, xe_encoder_left(e));
-    if (!xe_term_encode_nodes(&copy, &e->handles[0], 1))
-        e->status = copy.status;
-    else if (charge(e, copy.words) && reserve(e, XE_TERM_VARINT_MAX)) {
-        put_varint(e, copy.words);
-        e->pinned = copy.pinned;
-    }
+    bool ok = xe_term_encode_nodes(&copy, &term, 1) || fail(e, copy.status);
+    *words = copy.words;
+    *pinned = copy.pinned + 8 * copy.words;
     xe_encoder_clear(&copy);
+    return ok;
+}
+
+static __attribute__((noinline)) enum xe_term_status weigh(struct xe_encoder *e)
+{
+    uint64_t words;
+    if (xe_key_weigh(e, e->handles[0], &words, &e->pinned) && charge(e, words) &&
+        reserve(e, XE_TERM_VARINT_MAX))
+        put_varint(e, words);
     return e->status;
 }
 

@@ -5,13 +5,13 @@
 #define XE_KEY_INTERNAL_H
 
 #include "key.h"
+#include "key_small.h"
 #include "term_internal.h"
 
 /* Tags. */
 enum {
-    KEY_ZERO = 0x44, /* numbers: KEY_ZERO + or - one of the next three */
+    /* numbers: KEY_ZERO + or - one of these, or KEY_EXPONENT_0 + exponent (key_small.h) */
     KEY_FRACTION = 1,
-    KEY_EXPONENT_0 = 2, /* + exponent */
     KEY_LARGE = 66,
     KEY_ATOM = 0x88,
     KEY_REFERENCE,

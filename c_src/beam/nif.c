@@ -31,7 +31,7 @@
  * stored terms look like, what a state of a table means. The sizes catch most of what is forgotten.
  */
 #ifndef XE_NIF_LAYOUT
-#define XE_NIF_LAYOUT 2
+#define XE_NIF_LAYOUT 3
 #endif
 
 enum {
@@ -178,11 +178,6 @@ static void unload(ErlNifEnv *env, void *priv)
 static ErlNifFunc functions[] = {
     {"delete_nif", 1, delete_table_nif, 0},
     {"info_nif", 0, info_all_nif, 0},
-    /* As in ets there is no other direction in tables without an order. */
-    {"last_nif", 1, first_nif, 0},
-    {"last_lookup_nif", 1, first_lookup_nif, 0},
-    {"prev_nif", 2, next_nif, 0},
-    {"prev_lookup_nif", 2, next_lookup_nif, 0},
     {"rename_nif", 2, rename_table_nif, 0},
     {"lookup_element_nif", 4, lookup_element_default_nif, 0},
     {"update_counter_nif", 4, update_counter_default_nif, 0},
@@ -206,8 +201,12 @@ static ErlNifFunc functions[] = {
     XE_NIF(member, 2)
     XE_NIF(first, 1)
     XE_NIF(first_lookup, 1)
+    XE_NIF(last, 1)
+    XE_NIF(last_lookup, 1)
     XE_NIF(next, 2)
     XE_NIF(next_lookup, 2)
+    XE_NIF(prev, 2)
+    XE_NIF(prev_lookup, 2)
     XE_NIF(slot, 2)
     XE_NIF(tab2list, 1)
     XE_NIF(insert, 2)

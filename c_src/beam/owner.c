@@ -279,17 +279,30 @@ static enum xe_create create_of_naming(enum xe_naming naming)
     }
 }
 
+bool xe_owner_get_kind(ERL_NIF_TERM type, enum xe_kind *out)
+{
+    const ERL_NIF_TERM types[] = {[XE_SET] = xe_am.set,
+                                  [XE_BAG] = xe_am.bag,
+                                  [XE_DUPLICATE_BAG] = xe_am.duplicate_bag,
+                                  [XE_ORDERED] = xe_am.ordered_set};
+    for (unsigned kind = 0; kind < sizeof types / sizeof types[0]; kind++)
+        if (types[kind] == type) {
+            *out = (enum xe_kind)kind;
+            return true;
+        }
+    return false;
+}
+
 /* A table that nobody can reach yet. The reference that enif_alloc_resource() gives is the
  * registry's; the reclaimer drops it in the end (estate.c). */
 static struct xe_owned *owned_new(const struct xe_settings *settings)
 {
     struct xe_table_config config = {
         .seed = random_seed(),
-        .kind = settings->type == xe_am.bag             ? XE_BAG
-                : settings->type == xe_am.duplicate_bag ? XE_DUPLICATE_BAG
-                                                        : XE_SET,
         .hot = settings->write_concurrency != xe_am.no,
     };
+    if (!xe_owner_get_kind(settings->type, &config.kind))
+        return NULL;
     struct xe_owned *table = enif_alloc_resource(identifier_type, sizeof *table);
     if (!table)
         return NULL;

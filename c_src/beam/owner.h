@@ -60,6 +60,9 @@ struct xe_settings {
     bool compressed;
 };
 
+/* The kind that a type's name stands for. False: it is none. */
+bool xe_owner_get_kind(ERL_NIF_TERM type, enum xe_kind *out);
+
 struct xe_estate;
 struct xe_heir;
 

@@ -38,6 +38,11 @@
  * zero is masked, and the exact key is repeated in the body (BODY_KEY below). A key with
  * more than XE_TERM_KEY_HANDLES_MAX handles is a single EXT.
  *
+ * Objects of ordered tables have a key of two parts instead (key.h): their key bytes are its order
+ * bytes, and if there are restore bytes, XE_REC_RESTORE is set and the body begins with
+ * varint(their size) and them, before what follows here. The term of a key that is cut is the only
+ * handle of the key.
+ *
  * Body bytes: one of
  *   1aaaawww            flat: arity a (1-15), all elements but the key are
  *                       immediates of width w+1, packed behind this byte
@@ -120,7 +125,7 @@ struct xe_encoder {
     size_t klen;
     uint64_t *handles;
     uint32_t n_handles, cap_handles, n_key_handles;
-    uint32_t flags;  /* XE_REC_LOOSE */
+    uint32_t flags;  /* XE_REC_LOOSE, XE_REC_RESTORE */
     uint64_t budget; /* words that may be encoded; other work is taken off it */
     uint64_t words;  /* heap words that decoding the encoded terms will need */
     uint64_t pinned;
@@ -130,9 +135,13 @@ struct xe_encoder {
     bool in_key;     /* key bytes are being written */
     bool neg_zero;   /* the key has a -0.0, and 0.0 =:= -0.0 here */
     bool mask_zeros; /* write -0.0 as 0.0: the form in which equal objects are hashed */
+    size_t body_at;  /* where the body begins behind the key and what restores it: set where it
+                      * may be written anew */
     /* The caller's to set after xe_encoder_init(). */
     bool identify; /* fill in `identity` */
     bool compress; /* compress what is worth it */
+    bool ordered;  /* objects are for an ordered table */
+    bool brief;    /* what must be read as a whole, whatever its size, is over the budget */
     uint64_t small_handles[8];
     uint8_t small[512];
 };
@@ -174,6 +183,7 @@ static inline void xe_encoder_init(struct xe_encoder *e, ErlNifEnv *env, uint64_
     e->inline_left = e->identity = 0;
     e->status = XE_TERM_OK;
     e->in_key = e->neg_zero = e->mask_zeros = e->identify = e->compress = false;
+    e->ordered = e->brief = false;
 }
 
 /* Frees what an encoder holds. Idempotent; needed only after use. */
@@ -227,10 +237,20 @@ void xe_term_object(const struct xe_encoder *e, struct xe_object *out);
 /*
  * Decoding. All terms are made in `env`. `key` is a term known to be the
  * object's key exactly as stored, or 0: with BODY_KEY objects it is ignored,
- * else it is reused instead of decoding the key bytes.
+ * else it is reused instead of decoding the key bytes. For an object of an ordered table that term
+ * is told by xe_term_is_key_of().
  * `keypos` is the table's. XE_TERM_BUDGET is decided before anything is built.
  */
 int xe_term_arity(const struct xe_view *v);
+
+/* Behind the restore bytes that a body begins with. */
+const uint8_t *xe_term_behind_restore(const uint8_t *body);
+
+/* Where the body begins that the elements are in. */
+static inline const uint8_t *xe_term_body(const struct xe_view *v)
+{
+    return XE_LIKELY(!(v->flags & XE_REC_RESTORE)) ? v->body : xe_term_behind_restore(v->body);
+}
 
 /* The elements of a flat object into elements[0..arity); returns the arity. */
 static inline unsigned xe_term_unpack_flat(const uint8_t *body, int keypos, ERL_NIF_TERM key,
@@ -262,7 +282,8 @@ struct xe_expanded {
 
 static inline bool xe_term_is_compressed(const struct xe_view *v)
 {
-    return !(v->body[0] & XE_TERM_BODY_FLAT) && (v->body[0] & XE_TERM_BODY_COMPRESSED);
+    const uint8_t *body = xe_term_body(v);
+    return !(body[0] & XE_TERM_BODY_FLAT) && (body[0] & XE_TERM_BODY_COMPRESSED);
 }
 
 /* XE_TERM_OK: to be ended by xe_expanded_clear(). Work is taken off the budget. */
@@ -278,7 +299,7 @@ static inline enum xe_term_status xe_term_decode_object(ErlNifEnv *env, const st
                                                         uint64_t budget, ERL_NIF_TERM *out)
 {
     ERL_NIF_TERM elements[XE_TERM_FLAT_ARITY_MAX];
-    if (XE_UNLIKELY(!(v->body[0] & XE_TERM_BODY_FLAT) || !key))
+    if (XE_UNLIKELY((v->flags & XE_REC_RESTORE) || !(v->body[0] & XE_TERM_BODY_FLAT) || !key))
         return xe_term_decode_any_object(env, v, keypos, key, budget, out);
     unsigned arity = xe_term_unpack_flat(v->body, keypos, key, elements);
     *out = enif_make_tuple_from_array(env, elements, arity);
@@ -290,6 +311,11 @@ static inline enum xe_term_status xe_term_decode_object(ErlNifEnv *env, const st
 enum xe_term_status xe_term_decode_element(ErlNifEnv *env, const struct xe_view *v, int keypos,
                                            int pos, ERL_NIF_TERM key, uint64_t budget,
                                            ERL_NIF_TERM *out);
+
+/* Whether a key that was encoded by xe_key_encode(), and found this object of an ordered table, is
+ * the key that the object has, signs of zeros included. Of a key that is cut it is not told. */
+bool xe_term_is_key_of(const struct xe_encoder *e, const struct xe_view *v);
+
 enum xe_term_status xe_term_decode_key(ErlNifEnv *env, const struct xe_view *v, uint64_t budget,
                                        ERL_NIF_TERM *out);
 
@@ -298,13 +324,14 @@ enum xe_term_status xe_term_decode_key(ErlNifEnv *env, const struct xe_view *v, 
  * update_counter). `positions` ascending, distinct, none the key's, each within
  * the arity; terms[i] goes to positions[i]. What is not replaced is copied as
  * bytes and handles (the handles stay those of the stored object's environment: the core
- * moves them). `e` is freshly initialised; `compress` is obeyed, `identify` is not.
+ * moves them). `e` is freshly initialised; `compress` is obeyed, `identify` and `ordered` are not:
+ * the key stays what it is.
  */
 enum xe_term_status xe_term_replace(struct xe_encoder *e, const struct xe_view *v, int keypos,
                                     const int *positions, const ERL_NIF_TERM *terms, int n);
 
 /* The immediate word of element `pos`, if it is one; else 0. O(pos). For
- * counters: a small integer is in most cases an immediate. */
+ * counters: a small integer is in most cases an immediate. 0 for the key of an ordered table. */
 ERL_NIF_TERM xe_term_immediate_element(const struct xe_view *v, int keypos, int pos);
 
 /* xe_callbacks.object_equal: both decoded into a temporary environment and

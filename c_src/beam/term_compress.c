@@ -28,7 +28,7 @@ static size_t longest_block(size_t raw)
 static void put_block(struct xe_encoder *e, size_t at, const uint8_t *block, size_t size)
 {
     size_t raw = e->len - at;
-    e->bytes[e->klen] |= XE_TERM_BODY_COMPRESSED;
+    e->bytes[e->body_at] |= XE_TERM_BODY_COMPRESSED;
     e->len = at;
     put_varint(e, raw);
     put_varint(e, size);
@@ -40,7 +40,7 @@ bool xe_term_compress(struct xe_encoder *e, bool *done)
 {
     uint8_t small[SMALL_BLOCK], *block = small;
     struct xe_cursor c;
-    struct xe_view v = {.body = e->bytes + e->klen, .blen = e->len - e->klen};
+    struct xe_view v = {.body = e->bytes + e->body_at, .blen = e->len - e->body_at};
     *done = false;
     if (v.body[0] & XE_TERM_BODY_FLAT)
         return true;
@@ -118,7 +118,7 @@ enum xe_term_status xe_term_expand(struct xe_expanded *x, const struct xe_view *
     x->view.body = bytes;
     x->view.blen = head + s.raw;
     memcpy(bytes, v->body, head);
-    bytes[0] &= (uint8_t)~XE_TERM_BODY_COMPRESSED;
+    bytes[xe_term_body(v) - v->body] &= (uint8_t)~XE_TERM_BODY_COMPRESSED;
     memset(bytes + head + s.raw, 0, XE_READ_SLACK);
     if (LZ4_decompress_safe((const char *)c.p, (char *)bytes + head, (int)s.block, (int)s.raw) ==
         (int)s.raw)

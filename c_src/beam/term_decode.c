@@ -11,6 +11,7 @@
  *
  * The bytes come from our own memory: a cursor is checked by asserts only.
  */
+#include "key.h"
 #include "term_internal.h"
 
 enum {
@@ -406,11 +407,20 @@ bool xe_node_skip(struct xe_cursor *c, uint64_t max_nodes, struct xe_extent *x)
 
 /* Objects. */
 
+const uint8_t *xe_term_behind_restore(const uint8_t *body)
+{
+    size_t size = *body & 0x7f;
+    for (unsigned shift = 7; *body++ & 0x80; shift += 7)
+        size |= (size_t)(*body & 0x7f) << shift;
+    return body + size;
+}
+
 int xe_term_arity(const struct xe_view *v)
 {
     struct xe_cursor c;
-    if (v->body[0] & XE_TERM_BODY_FLAT)
-        return v->body[0] >> 3 & 15;
+    const uint8_t *body = xe_term_body(v);
+    if (body[0] & XE_TERM_BODY_FLAT)
+        return body[0] >> 3 & 15;
     return (int)xe_cursor_body(&c, v).arity;
 }
 
@@ -469,13 +479,60 @@ static __attribute__((noinline)) ERL_NIF_TERM expand_and_find_immediate(const st
 
 static inline bool body_has_key(const struct xe_view *v)
 {
-    return !(v->body[0] & XE_TERM_BODY_FLAT) && (v->body[0] & XE_TERM_BODY_KEY);
+    const uint8_t *body = xe_term_body(v);
+    return !(body[0] & XE_TERM_BODY_FLAT) && (body[0] & XE_TERM_BODY_KEY);
+}
+
+/* Keys of ordered tables. */
+
+static void order_key(const struct xe_view *v, struct xe_order_key *key)
+{
+    key->bytes = v->key;
+    key->len = (uint32_t)v->klen;
+    key->restore = v->body;
+    key->restore_len = 0;
+    if (v->flags & XE_REC_RESTORE) {
+        struct xe_cursor c = {.p = v->body, .end = v->body + v->blen};
+        key->restore_len = (uint32_t)xe_cursor_varint(&c);
+        key->restore = c.p;
+    }
+    key->term = v->n_key_handles ? xe_load64(v->handles) : 0;
+}
+
+bool xe_term_is_key_of(const struct xe_encoder *e, const struct xe_view *v)
+{
+    struct xe_order_key given, stored;
+    if (e->n_handles)
+        return false;
+    xe_key_of_encoder(e, &given);
+    order_key(v, &stored);
+    return xe_key_is_same_term(&given, &stored);
+}
+
+static __attribute__((noinline)) enum xe_term_status
+decode_ordered_key(ErlNifEnv *env, const struct xe_view *v, uint64_t budget, ERL_NIF_TERM *out)
+{
+    struct xe_order_key key;
+    order_key(v, &key);
+    return xe_key_decode(env, &key, budget, out);
+}
+
+/* Heap words that decoding the key takes at most. */
+static inline uint64_t key_words(const struct xe_view *v)
+{
+    if (XE_LIKELY(!(v->flags & XE_REC_ORDER)))
+        return xe_cost_key_bytes(v->klen);
+    struct xe_order_key key;
+    order_key(v, &key);
+    return xe_key_words(&key);
 }
 
 enum xe_term_status xe_term_decode_key(ErlNifEnv *env, const struct xe_view *v, uint64_t budget,
                                        ERL_NIF_TERM *out)
 {
     struct decoder d;
+    if (XE_UNLIKELY(v->flags & XE_REC_ORDER))
+        return decode_ordered_key(env, v, budget, out);
     if (body_has_key(v)) {
         if (XE_UNLIKELY(xe_term_is_compressed(v)))
             return expand_and_decode_key(env, v, budget, out);
@@ -524,9 +581,10 @@ static enum xe_term_status decode_body(ErlNifEnv *env, const struct xe_view *v, 
 
 uint64_t xe_term_object_words(const struct xe_view *v)
 {
-    uint64_t key = xe_cost_key_bytes(v->klen);
-    if (v->body[0] & XE_TERM_BODY_FLAT)
-        return key + 1 + (v->body[0] >> 3 & 15);
+    uint64_t key = key_words(v);
+    const uint8_t *body = xe_term_body(v);
+    if (body[0] & XE_TERM_BODY_FLAT)
+        return key + 1 + (body[0] >> 3 & 15);
     struct xe_cursor c;
     key += xe_cursor_body(&c, v).words;
     return XE_UNLIKELY(xe_term_is_compressed(v)) ? key + xe_term_expanding_words(v) : key;
@@ -535,7 +593,8 @@ uint64_t xe_term_object_words(const struct xe_view *v)
 enum xe_term_status xe_term_decode_any_object(ErlNifEnv *env, const struct xe_view *v, int keypos,
                                               ERL_NIF_TERM key, uint64_t budget, ERL_NIF_TERM *out)
 {
-    bool flat = v->body[0] & XE_TERM_BODY_FLAT;
+    const uint8_t *body = xe_term_body(v);
+    bool flat = body[0] & XE_TERM_BODY_FLAT;
     if (!flat) {
         if (XE_UNLIKELY(xe_term_is_compressed(v)))
             return expand_and_decode_object(env, v, keypos, key, budget, out);
@@ -553,7 +612,7 @@ enum xe_term_status xe_term_decode_any_object(ErlNifEnv *env, const struct xe_vi
     if (!flat)
         return decode_body(env, v, keypos, key, out);
     ERL_NIF_TERM elements[XE_TERM_FLAT_ARITY_MAX];
-    unsigned arity = xe_term_unpack_flat(v->body, keypos, key, elements);
+    unsigned arity = xe_term_unpack_flat(body, keypos, key, elements);
     *out = enif_make_tuple_from_array(env, elements, arity);
     return XE_TERM_OK;
 }
@@ -587,10 +646,11 @@ enum xe_term_status xe_term_decode_element(ErlNifEnv *env, const struct xe_view 
         *out = key;
         return XE_TERM_OK;
     }
-    if (v->body[0] & XE_TERM_BODY_FLAT) {
-        unsigned width = (v->body[0] & 7) + 1;
+    const uint8_t *body = xe_term_body(v);
+    if (body[0] & XE_TERM_BODY_FLAT) {
+        unsigned width = (body[0] & 7) + 1;
         int index = pos - 1 - (keypos < pos);
-        *out = xe_term_packed(v->body + 1 + (unsigned)index * width, width);
+        *out = xe_term_packed(body + 1 + (unsigned)index * width, width);
         return XE_TERM_OK;
     }
     if (XE_UNLIKELY(xe_term_is_compressed(v)))
@@ -610,11 +670,13 @@ ERL_NIF_TERM xe_term_immediate_element(const struct xe_view *v, int keypos, int 
     struct xe_cursor c;
     struct xe_extent x = {0, 0, 0};
     ERL_NIF_TERM t;
-    if (pos != keypos && (v->body[0] & XE_TERM_BODY_FLAT)) {
+    if (pos != keypos && (xe_term_body(v)[0] & XE_TERM_BODY_FLAT)) {
         xe_term_decode_element(NULL, v, keypos, pos, 0, XE_TERM_NO_BUDGET, &t);
         return t;
     }
     if (pos == keypos) {
+        if (v->flags & XE_REC_ORDER)
+            return 0;
         xe_cursor_key(&c, v);
     } else if (XE_UNLIKELY(xe_term_is_compressed(v))) {
         return expand_and_find_immediate(v, keypos, pos);
@@ -634,10 +696,13 @@ static bool decode_for_compare(ErlNifEnv *env, const struct xe_view *v, ERL_NIF_
 bool xe_term_object_equal(const struct xe_view *stored, const struct xe_view *given)
 {
     ERL_NIF_TERM a, b;
+    struct xe_view like = *given;
+    /* Which table the given one is for, only the stored one tells. */
+    like.flags |= stored->flags & XE_REC_ORDER;
     if (xe_term_arity(stored) != xe_term_arity(given))
         return false;
     ErlNifEnv *env = enif_alloc_env();
-    bool equal = env && decode_for_compare(env, stored, &a) && decode_for_compare(env, given, &b) &&
+    bool equal = env && decode_for_compare(env, stored, &a) && decode_for_compare(env, &like, &b) &&
                  enif_is_identical(a, b);
     if (env)
         enif_free_env(env);

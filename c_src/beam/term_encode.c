@@ -143,6 +143,13 @@ bool xe_encoder_add_handle(struct xe_encoder *e, ERL_NIF_TERM t, uint64_t pinned
     return true;
 }
 
+bool xe_encoder_externalize(struct xe_encoder *e, ERL_NIF_TERM t, ErlNifBinary *ext)
+{
+    if (e->brief)
+        return fail(e, XE_TERM_BUDGET);
+    return enif_term_to_binary(e->env, t, ext) || fail(e, XE_TERM_NOMEM);
+}
+
 void xe_encoder_clear(struct xe_encoder *e)
 {
     if (e->bytes != e->small)
@@ -334,8 +341,8 @@ static bool emit_bits(struct xe_encoder *e, ERL_NIF_TERM t)
     ErlNifBinary ext;
     const uint8_t *bytes;
     unsigned bits;
-    if (!enif_term_to_binary(e->env, t, &ext))
-        return fail(e, XE_TERM_NOMEM);
+    if (!xe_encoder_externalize(e, t, &ext))
+        return false;
     size_t size = xe_term_inspect_bits(&ext, &bytes, &bits);
     bool ok;
     if (size <= (e->in_key ? XE_TERM_BIN_KEY_MAX : XE_TERM_BIN_VALUE_MAX))
@@ -369,8 +376,8 @@ static bool emit_big(struct xe_encoder *e, ERL_NIF_TERM t)
     }
     if (enif_get_uint64(e->env, t, &u))
         return put_big(e, false, (const uint8_t *)&u, sizeof u);
-    if (!enif_term_to_binary(e->env, t, &ext))
-        return fail(e, XE_TERM_NOMEM);
+    if (!xe_encoder_externalize(e, t, &ext))
+        return false;
     const uint8_t *magnitude;
     bool negative;
     size_t size = xe_term_inspect_big(&ext, &magnitude, &negative);

@@ -147,6 +147,15 @@ static inline void put_varint(struct xe_encoder *e, uint64_t v)
     put_byte(e, v);
 }
 
+/* The bytes of a varint. */
+static inline size_t xe_varint_size(uint64_t v)
+{
+    size_t size = 1;
+    while (v >>= 7)
+        size++;
+    return size;
+}
+
 static inline void put_bytes(struct xe_encoder *e, const void *from, size_t n)
 {
     memcpy(e->bytes + e->len, from, n);
@@ -177,6 +186,10 @@ static inline bool are_immediates(const ERL_NIF_TERM *terms, size_t n, uint64_t 
     return all == 3;
 }
 
+/* The external format of a bignum or bit string, which is all of it at once: not if `brief`. To be
+ * released. */
+bool xe_encoder_externalize(struct xe_encoder *e, ERL_NIF_TERM t, ErlNifBinary *ext);
+
 bool xe_encoder_add_handle(struct xe_encoder *e, ERL_NIF_TERM t, uint64_t pinned);
 
 /* A node for each of the terms. */
@@ -191,6 +204,10 @@ bool xe_term_compress(struct xe_encoder *e, bool *done);
 
 /* The work of decompressing a compressed body, in words. O(1). */
 uint64_t xe_term_expanding_words(const struct xe_view *v);
+
+/* The heap words of a cut key's term (key.h), and what a copy of it keeps alive or takes in bytes.
+ * False: error. O(size of the term). */
+bool xe_key_weigh(struct xe_encoder *e, ERL_NIF_TERM term, uint64_t *words, uint64_t *pinned);
 
 /* Starts a body that is not flat at *mark, and ends it: its heap words are put in if
  * they are more than XE_TERM_BODY_FEW_WORDS. */
@@ -256,18 +273,19 @@ struct xe_body {
 /* The cursor is left at the first node. */
 static inline struct xe_body xe_cursor_body(struct xe_cursor *c, const struct xe_view *v)
 {
-    XE_ASSERT(!(v->body[0] & XE_TERM_BODY_FLAT));
+    const uint8_t *body = xe_term_body(v);
+    XE_ASSERT(!(body[0] & XE_TERM_BODY_FLAT));
     struct xe_body b;
-    c->p = v->body + 1;
+    c->p = body + 1;
     c->end = v->body + v->blen;
     c->handles = v->handles + 8 * (size_t)v->n_key_handles;
     c->in_key = false;
-    b.has_key = v->body[0] & XE_TERM_BODY_KEY;
-    b.arity = (v->body[0] & XE_TERM_BODY_ARITY) >> 3;
+    b.has_key = body[0] & XE_TERM_BODY_KEY;
+    b.arity = (body[0] & XE_TERM_BODY_ARITY) >> 3;
     if (XE_UNLIKELY(!b.arity))
         b.arity = xe_cursor_varint(c);
     /* What is not told is few: of the order of the bytes. */
-    if (v->body[0] & XE_TERM_BODY_WORDS)
+    if (body[0] & XE_TERM_BODY_WORDS)
         b.words = xe_cursor_varint(c);
     else
         b.words = v->blen < XE_TERM_BODY_FEW_WORDS ? v->blen : XE_TERM_BODY_FEW_WORDS;

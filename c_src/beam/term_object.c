@@ -5,6 +5,7 @@
  * Both need the body in a form of their own, so an encoder can go back to the end of
  * the key and write the body once more.
  */
+#include "key.h"
 #include "term_internal.h"
 
 #define XXH_INLINE_ALL
@@ -27,9 +28,7 @@ bool xe_term_end_body(struct xe_encoder *e, size_t mark, uint64_t words)
 {
     if (words <= XE_TERM_BODY_FEW_WORDS)
         return true;
-    size_t end = e->len, size = 1, at = mark + 1;
-    for (uint64_t rest = words >> 7; rest; rest >>= 7)
-        size++;
+    size_t end = e->len, size = xe_varint_size(words), at = mark + 1;
     if (!reserve(e, size))
         return false;
     if (!(e->bytes[mark] & XE_TERM_BODY_ARITY))
@@ -91,7 +90,7 @@ static struct mark mark_key(const struct xe_encoder *e)
 
 static void rewind_to_key(struct xe_encoder *e, const struct mark *key)
 {
-    e->len = e->klen;
+    e->len = e->body_at;
     e->words = key->words;
     e->pinned = key->pinned;
     e->n_handles = key->n_handles;
@@ -154,17 +153,42 @@ static __attribute__((noinline)) bool encode_body_specially(struct xe_encoder *e
                                                             size_t arity, size_t keypos)
 {
     struct mark key = mark_key(e);
+    e->body_at = e->len;
     e->inline_left = e->compress ? XE_TERM_INLINE_MAX : 0;
     return xe_term_encode_body(e, elements, arity, keypos) &&
            (!e->identify || identify_object(e, &key, elements, arity, keypos)) &&
            (!e->compress || compress_body(e, &key, elements, arity, keypos));
 }
 
+/* What restores the key gets its size in front. */
+static bool end_ordered_key(struct xe_encoder *e)
+{
+    size_t size = e->len - e->klen, at = e->klen;
+    if (size == 0)
+        return true;
+    size_t head = xe_varint_size(size);
+    if (!reserve(e, head))
+        return false;
+    memmove(e->bytes + at + head, e->bytes + at, size);
+    e->len = at;
+    put_varint(e, size);
+    e->len = at + head + size;
+    e->flags |= XE_REC_RESTORE;
+    return true;
+}
+
+static inline bool encode_key(struct xe_encoder *e, ERL_NIF_TERM key)
+{
+    if (XE_UNLIKELY(e->ordered))
+        return xe_key_encode_to_store(e, key) == XE_TERM_OK && end_ordered_key(e);
+    return xe_term_encode_key(e, key) == XE_TERM_OK;
+}
+
 enum xe_term_status xe_term_encode_object(struct xe_encoder *e, const ERL_NIF_TERM *elements,
                                           int arity, int keypos)
 {
     XE_ASSERT(1 <= keypos && keypos <= arity);
-    if (xe_term_encode_key(e, elements[keypos - 1]) == XE_TERM_OK) {
+    if (encode_key(e, elements[keypos - 1])) {
         if (XE_UNLIKELY(e->identify | e->compress))
             encode_body_specially(e, elements, (size_t)arity, (size_t)keypos);
         else

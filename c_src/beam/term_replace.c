@@ -39,16 +39,31 @@ static bool copy_handles(struct xe_encoder *e, const uint8_t *handles, uint32_t 
     return ok;
 }
 
+/* The handle of a cut key keeps alive what is in it. To know what that is takes as long as
+ * copying the term, which storing the new object does anyway. */
+static bool copy_cut_key(struct xe_encoder *e, ERL_NIF_TERM term)
+{
+    uint64_t words, pinned;
+    return xe_key_weigh(e, term, &words, &pinned) && charge(e, words) &&
+           xe_encoder_add_handle(e, term, pinned);
+}
+
+/* And what restores it. */
 static bool copy_key(struct xe_encoder *e, const struct xe_view *v)
 {
+    size_t restore = (size_t)(xe_term_body(v) - v->body);
     if (v->klen / 8 > e->budget)
         return fail(e, XE_TERM_BUDGET);
-    if (!reserve(e, v->klen))
+    if (!reserve(e, v->klen + restore))
         return false;
     put_bytes(e, v->key, v->klen);
     e->klen = v->klen;
-    e->flags |= v->flags & XE_REC_LOOSE;
+    put_bytes(e, v->body, restore);
+    e->body_at = e->len;
+    e->flags |= v->flags & XE_REC_GIVEN;
     e->n_key_handles = v->n_key_handles;
+    if (XE_UNLIKELY(v->flags & XE_REC_ORDER) && v->n_key_handles)
+        return copy_cut_key(e, xe_load64(v->handles));
     return copy_handles(e, v->handles, v->n_key_handles);
 }
 
@@ -103,8 +118,9 @@ static bool unpack_body(const struct xe_view *v, int keypos, const int *position
 {
     struct xe_cursor c;
     struct xe_extent replaced = {0, 0, 0};
-    if (v->body[0] & XE_TERM_BODY_FLAT) {
-        *arity = (int)xe_term_unpack_flat(v->body, keypos, xe_term_traits.nil, elements);
+    const uint8_t *body = xe_term_body(v);
+    if (body[0] & XE_TERM_BODY_FLAT) {
+        *arity = (int)xe_term_unpack_flat(body, keypos, xe_term_traits.nil, elements);
         return true;
     }
     struct xe_body b = xe_cursor_body(&c, v);
@@ -134,7 +150,7 @@ static bool replace_expanded(struct xe_encoder *e, const struct xe_view *v, int 
 {
     ERL_NIF_TERM elements[XE_TERM_FLAT_ARITY_MAX];
     int arity;
-    if (!(v->body[0] & XE_TERM_BODY_FLAT)) {
+    if (!(xe_term_body(v)[0] & XE_TERM_BODY_FLAT)) {
         struct xe_cursor c;
         if (xe_cursor_body(&c, v).words > e->budget)
             return fail(e, XE_TERM_BUDGET);
@@ -168,6 +184,7 @@ static bool replace_decoded(struct xe_encoder *e, const struct xe_view *v, int k
         copy[positions[i] - 1] = terms[i];
     xe_encoder_clear(e);
     e->compress = true;
+    e->ordered = v->flags & XE_REC_ORDER;
     bool ok = xe_term_encode_object(e, copy, arity, keypos) == XE_TERM_OK;
     enif_free(copy);
     return ok;

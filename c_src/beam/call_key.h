@@ -1,0 +1,191 @@
+/*
+ * call_key.h - keys of calls: how a call opens the use of a table and gets the core's key of a
+ * term.
+ *
+ * The kind of the table says how its keys are encoded, so the table has to be found first. An
+ * immediate is the key of a hash table as two words, in registers: storing bytes one by one and
+ * loading them as words again would cost as much as all the rest of a lookup. Any other key is
+ * encoded inside of the section if that is soon done, else outside, and the table is looked for once
+ * more.
+ *
+ *     struct xe_use use;
+ *     struct xe_encoder e;
+ *     struct xe_key key;
+ *     result = xe_call_open(env, table, XE_NEED_READ, term, budget, &use, &e);
+ *     if (result == XE_CALL_OK) {
+ *         xe_call_key(&key, use.table, term, &e);
+ *         ...
+ *         xe_call_close(&use, term, &e);
+ *     }
+ */
+#ifndef XE_CALL_KEY_H
+#define XE_CALL_KEY_H
+
+#include "../core/order.h"
+#include "call.h"
+#include "key.h"
+#include "key_small.h"
+
+/* Words of a key that are encoded inside of a section. */
+enum { XE_CALL_SECTION_WORDS = 4096 };
+
+/* The key bytes of an immediate in a hash table, as two words. */
+static inline uint64_t xe_call_word0(ERL_NIF_TERM term, unsigned width)
+{
+    return term << 8 | (unsigned)XE_NODE_IMM << 3 | (width - 1);
+}
+
+static inline uint64_t xe_call_word1(ERL_NIF_TERM term)
+{
+    return term >> 56;
+}
+
+/* Whether a key is not encoded, because its words are made when they are needed. */
+static inline bool xe_call_key_is_words(enum xe_kind kind, ERL_NIF_TERM term)
+{
+    return XE_LIKELY(xe_term_is_immediate(term)) && XE_LIKELY(kind != XE_ORDERED);
+}
+
+/* The order bytes of a small integer, in an encoder that is used for nothing else. */
+static inline void xe_call_encode_small(struct xe_encoder *e, int64_t i)
+{
+    uint64_t high, low;
+    e->bytes = e->small;
+    e->len = e->klen = xe_key_small(i, &high, &low);
+    e->handles = e->small_handles;
+    e->n_handles = e->n_key_handles = 0;
+    e->words = e->pinned = 0;
+    high = __builtin_bswap64(high);
+    low = __builtin_bswap64(low);
+    memcpy(e->small, &high, 8);
+    memcpy(e->small + 8, &low, 8);
+}
+
+/* Ends the use of an encoder with a key. */
+static inline void xe_call_key_end(struct xe_encoder *e, enum xe_kind kind, ERL_NIF_TERM term)
+{
+    if (!xe_call_key_is_words(kind, term) &&
+        XE_UNLIKELY(e->bytes != e->small || e->handles != e->small_handles))
+        xe_encoder_clear(e);
+}
+
+/* Encodes a key for a kind of tables. `brief`: XE_CALL_BUDGET also where its size cannot be told
+ * before all of it is looked at. XE_CALL_OK: to be ended by xe_call_key_end(). */
+static inline enum xe_result xe_call_encode_key(struct xe_encoder *e, ErlNifEnv *env,
+                                                enum xe_kind kind, ERL_NIF_TERM term,
+                                                uint64_t budget, bool brief)
+{
+    ErlNifSInt64 i;
+    if (xe_call_key_is_words(kind, term))
+        return XE_CALL_OK;
+    if (XE_UNLIKELY(kind == XE_ORDERED) && xe_term_is_immediate(term) &&
+        enif_get_int64(env, term, &i)) {
+        xe_call_encode_small(e, i);
+        return XE_CALL_OK;
+    }
+    xe_encoder_init(e, env, budget);
+    e->brief = brief;
+    enum xe_term_status status = XE_LIKELY(kind != XE_ORDERED) ? xe_term_encode_boxed_key(e, term)
+                                                               : xe_key_encode(e, term);
+    if (XE_LIKELY(status == XE_TERM_OK))
+        return XE_CALL_OK;
+    xe_encoder_clear(e);
+    return xe_call_of_term(status);
+}
+
+/* The rest of xe_call_open(), for a key that is not soon encoded. */
+enum xe_result xe_call_open_again(ErlNifEnv *env, ERL_NIF_TERM table, enum xe_need need,
+                                  ERL_NIF_TERM term, uint64_t budget, struct xe_use *use,
+                                  struct xe_encoder *e);
+
+/* Opens the use of a table, and encodes a key for it. XE_CALL_OK: to be ended by
+ * xe_call_close(). */
+static inline __attribute__((always_inline)) enum xe_result
+xe_call_open(ErlNifEnv *env, ERL_NIF_TERM table, enum xe_need need, ERL_NIF_TERM term,
+             uint64_t budget, struct xe_use *use, struct xe_encoder *e)
+{
+    if (XE_UNLIKELY(!xe_use_begin(env, table, need, use)))
+        return XE_CALL_BADARG;
+    uint64_t words = budget < XE_CALL_SECTION_WORDS ? budget : XE_CALL_SECTION_WORDS;
+    enum xe_result result = xe_call_encode_key(e, env, use->table->kind, term, words, true);
+    if (XE_LIKELY(result == XE_CALL_OK))
+        return XE_CALL_OK;
+    if (result == XE_CALL_BUDGET)
+        return xe_call_open_again(env, table, need, term, budget, use, e);
+    xe_use_end(use);
+    return result;
+}
+
+static inline void xe_call_close(struct xe_use *use, ERL_NIF_TERM term, struct xe_encoder *e)
+{
+    /* The table may be gone behind the section. */
+    enum xe_kind kind = use->table->kind;
+    xe_use_end(use);
+    xe_call_key_end(e, kind, term);
+}
+
+/* The core's key of a term that is encoded. */
+static inline void xe_call_key(struct xe_key *key, const struct xe_owned *t, ERL_NIF_TERM term,
+                               const struct xe_encoder *e)
+{
+    if (XE_UNLIKELY(t->kind == XE_ORDERED)) {
+        xe_key_init_order(key, e->bytes, e->klen, e->handles, e->n_key_handles);
+    } else if (XE_LIKELY(xe_term_is_immediate(term))) {
+        unsigned width = xe_term_width(term);
+        xe_key_init_words(key, t->seed, xe_call_word0(term, width), xe_call_word1(term),
+                          (const uint8_t *)key->words, 1 + width);
+    } else {
+        xe_key_init(key, t->seed, e->bytes, e->klen, e->handles, e->n_key_handles);
+    }
+}
+
+/* The core's key of an encoded object. */
+static inline void xe_call_object_key(struct xe_key *key, const struct xe_owned *t,
+                                      const struct xe_object *o)
+{
+    if (XE_UNLIKELY(t->kind == XE_ORDERED))
+        xe_key_init_order(key, o->bytes, o->klen, o->handles, o->n_key_handles);
+    else
+        xe_key_init(key, t->seed, o->bytes, o->klen, o->handles, o->n_key_handles);
+}
+
+/* The key term, for decoding an object of a hash table that has it to reuse; 0: the stored one may
+ * differ by the sign of a zero. */
+static inline ERL_NIF_TERM xe_call_reusable_key(ERL_NIF_TERM term, const struct xe_encoder *e)
+{
+    return xe_term_is_immediate(term) ? term : xe_term_reusable_key(e, term);
+}
+
+/* The same for an object of any table; 0: the stored key is, or may be, another term that is
+ * equal. */
+static inline ERL_NIF_TERM xe_call_key_of(const struct xe_view *view, ERL_NIF_TERM term,
+                                          const struct xe_encoder *e)
+{
+    if (XE_UNLIKELY(view->flags & XE_REC_ORDER))
+        return xe_term_is_key_of(e, view) ? term : 0;
+    return xe_call_reusable_key(term, e);
+}
+
+/* The same for an object that xe_call_flat_body() has a body of: nothing restores its key. */
+static inline ERL_NIF_TERM xe_call_key_of_flat(enum xe_kind kind, ERL_NIF_TERM term,
+                                               const struct xe_encoder *e)
+{
+    if (XE_UNLIKELY(kind == XE_ORDERED))
+        return e->len == e->klen ? term : 0;
+    return xe_call_reusable_key(term, e);
+}
+
+/* Prepares an encoded object with this key term for the core. */
+static inline enum xe_status xe_call_prepare(const struct xe_owned *t, const struct xe_object *o,
+                                             ERL_NIF_TERM key, struct xe_prepared *p)
+{
+    if (XE_LIKELY(xe_term_is_immediate(key) && t->kind == XE_SET) &&
+        XE_LIKELY(xe_record_fits_inline(o))) {
+        xe_call_key(&p->key, t, key, NULL);
+        xe_record_prepare_inline(o, p);
+        return XE_OK;
+    }
+    return xe_table_prepare(t->core, o, p);
+}
+
+#endif

@@ -1,0 +1,67 @@
+/*
+ * key_small.h - how order bytes say the fraction of a number (key.h), and with it the order bytes
+ * of small integers, made in registers: most keys of ordered tables.
+ */
+#ifndef XE_KEY_SMALL_H
+#define XE_KEY_SMALL_H
+
+#include <stdint.h>
+
+enum {
+    KEY_ZERO = 0x44, /* tags of numbers: KEY_ZERO + or - the next one and the exponent */
+    KEY_EXPONENT_0 = 2,
+    XE_KEY_SMALL_MAX = 10, /* order bytes of up to 64 bits: the tag; up to 62 bits, seven a byte */
+};
+
+/* The highest 56 bits, seven a byte; the lowest bit of each byte is 0. */
+static inline uint64_t xe_key_spread(uint64_t fraction)
+{
+    uint64_t x = fraction >> 8;
+    x = (x & 0x00fffffff0000000) << 4 | (x & 0x000000000fffffff);
+    x = (x & 0x0fffc0000fffc000) << 2 | (x & 0x00003fff00003fff);
+    x = (x & 0x3f803f803f803f80) << 1 | (x & 0x007f007f007f007f);
+    return x << 1;
+}
+
+/* Bits up to the last 1. */
+static inline unsigned xe_key_fraction_bits(uint64_t fraction)
+{
+    return fraction ? 64 - (unsigned)__builtin_ctzll(fraction) : 0;
+}
+
+/* The bytes of so many bits. */
+static inline unsigned xe_key_groups(uint64_t bits)
+{
+    return bits ? (unsigned)((bits + 6) / 7) : 1;
+}
+
+/* The first eight of `groups` bytes, the first one highest; those behind the last are 0. */
+static inline uint64_t xe_key_first_groups(uint64_t fraction, unsigned groups)
+{
+    const uint64_t follows = 0x0101010101010101;
+    uint64_t followed = groups > 8 ? follows : follows & ~(UINT64_MAX >> 8 * (groups - 1));
+    return xe_key_spread(fraction) | followed;
+}
+
+/* The order bytes of an integer: two words, the first byte highest, zeros behind the last. Returns
+ * how many. */
+static inline unsigned xe_key_small(int64_t i, uint64_t *high, uint64_t *low)
+{
+    *high = (uint64_t)KEY_ZERO << 56;
+    *low = 0;
+    if (i == 0)
+        return 1;
+    uint64_t flip = i < 0 ? UINT64_MAX : 0, magnitude = i < 0 ? 0 - (uint64_t)i : (uint64_t)i;
+    unsigned exponent = 63 - (unsigned)__builtin_clzll(magnitude);
+    uint64_t fraction = exponent ? magnitude << (64 - exponent) : 0;
+    unsigned groups = xe_key_groups(xe_key_fraction_bits(fraction));
+    uint64_t used = groups >= 8 ? UINT64_MAX : ~(UINT64_MAX >> 8 * groups);
+    uint64_t first = (xe_key_first_groups(fraction, groups) ^ flip) & used;
+    uint64_t ninth = groups > 8 ? ((fraction ^ flip) & 0xfe) | (flip & 1) : 0;
+    uint64_t x = KEY_EXPONENT_0 + exponent;
+    *high = (i < 0 ? KEY_ZERO - x : KEY_ZERO + x) << 56 | first >> 8;
+    *low = first << 56 | ninth << 48;
+    return 1 + groups;
+}
+
+#endif
