@@ -253,7 +253,7 @@ damaged(Body, Head) ->
 %% Every call gives what it gives on a table that is not compressed.
 calls_test_() ->
     [{lists:concat([Type, ", ", Name]), fun() -> same_results(Type, Call) end}
-     || Type <- [set, bag, duplicate_bag], {Name, Call} <- calls(Type)].
+     || Type <- [set, ordered_set, bag, duplicate_bag], {Name, Call} <- calls(Type)].
 
 calls(Type) ->
     Loaded = objects(), New = {new, text(700)},
@@ -289,7 +289,7 @@ calls(Type) ->
              fun(T) -> [xets:update_element(T, K, {3, {1, 2.0}}) || K <- keys()] end},
             {"update_element, default",
              fun(T) -> xets:update_element(T, other, {2, text(1000)}, {x, 1, text(1000)}) end}],
-    Writes ++ Reads ++ [Call || Type =:= set, Call <- Sets].
+    Writes ++ Reads ++ [Call || Type =:= set orelse Type =:= ordered_set, Call <- Sets].
 
 keys() -> [text, list, zeros, noise, large].
 

@@ -14,7 +14,8 @@
 
 concurrency_test_() ->
     [{timeout, 120, [{Name ++ Kind, fun() -> Test(Options) end}]}
-     || {Kind, Options} <- [{"", []}, {", write_concurrency", [{write_concurrency, true}]}],
+     || {Kind, Options} <- [{"", []}, {", write_concurrency", [{write_concurrency, true}]},
+                            {", ordered_set", [ordered_set, {write_concurrency, true}]}],
         {Name, Test} <- tests()].
 
 tests() ->
@@ -418,6 +419,46 @@ objects(_T, '$end_of_table') ->
 objects(T, {Key, [Object]}) ->
     Key = element(1, Object),
     [Key | objects(T, xets:next_lookup(T, Key))].
+
+%% A table that nobody has fixed: keys between those that stay come and go, also the one that a
+%% traversal is at.
+ordered_traversals_test_() ->
+    {timeout, 120, fun ordered_traversals/0}.
+
+ordered_traversals() ->
+    T = table([ordered_set]),
+    Stay = [10 * I || I <- lists:seq(1, 2000)],
+    xets:insert(T, [{Key, 0} || Key <- Stay]),
+    Come = fun(N) -> xets:insert(T, {between(), N}), N + 1 end,
+    Go = fun(N) -> xets:delete(T, between()), N + 1 end,
+    Ways = [fun() -> forth(T, xets:first(T)) end,
+            fun() -> lists:reverse(back(T, xets:last(T))) end,
+            fun() -> [Key || {Key, _} <- xets:tab2list(T)] end],
+    Walk = fun(N) ->
+                   Found = (lists:nth(1 + N rem 3, Ways))(),
+                   Found = lists:usort(Found),
+                   Stay = [Key || Key <- Found, is_integer(Key)],
+                   N + 1
+           end,
+    [N1, N2 | _] = run([{Walk, 0}, {Walk, 1}, {Come, 0}, {Go, 0}]),
+    ?assert(N1 > 0),
+    ?assert(N2 > 1),
+    xets:delete(T).
+
+between() ->
+    rand:uniform(20000) + 0.5.
+
+forth(_T, '$end_of_table') -> [];
+forth(T, Key) -> [Key | forth(T, xets:next(T, leave(T, Key)))].
+
+back(_T, '$end_of_table') -> [];
+back(T, Key) -> [Key | back(T, xets:prev(T, leave(T, Key)))].
+
+leave(T, Key) when is_float(Key), trunc(Key) rem 5 =:= 0 ->
+    xets:delete(T, Key),
+    Key;
+leave(_T, Key) ->
+    Key.
 
 size_is_right_afterwards(Options) ->
     T = table(Options),

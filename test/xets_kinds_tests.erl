@@ -11,7 +11,8 @@
 
 %% Types and options by which terms are stored or compared in different ways.
 tables() ->
-    [[Type | Options] || Type <- [set, bag, duplicate_bag], Options <- [[], [compressed]]].
+    [[Type | Options] || Type <- [set, ordered_set, bag, duplicate_bag],
+                        Options <- [[], [compressed]]].
 
 %%% Each kind
 
@@ -67,12 +68,13 @@ as_value(Value, Options) ->
     ?assertEqual(1, xets:info(Table, size)),
     xets:delete(Table).
 
-one(Element, [set | _]) -> Element;
+one(Element, [Type | _]) when Type =:= set; Type =:= ordered_set -> Element;
 one(Element, _) -> [Element].
 
 %% In a set: elements replaced by the term, and beside it.
 updated_test_() ->
-    [{Name, fun() -> [updated(T, Options) || Options <- [[], [compressed]]] end}
+    [{Name, fun() -> [updated(T, [Type | Options])
+                      || Type <- [set, ordered_set], Options <- [[], [compressed]]] end}
      || {Name, T} <- samples() ++ more_samples()].
 
 updated(Value, Options) ->
@@ -90,7 +92,7 @@ updated(Value, Options) ->
 %% As the running release compares zeros. Which zero is found is the one that was stored.
 zeros_test_() ->
     [{lists:concat([Type]), fun() -> [zeros(Type, F) || F <- in_terms()] end}
-     || Type <- [set, bag, duplicate_bag]].
+     || Type <- [set, ordered_set, bag, duplicate_bag]].
 
 in_terms() ->
     [fun(Z) -> Z end, fun(Z) -> {a, [Z]} end, fun(Z) -> #{Z => Z} end,
