@@ -562,3 +562,44 @@ replaced_in_use(Options) ->
                end,
     [Replaced | _] = run([{Replacer, 1}, {Reader, 0}, {Reader, 0}]),
     ?assert(Replaced > 10).
+
+%% A key or an object is encoded for the type of the table that is found first, and stored in or
+%% looked for in no table of another type: large ones, which take a while.
+other_types_in_use_test_() ->
+    {timeout, 120, fun other_types_in_use/0}.
+
+other_types_in_use() ->
+    Name = xets_concurrency_types,
+    Keys = [1, {user, 1.0}, lists:seq(1, 10000), 1 bsl 100000, {self(), numbers(2000)}],
+    Replacer = fun(N) ->
+                       Type = lists:nth(1 + N rem 3, [ordered_set, set, bag]),
+                       Name = xets:new(Name, [named_table, public, Type]),
+                       [xets:insert(Name, {Key, 1}) || Key <- Keys],
+                       [[{Key, 1}] = xets:lookup(Name, Key) || Key <- Keys],
+                       xets:delete(Name),
+                       N + 1
+               end,
+    Try = fun(Call) -> try Call() catch error:badarg -> gone end end,
+    Reader = fun(N) ->
+                     Key = lists:nth(1 + N rem length(Keys), Keys),
+                     case Try(fun() -> xets:lookup(Name, Key) end) of
+                         Found when Found =:= gone; Found =:= []; Found =:= [{Key, 1}] -> ok
+                     end,
+                     case Try(fun() -> xets:lookup_many(Name, Keys) end) of
+                         gone -> ok;
+                         All -> [true = (Objects =:= [] orelse Objects =:= [{K, 1}])
+                                 || {K, Objects} <- lists:zip(Keys, All)]
+                     end,
+                     N + 1
+             end,
+    Writer = fun(N) ->
+                     Key = lists:nth(1 + N rem length(Keys), Keys),
+                     Try(fun() -> xets:insert(Name, [{Key, 1} || _ <- [1, 2]]) end),
+                     Try(fun() -> xets:delete_object(Name, {other, Key}) end),
+                     N + 1
+             end,
+    [Replaced | _] = run([{Replacer, 1}, {Reader, 0}, {Writer, 0}]),
+    ?assert(Replaced > 3).
+
+numbers(N) ->
+    maps:from_list([{I, I} || I <- lists:seq(1, N)]).
