@@ -389,7 +389,7 @@ static bool reserve_leaves(const struct batch *b, const struct group *g)
     struct xe_image *img = xe_segment_image(g->s);
     struct xe_place place;
     uint32_t n = 0, all = 0, leaf = 0, leaves = 0;
-    uint32_t count = atomic_load_explicit(&img->count, memory_order_relaxed);
+    uint32_t count = xe_image_count(img);
     if (g->end - g->first + count > XE_IMAGE_OBJECTS_MAX)
         return false;
     for (size_t i = g->first; i < g->end; i++) {
@@ -566,7 +566,7 @@ static void publish_all(struct batch *b)
         xe_segment_changed(b->groups[i].s);
         if (b->t->kind == XE_ORDERED)
             xe_order_counted(b->groups[i].s,
-                             atomic_load_explicit(&img->count, memory_order_relaxed));
+                             xe_image_count(img));
     }
     xe_batch_published(b->t);
 }

@@ -22,11 +22,6 @@ static struct {
 
 struct xe_image *const xe_image_empty = &empty.image;
 
-static uint32_t count_of(const struct xe_image *img)
-{
-    return atomic_load_explicit(&img->count, memory_order_relaxed);
-}
-
 static uint32_t min_u32(uint32_t a, uint32_t b)
 {
     return a < b ? a : b;
@@ -392,7 +387,7 @@ void xe_image_add(struct xe_image *img, uint64_t hash, uint32_t off)
     __atomic_store_n(&b->off[i], (uint16_t)off, __ATOMIC_RELEASE);
     /* Relaxed: only one writer, and size sums promise no instant. */
     atomic_store_explicit(&img->count,
-                          atomic_load_explicit(&img->count, memory_order_relaxed) + 1,
+                          xe_image_count(img) + 1,
                           memory_order_relaxed);
 }
 
@@ -410,7 +405,7 @@ void xe_image_remove(struct xe_image *img, struct xe_place *place)
     if (place->index < place->bucket->hint)
         __atomic_store_n(&place->bucket->hint, (uint16_t)place->index, __ATOMIC_RELAXED);
     atomic_store_explicit(&img->count,
-                          atomic_load_explicit(&img->count, memory_order_relaxed) - 1,
+                          xe_image_count(img) - 1,
                           memory_order_relaxed);
 }
 
@@ -572,7 +567,7 @@ enum xe_status xe_image_stretch(const struct xe_image *img, uint32_t units, uint
         return XE_NOMEM;
     *to = (struct xe_image){.lo = img->lo, .mult = img->mult, .nbuckets = img->nbuckets,
                             .refs = 1, .print_shift = img->print_shift,
-                            .ordered = img->ordered, .top = img->top, .count = count_of(img),
+                            .ordered = img->ordered, .top = img->top, .count = xe_image_count(img),
                             .room = img->room, .live = img->live};
     memcpy(to + 1, img + 1, (size_t)img->top * XE_UNIT - sizeof *img);
     set_end(to, bytes, plan_ring(spare));

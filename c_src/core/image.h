@@ -225,11 +225,17 @@ struct xe_place {
 
 /* Finding a key: xe_find() in find.h. */
 
+/* The number of objects. */
+static inline uint32_t xe_image_count(const struct xe_image *img)
+{
+    /* Relaxed: for the only writer (I3), and for sums that promise no instant. */
+    return atomic_load_explicit(&img->count, memory_order_relaxed);
+}
+
 /* Whether `n` more objects are as many as the image is made for. */
 static inline bool xe_image_has_room(const struct xe_image *img, uint32_t n)
 {
-    /* Relaxed: the caller is the only writer (I3). */
-    return atomic_load_explicit(&img->count, memory_order_relaxed) + n <= img->room;
+    return xe_image_count(img) + n <= img->room;
 }
 
 /* Links buckets until `n` places are free in the chain of `hash`. False: no room. */

@@ -666,7 +666,7 @@ void xe_leaves_add(struct xe_image *img, const struct xe_key *key, const struct 
     img->last = off;
     /* Relaxed: only one writer, and size sums promise no instant. */
     atomic_store_explicit(&img->count,
-                          atomic_load_explicit(&img->count, memory_order_relaxed) + 1,
+                          xe_image_count(img) + 1,
                           memory_order_relaxed);
 }
 
@@ -697,7 +697,7 @@ void xe_leaves_remove(struct xe_image *img, const struct xe_place *place)
     if (img->last == place->off)
         img->last = 0;
     atomic_store_explicit(&img->count,
-                          atomic_load_explicit(&img->count, memory_order_relaxed) - 1,
+                          xe_image_count(img) - 1,
                           memory_order_relaxed);
 }
 

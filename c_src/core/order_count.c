@@ -63,7 +63,7 @@ struct xe_order_counts *xe_order_counts_new(struct xe_table *t, uint32_t n)
 static uint16_t objects_of(const struct xe_segment *s)
 {
     /* Relaxed: what orders it is said above. */
-    return (uint16_t)atomic_load_explicit(&xe_segment_image(s)->count, memory_order_relaxed);
+    return (uint16_t)xe_image_count(xe_segment_image(s));
 }
 
 void xe_order_count_in(struct xe_order_counts *counts, uint32_t cell, struct xe_segment *s)

@@ -7,13 +7,11 @@
  * more (I4). Cost: about 10 ns a record, so some 10 us for a segment; but where only
  * room for more records is missing, the image is copied as it is, in about 1 us.
  */
-#include "order_internal.h"
-#include "table_internal.h"
+#include "rebuild_internal.h"
 
 enum {
     SPLIT_BYTES = 49152, /* an image wanted larger than this is split */
     PART_UNITS = SPLIT_BYTES / 4 * 3 / XE_UNIT, /* of records, in each part of a split */
-    INDEX_UNITS = 1,                            /* about what an object costs in the index */
     INDEX_BYTES = 6,                            /* the same, rounded up */
     FIXED_BYTES = 512,   /* and what an image costs whatever is in it */
     SMALL_COUNT = 32,    /* objects that the index of the smallest image is for */
@@ -27,38 +25,18 @@ enum {
     WASTE_PART = 16,     /* an image that wastes more than this part is not stretched */
 };
 
-/* What is to be copied. */
-struct source {
-    struct xe_image_entry at[XE_IMAGE_OBJECTS_MAX];
-    uint32_t n;
-    uint32_t units;
-    bool ext; /* there are EXT records among them */
-};
-
 /* --- Gathering ---------------------------------------------------------- */
 
-static void source_init(struct source *src)
+void xe_source_init(struct xe_source *src)
 {
     src->n = src->units = 0;
     src->ext = false;
 }
 
-/* The records of an ordered image, in order. */
-static void gather_ordered(struct source *src, const struct xe_image *img)
-{
-    struct xe_place place;
-    xe_leaves_edge(img, false, &place);
-    for (uint32_t off; (off = xe_leaves_forward(img, &place)) != 0; src->n++)
-        src->at[src->n] =
-            (struct xe_image_entry){.hash = src->n, .rec = xe_image_record(img, off)};
-    src->units += img->live;
-    src->ext |= img->pinned_live != 0;
-}
-
-static void gather(struct source *src, const struct xe_image *img, uint64_t seed)
+void xe_source_gather(struct xe_source *src, const struct xe_image *img, uint64_t seed)
 {
     if (img->ordered) {
-        gather_ordered(src, img);
+        xe_source_gather_ordered(src, img);
         return;
     }
     const struct xe_bucket *homes = xe_image_buckets(img);
@@ -85,7 +63,7 @@ static void gather(struct source *src, const struct xe_image *img, uint64_t seed
 
 /* Insertion sort: buckets come in hash order, so only the order within a chain is open. The
  * larger steps before are for the groups of bags, whose chains may be long. */
-static void sort(struct source *src)
+static void sort(struct xe_source *src)
 {
     static const uint32_t steps[] = {132, 23, 1};
     for (size_t k = 0; k < sizeof steps / sizeof *steps; k++) {
@@ -99,50 +77,7 @@ static void sort(struct source *src)
     }
 }
 
-/* The first record from `low` on that is not below a key. */
-static uint32_t place_in(const struct source *src, uint32_t low, const struct xe_key *key)
-{
-    uint32_t end = src->n;
-    while (low < end) {
-        uint32_t middle = low + (end - low) / 2;
-        if (xe_leaves_compare(key, src->at[middle].rec) > 0)
-            low = middle + 1;
-        else
-            end = middle;
-    }
-    return low;
-}
-
-/* In an ordered table the keys of records and arrivals are numbered in their order, and the
- * numbers are what hashes are in other tables: ranges are cut by them. Returns how many keys there
- * are. */
-static uint64_t number(struct source *src, struct xe_arrival *arrivals, size_t n)
-{
-    uint32_t i = 0;
-    uint64_t next = 0;
-    for (size_t j = 0; j < n; j++) {
-        uint32_t at = place_in(src, i, arrivals[j].key);
-        while (i < at)
-            src->at[i++].hash = next++;
-        bool is_there = at < src->n && xe_leaves_compare(arrivals[j].key, src->at[at].rec) == 0;
-        arrivals[j].hash = next;
-        next += !is_there;
-    }
-    while (i < src->n)
-        src->at[i++].hash = next++;
-    return next;
-}
-
 /* --- Planning ----------------------------------------------------------- */
-
-/* What one new image is for: a range of hashes, the records [first, end) that lie
- * in it, and the arrivals [arrived, arrived_end) it is to have room for. */
-struct part {
-    uint64_t lo, hi;
-    uint32_t first, end;
-    uint32_t units; /* of these records */
-    size_t arrived, arrived_end;
-};
 
 /* Whether so many are better split than given a larger image. */
 static bool is_crowded(uint32_t count, uint32_t most)
@@ -208,26 +143,13 @@ static uint32_t round_units(size_t bytes, uint32_t units, uint32_t least)
     return units + (uint32_t)(above / XE_UNIT);
 }
 
-/* Units of the leaves that the arrivals of a part may take. */
-static uint32_t units_for_leaves(const struct part *part)
-{
-    enum { LEAF_UNITS = XE_LEAF_LINES * XE_BUCKET_BYTES / XE_UNIT };
-    uint32_t n = (uint32_t)(part->arrived_end - part->arrived);
-    /* Without others they come in order; else each leaf has room for some of them. It may not
-     * be enough for all: then the part is split. */
-    uint32_t leaves = part->first == part->end ? n / XE_LEAF_PLACES
-                                               : n / (XE_LEAF_PLACES - XE_LEAF_FILL) + 1;
-    return n ? (leaves + 1) * LEAF_UNITS : 0;
-}
-
 /*
  * Sizes for the part's image. XE_LIMIT: it cannot be made. *crowded: it holds so many
  * that it is better split than made larger.
  */
-static enum xe_status plan_part(const struct xe_table *t, const struct part *part,
-                                const struct source *src, const struct xe_arrival *arrivals,
-                                uint32_t limit, struct xe_image_plan *plan,
-                                bool *crowded)
+enum xe_status xe_plan_part(const struct xe_table *t, const struct xe_part *part,
+                            const struct xe_source *src, const struct xe_arrival *arrivals,
+                            uint32_t limit, struct xe_image_plan *plan, bool *crowded)
 {
     size_t objects = part->end - part->first + (part->arrived_end - part->arrived);
     uint64_t units = part->units;
@@ -239,7 +161,7 @@ static enum xe_status plan_part(const struct xe_table *t, const struct part *par
     if (units > XE_IMAGE_BYTES_MAX / XE_UNIT)
         return XE_LIMIT;
     if (t->kind == XE_ORDERED)
-        units += units_for_leaves(part);
+        units += xe_part_leaf_units(part);
     uint32_t count = (uint32_t)objects, needed = (uint32_t)units;
     uint32_t most = split_count(t, limit, count, needed);
     uint32_t room = room_for(t, part->lo, count, most), spare = spare_units(t, needed, count);
@@ -274,7 +196,7 @@ static void set_sparse(struct xe_image *img)
 
 /* What must be left in a part's image for its arrivals: room for their records and for buckets
  * that may have to be chained to others. */
-static uint32_t units_for_arrivals(const struct part *part, const struct xe_arrival *arrivals,
+static uint32_t units_for_arrivals(const struct xe_part *part, const struct xe_arrival *arrivals,
                                    bool ordered)
 {
     size_t n = part->arrived_end - part->arrived;
@@ -282,13 +204,13 @@ static uint32_t units_for_arrivals(const struct part *part, const struct xe_arri
     for (size_t i = part->arrived; i < part->arrived_end; i++)
         units += arrivals[i].units;
     if (ordered)
-        return units + units_for_leaves(part);
+        return units + xe_part_leaf_units(part);
     return n ? units + (uint32_t)(1 + n / XE_BUCKET_LOAD) * (XE_BUCKET_BYTES / XE_UNIT) : 0;
 }
 
 /* Builds the image of a part. How many buckets are chained depends on luck with the hashes:
  * once more with more room if there is too little left. */
-static enum xe_status build(const struct part *part, const struct source *src,
+static enum xe_status build(const struct xe_part *part, const struct xe_source *src,
                             const struct xe_arrival *arrivals, struct xe_image_plan *plan,
                             struct xe_image **out)
 {
@@ -319,10 +241,10 @@ static void publish_image(struct xe_table *t, struct xe_epoch_slot *slot, struct
     xe_image_retire_whole(slot, old);
 }
 
-static enum xe_status replace_image(struct xe_table *t, struct xe_epoch_slot *slot,
-                                    struct xe_segment *s, const struct source *src,
-                                    const struct xe_arrival *arrivals, const struct part *part,
-                                    struct xe_image_plan *plan)
+enum xe_status xe_replace_image(struct xe_table *t, struct xe_epoch_slot *slot,
+                                struct xe_segment *s, const struct xe_source *src,
+                                const struct xe_arrival *arrivals, const struct xe_part *part,
+                                struct xe_image_plan *plan)
 {
     struct xe_image *img;
     enum xe_status status = build(part, src, arrivals, plan, &img);
@@ -332,9 +254,9 @@ static enum xe_status replace_image(struct xe_table *t, struct xe_epoch_slot *sl
 }
 
 /* The image of a part of a split or merge. */
-static enum xe_status build_part(const struct xe_table *t, const struct part *part,
-                                 const struct source *src, const struct xe_arrival *arrivals,
-                                 uint32_t limit, struct xe_image **out)
+enum xe_status xe_build_part(const struct xe_table *t, const struct xe_part *part,
+                             const struct xe_source *src, const struct xe_arrival *arrivals,
+                             uint32_t limit, struct xe_image **out)
 {
     struct xe_image_plan plan;
     bool crowded;
@@ -342,77 +264,19 @@ static enum xe_status build_part(const struct xe_table *t, const struct part *pa
     if (part->first == part->end && part->arrived == part->arrived_end)
         return XE_OK;
     enum xe_status status =
-        plan_part(t, part, src, arrivals, limit, &plan, &crowded);
+        xe_plan_part(t, part, src, arrivals, limit, &plan, &crowded);
     return status == XE_OK ? build(part, src, arrivals, &plan, out) : status;
-}
-
-static struct xe_order_key_at key_of_entry(const struct xe_image_entry *e)
-{
-    struct xe_view v;
-    xe_record_view(e->rec, &v);
-    return (struct xe_order_key_at){.bytes = v.key, .len = v.klen,
-                                    .has_handle = v.n_key_handles != 0,
-                                    .handle = v.n_key_handles ? xe_load64(v.handles) : 0};
-}
-
-static struct xe_order_key_at key_of_arrival(const struct xe_arrival *a)
-{
-    const struct xe_key *key = a->key;
-    return (struct xe_order_key_at){.bytes = key->full, .len = key->full_len,
-                                    .has_handle = key->n_handles != 0,
-                                    .handle = key->n_handles ? key->handles[0] : 0};
-}
-
-/* A segment between two keys: it begins with the shortest bytes that tell them apart, or where
- * only terms do, with the right one (R. Bayer and K. Unterauer, "Prefix B-trees", 1977). */
-static struct xe_segment *segment_between(struct xe_table *t, const struct xe_order_key_at *left,
-                                          struct xe_order_key_at *right)
-{
-    struct xe_key fence;
-    size_t n = left->len < right->len ? left->len : right->len, same = 0;
-    while (same < n && left->bytes[same] == right->bytes[same])
-        same++;
-    bool bytes = same < right->len;
-    xe_key_init_order(&fence, right->bytes, bytes ? same + 1 : same, &right->handle,
-                      !bytes && right->has_handle);
-    return xe_order_segment_new(t, &fence, xe_image_empty, true);
-}
-
-/* The segment of a part that is not the first: it begins between the last key before and its
- * own first one. */
-static struct xe_segment *segment_of_part(struct xe_table *t, const struct part *part,
-                                          const struct source *src,
-                                          const struct xe_arrival *arrivals)
-{
-    struct xe_order_key_at left, right;
-    bool record = part->first > 0 && src->at[part->first - 1].hash + 1 == part->lo;
-    left = record ? key_of_entry(&src->at[part->first - 1])
-                  : key_of_arrival(&arrivals[part->arrived - 1]);
-    record = part->first < src->n && src->at[part->first].hash == part->lo;
-    right = record ? key_of_entry(&src->at[part->first]) : key_of_arrival(&arrivals[part->arrived]);
-    return segment_between(t, &left, &right);
-}
-
-/* A segment that begins where another one does. */
-static struct xe_segment *segment_like(struct xe_table *t, const struct xe_segment *s)
-{
-    struct xe_key fence;
-    if (!s->fence)
-        return xe_order_segment_new(t, NULL, xe_image_empty, true);
-    xe_key_init_order(&fence, s->fence->bytes, s->fence->len, &s->fence->handle,
-                      s->fence->env != NULL);
-    return xe_order_segment_new(t, &fence, xe_image_empty, true);
 }
 
 /* The segment of part i. */
 static struct xe_segment *new_segment(struct xe_table *t, const struct xe_segment *from,
-                                      const struct part *parts, uint32_t i,
-                                      const struct source *src,
+                                      const struct xe_part *parts, uint32_t i,
+                                      const struct xe_source *src,
                                       const struct xe_arrival *arrivals)
 {
     if (t->kind != XE_ORDERED)
         return xe_segment_new(t, parts[i].lo, parts[i].hi, xe_image_empty, true);
-    return i == 0 ? segment_like(t, from) : segment_of_part(t, &parts[i], src, arrivals);
+    return i == 0 ? xe_order_segment_like(t, from) : xe_order_segment_of_part(t, &parts[i], src, arrivals);
 }
 
 static enum xe_status replace_in_directory(struct xe_table *t, struct xe_epoch_slot *slot,
@@ -424,12 +288,11 @@ static enum xe_status replace_in_directory(struct xe_table *t, struct xe_epoch_s
 }
 
 /* Makes one segment of each part, and puts them in the place of `from`. */
-static enum xe_status replace_segments(struct xe_table *t, struct xe_epoch_slot *slot,
-                                       struct xe_segment *const *from, uint32_t n_from,
-                                       const struct part *parts, uint32_t n_parts,
-                                       const struct source *src,
-                                       const struct xe_arrival *arrivals,
-                                       struct xe_segment **out)
+enum xe_status xe_replace_segments(struct xe_table *t, struct xe_epoch_slot *slot,
+                                   struct xe_segment *const *from, uint32_t n_from,
+                                   const struct xe_part *parts, uint32_t n_parts,
+                                   const struct xe_source *src, const struct xe_arrival *arrivals,
+                                   struct xe_segment **out)
 {
     enum xe_status status = XE_OK;
     uint32_t made = 0;
@@ -443,7 +306,7 @@ static enum xe_status replace_segments(struct xe_table *t, struct xe_epoch_slot 
             status = XE_NOMEM;
             break;
         }
-        status = build_part(t, &parts[made], src, arrivals, out[made]->limit, &img);
+        status = xe_build_part(t, &parts[made], src, arrivals, out[made]->limit, &img);
         if (status == XE_OK)
             atomic_store_explicit(&out[made]->image, img, memory_order_relaxed);
     }
@@ -467,29 +330,19 @@ static enum xe_status replace_segments(struct xe_table *t, struct xe_epoch_slot 
 
 /* --- Cutting into parts ------------------------------------------------- */
 
-/* Walks records and arrivals together in the order of their hashes. */
-struct walk {
-    const struct source *src;
-    const struct xe_arrival *arrivals;
-    size_t n;
-    uint32_t i;
-    size_t j;
-    uint32_t units; /* of the records passed */
-};
-
-static uint64_t walk_hash(const struct walk *w)
+static uint64_t walk_hash(const struct xe_walk *w)
 {
     bool arrival = w->i == w->src->n ||
                    (w->j < w->n && w->arrivals[w->j].hash < w->src->at[w->i].hash);
     return arrival ? w->arrivals[w->j].hash : w->src->at[w->i].hash;
 }
 
-static bool walk_ended(const struct walk *w)
+static bool walk_ended(const struct xe_walk *w)
 {
     return w->i == w->src->n && w->j == w->n;
 }
 
-static uint32_t walk_step(struct walk *w)
+static uint32_t walk_step(struct xe_walk *w)
 {
     if (w->i == w->src->n || (w->j < w->n && w->arrivals[w->j].hash < w->src->at[w->i].hash))
         return w->arrivals[w->j++].units;
@@ -499,8 +352,8 @@ static uint32_t walk_step(struct walk *w)
 }
 
 /* As many arrivals as one rebuild makes room for, and the units of all. */
-static size_t fit_arrivals(const struct xe_table *t, const struct source *src,
-                           const struct xe_arrival *arrivals, size_t n, uint64_t *units)
+size_t xe_fit_arrivals(const struct xe_table *t, const struct xe_source *src,
+                       const struct xe_arrival *arrivals, size_t n, uint64_t *units)
 {
     size_t most = (size_t)XE_REBUILD_PARTS / 4 * t->max_objects;
     size_t i = 0;
@@ -511,7 +364,7 @@ static size_t fit_arrivals(const struct xe_table *t, const struct source *src,
 }
 
 /* How many segments these objects are for, if they are to be split at all. */
-static uint32_t parts_for(const struct xe_table *t, size_t objects, uint64_t units)
+uint32_t xe_parts_for(const struct xe_table *t, size_t objects, uint64_t units)
 {
     size_t by_count = (objects * 4 + t->max_objects * 3 - 1) / (t->max_objects * 3);
     size_t by_units = (size_t)((units + PART_UNITS - 1) / PART_UNITS);
@@ -531,29 +384,24 @@ static uint64_t aligned_border(uint64_t lo, uint64_t hi)
 }
 
 /* Moves the walk behind the last object below `border`; returns the weight passed. */
-static uint64_t walk_to(struct walk *w, uint64_t border)
+static uint64_t walk_to(struct xe_walk *w, uint64_t border)
 {
     uint64_t weight = 0;
     while (!walk_ended(w) && walk_hash(w) < border)
-        weight += walk_step(w) + INDEX_UNITS;
+        weight += walk_step(w) + XE_INDEX_UNITS;
     return weight;
 }
 
 /* The same until `target` is passed; objects of one hash stay together. */
-static uint64_t walk_weight(struct walk *w, uint64_t target)
+static uint64_t walk_weight(struct xe_walk *w, uint64_t target)
 {
     uint64_t weight = 0, last = 0;
     while (!walk_ended(w) && (weight < target || walk_hash(w) == last)) {
         last = walk_hash(w);
-        weight += walk_step(w) + INDEX_UNITS;
+        weight += walk_step(w) + XE_INDEX_UNITS;
     }
     return weight;
 }
-
-/* A range that is to be cut until its parts weigh `target` or less. */
-struct range {
-    uint64_t lo, hi, weight;
-};
 
 /* Whether a part of the weight is about half of it. */
 static bool is_fair(uint64_t part, uint64_t whole)
@@ -561,19 +409,19 @@ static bool is_fair(uint64_t part, uint64_t whole)
     return part > whole / 4 && part < whole - whole / 4;
 }
 
-static void set_halves(const struct range *r, uint64_t border, uint64_t weight,
-                       struct range *left, struct range *right)
+static void set_halves(const struct xe_cut_range *r, uint64_t border, uint64_t weight,
+                       struct xe_cut_range *left, struct xe_cut_range *right)
 {
-    *left = (struct range){r->lo, border - 1, weight};
-    *right = (struct range){border, r->hi, r->weight - weight};
+    *left = (struct xe_cut_range){r->lo, border - 1, weight};
+    *right = (struct xe_cut_range){border, r->hi, r->weight - weight};
 }
 
 /* Divides the range whose objects begin at *w at the border that is best for even hashes; false:
  * these are not even. */
-static bool divide_aligned(const struct walk *w, const struct range *r, struct range *left,
-                           struct range *right)
+static bool divide_aligned(const struct xe_walk *w, const struct xe_cut_range *r,
+                           struct xe_cut_range *left, struct xe_cut_range *right)
 {
-    struct walk ahead = *w;
+    struct xe_walk ahead = *w;
     uint64_t border = r->hi > r->lo ? aligned_border(r->lo, r->hi) : r->lo;
     uint64_t weight = border > r->lo ? walk_to(&ahead, border) : 0;
     set_halves(r, border, weight, left, right);
@@ -581,10 +429,10 @@ static bool divide_aligned(const struct walk *w, const struct range *r, struct r
 }
 
 /* The same at the median. */
-static bool divide_at_median(const struct walk *w, const struct range *r, struct range *left,
-                             struct range *right)
+static bool divide_at_median(const struct xe_walk *w, const struct xe_cut_range *r,
+                             struct xe_cut_range *left, struct xe_cut_range *right)
 {
-    struct walk ahead = *w;
+    struct xe_walk ahead = *w;
     uint64_t weight = walk_weight(&ahead, (r->weight + 1) / 2);
     if (weight >= r->weight)
         return false;
@@ -593,29 +441,29 @@ static bool divide_at_median(const struct walk *w, const struct range *r, struct
 }
 
 /* The hash at the median of the range whose objects begin at *w. */
-static uint64_t median_hash(const struct walk *w, const struct range *r)
+static uint64_t median_hash(const struct xe_walk *w, const struct xe_cut_range *r)
 {
-    struct walk ahead = *w;
+    struct xe_walk ahead = *w;
     uint64_t hash = walk_hash(&ahead);
-    for (uint64_t weight = walk_step(&ahead) + INDEX_UNITS; weight < r->weight / 2;
-         weight += walk_step(&ahead) + INDEX_UNITS)
+    for (uint64_t weight = walk_step(&ahead) + XE_INDEX_UNITS; weight < r->weight / 2;
+         weight += walk_step(&ahead) + XE_INDEX_UNITS)
         hash = walk_hash(&ahead);
     return hash;
 }
 
 /* The same in a bag: not in the group at the median, but before or behind it. */
-static bool divide_at_group(const struct walk *w, const struct range *r, uint64_t mask,
-                            struct range *left, struct range *right)
+static bool divide_at_group(const struct xe_walk *w, const struct xe_cut_range *r, uint64_t mask,
+                            struct xe_cut_range *left, struct xe_cut_range *right)
 {
-    struct walk ahead = *w;
+    struct xe_walk ahead = *w;
     uint64_t first = median_hash(w, r) & mask;
     uint64_t border = first > r->lo ? first : (first | ~mask) + 1;
     set_halves(r, border, walk_to(&ahead, border), left, right);
     return true;
 }
 
-static bool divide(const struct xe_table *t, const struct walk *w, const struct range *r,
-                   struct range *left, struct range *right)
+static bool divide(const struct xe_table *t, const struct xe_walk *w, const struct xe_cut_range *r,
+                   struct xe_cut_range *left, struct xe_cut_range *right)
 {
     uint64_t mask = xe_bag_group_mask(t, r->lo, r->hi);
     if (t->kind == XE_ORDERED)
@@ -627,10 +475,10 @@ static bool divide(const struct xe_table *t, const struct walk *w, const struct 
 }
 
 /* The part lo..hi, whose objects begin at *w; moves the walk behind them. */
-static struct part take_part(struct walk *w, uint64_t lo, uint64_t hi)
+struct xe_part xe_take_part(struct xe_walk *w, uint64_t lo, uint64_t hi)
 {
     uint32_t before = w->units;
-    struct part p = {.lo = lo, .hi = hi, .first = w->i, .arrived = w->j};
+    struct xe_part p = {.lo = lo, .hi = hi, .first = w->i, .arrived = w->j};
     while (!walk_ended(w) && walk_hash(w) <= hi)
         walk_step(w);
     p.end = w->i;
@@ -644,28 +492,28 @@ static struct part take_part(struct walk *w, uint64_t lo, uint64_t hi)
  * of them. In two, if that is fair: at the border of a group it may not be, and a part that is
  * hardly smaller is not of use. Returns their number.
  */
-static uint32_t cut(const struct xe_table *t, struct walk *w, struct range whole,
-                    uint32_t n_parts, struct part *parts)
+uint32_t xe_cut(const struct xe_table *t, struct xe_walk *w, struct xe_cut_range whole,
+                uint32_t n_parts, struct xe_part *parts)
 {
-    struct range ranges[XE_REBUILD_PARTS] = {whole};
+    struct xe_cut_range ranges[XE_REBUILD_PARTS] = {whole};
     uint64_t weight = whole.weight;
     uint64_t target = n_parts == 2 ? weight * 3 / 4 : (weight + n_parts - 1) / n_parts * 5 / 4;
     uint32_t made = 0, open = 1;
     while (open) {
-        struct range r = ranges[--open], left, right;
+        struct xe_cut_range r = ranges[--open], left, right;
         if (r.weight > target && made + open + 2 <= XE_REBUILD_PARTS &&
             divide(t, w, &r, &left, &right)) {
             ranges[open++] = right;
             ranges[open++] = left;
         } else {
-            parts[made++] = take_part(w, r.lo, r.hi);
+            parts[made++] = xe_take_part(w, r.lo, r.hi);
         }
     }
     return made;
 }
 
 /* The bits in `mask` of the hashes of most objects, which are sorted. */
-static uint64_t largest_group(const struct source *src, uint64_t mask)
+static uint64_t largest_group(const struct xe_source *src, uint64_t mask)
 {
     uint64_t largest = src->at[0].hash & mask;
     for (uint32_t i = 0, n = 0, most = 0; i < src->n; i++) {
@@ -679,24 +527,24 @@ static uint64_t largest_group(const struct source *src, uint64_t mask)
 }
 
 /* Cuts lo..hi before and behind the largest group of objects. */
-static uint32_t cut_group(struct walk *w, uint64_t lo, uint64_t hi, uint64_t mask,
-                          struct part *parts)
+static uint32_t cut_group(struct xe_walk *w, uint64_t lo, uint64_t hi, uint64_t mask,
+                          struct xe_part *parts)
 {
     uint64_t first = largest_group(w->src, mask), last = first | ~mask;
     uint32_t made = 0;
     if (first > lo)
-        parts[made++] = take_part(w, lo, first - 1);
-    parts[made++] = take_part(w, first > lo ? first : lo, last < hi ? last : hi);
+        parts[made++] = xe_take_part(w, lo, first - 1);
+    parts[made++] = xe_take_part(w, first > lo ? first : lo, last < hi ? last : hi);
     if (last < hi)
-        parts[made++] = take_part(w, last + 1, hi);
+        parts[made++] = xe_take_part(w, last + 1, hi);
     return made;
 }
 
 /* The same for two parts and at most one arrival, without sorting: buckets come in the order
  * of hashes, so all but the entries of one bucket are on their side already. False: that is
  * not fair. */
-static bool halve(struct source *src, const struct xe_arrival *arrival, uint64_t lo, uint64_t hi,
-                  struct part *parts)
+static bool halve(struct xe_source *src, const struct xe_arrival *arrival, uint64_t lo,
+                  uint64_t hi, struct xe_part *parts)
 {
     if (lo == hi)
         return false;
@@ -714,19 +562,14 @@ static bool halve(struct source *src, const struct xe_arrival *arrival, uint64_t
         src->at[j - 1] = e;
     }
     size_t n = arrival != NULL, left = n && arrival->hash < border;
-    parts[0] = (struct part){.lo = lo, .hi = border - 1, .end = i, .units = units,
+    parts[0] = (struct xe_part){.lo = lo, .hi = border - 1, .end = i, .units = units,
                              .arrived_end = left};
-    parts[1] = (struct part){.lo = border, .hi = hi, .first = i, .end = src->n,
+    parts[1] = (struct xe_part){.lo = border, .hi = hi, .first = i, .end = src->n,
                              .units = src->units - units, .arrived = left, .arrived_end = n};
-    return is_fair(units + i * INDEX_UNITS, src->units + src->n * INDEX_UNITS);
+    return is_fair(units + i * XE_INDEX_UNITS, src->units + src->n * XE_INDEX_UNITS);
 }
 
 /* --- The rebuild -------------------------------------------------------- */
-
-static uint32_t count_of(const struct xe_image *img)
-{
-    return atomic_load_explicit(&img->count, memory_order_relaxed);
-}
 
 /* Makes room for one more object behind the others, which need not be looked at. XE_LIMIT: it
  * takes a rebuild. */
@@ -734,7 +577,7 @@ static enum xe_status stretch(struct xe_table *t, struct xe_epoch_slot *slot, st
                               const struct xe_arrival *arrival)
 {
     struct xe_image *img = xe_segment_image(s), *longer;
-    uint32_t count = count_of(img) + 1, units = img->live + arrival->units;
+    uint32_t count = xe_image_count(img) + 1, units = img->live + arrival->units;
     if ((!img->ordered && count > img->room) || xe_image_is_empty(img) || img->env || xe_image_waste(img) > img->live / WASTE_PART ||
         is_crowded(count, split_count(t, s->limit, count, units)))
         return XE_LIMIT;
@@ -752,134 +595,12 @@ static enum xe_status stretch(struct xe_table *t, struct xe_epoch_slot *slot, st
     return status;
 }
 
-/* Whether an arrival at the place of an ordered image is the neighbour of what was inserted
- * last: then keys come in order. */
-static bool comes_in_order(const struct xe_image *img, const struct xe_place *place)
-{
-    struct xe_place before = *place, behind = *place;
-    uint32_t left = xe_leaves_backward(img, &before), right = xe_leaves_forward(img, &behind);
-    return img->last && (left == img->last || right == img->last);
-}
-
-/*
- * Splits an ordered segment that is full where keys come in order at one of its ends: the image
- * stays as it is, and becomes that of a new segment; the arrival gets one beside it. XE_LIMIT:
- * it is not so.
- */
-static enum xe_status split_at_end(struct xe_table *t, struct xe_epoch_slot *slot,
-                                   struct xe_segment *s, const struct xe_arrival *arrival,
-                                   struct xe_segment **out)
-{
-    struct xe_image *img = xe_segment_image(s), *fresh = xe_image_empty;
-    struct source src;
-    struct part part = {.arrived_end = 1};
-    struct xe_place place, begin, end;
-    if (xe_leaves_find(img, arrival->key, &place))
-        return XE_LIMIT;
-    xe_leaves_edge(img, false, &begin);
-    xe_leaves_edge(img, true, &end);
-    bool first = place.leaf == 0 && place.index == 0;
-    if ((!first && (place.leaf != end.leaf || place.index != end.index)) ||
-        !comes_in_order(img, &place))
-        return XE_LIMIT;
-    const uint8_t *beside = xe_image_record(img, first ? xe_leaves_forward(img, &begin)
-                                                       : xe_leaves_backward(img, &end));
-    struct xe_order_key_at old = key_of_entry(&(struct xe_image_entry){.rec = beside});
-    struct xe_order_key_at new = key_of_arrival(arrival);
-    source_init(&src);
-    out[0] = segment_like(t, s);
-    out[1] = out[0] ? segment_between(t, first ? &new : &old, first ? &old : &new) : NULL;
-    enum xe_status status =
-        out[1] ? build_part(t, &part, &src, arrival, s->limit, &fresh) : XE_NOMEM;
-    if (status == XE_OK) {
-        atomic_store_explicit(&out[first]->image, img, memory_order_relaxed);
-        atomic_store_explicit(&out[!first]->image, fresh, memory_order_relaxed);
-        status = xe_order_replace(t, slot, &s, 1, out, 2);
-    }
-    if (status == XE_OK) {
-        xe_table_account(t, fresh->bytes);
-        return XE_OK;
-    }
-    xe_image_unref(fresh);
-    for (int i = 0; i < 2; i++)
-        if (out[i])
-            xe_segment_discard(t, out[i]);
-    out[0] = s;
-    return status;
-}
-
-/* Cuts an ordered segment in two beside an arrival, if keys come in order there: what comes next
- * goes on filling one of the two. False: they do not. */
-static bool cut_in_order(const struct xe_image *img, const struct source *src,
-                         const struct xe_arrival *arrival, struct walk *w, struct part *parts)
-{
-    struct xe_place place;
-    uint32_t total = src->n + 1, tenth = total / 10;
-    if (xe_leaves_find(img, arrival->key, &place) || !comes_in_order(img, &place) || total < 2)
-        return false;
-    uint64_t border = arrival->hash + 1;
-    border = border < tenth + 1 ? tenth + 1 : border > total - 1 - tenth ? total - 1 - tenth : border;
-    parts[0] = take_part(w, 0, border - 1);
-    parts[1] = take_part(w, border, total - 1);
-    return true;
-}
-
-static enum xe_status rebuild_ordered(struct xe_table *t, struct xe_epoch_slot *slot,
-                                      struct xe_segment *s, struct xe_arrival *arrivals, size_t n,
-                                      enum xe_split split, struct xe_segment **out,
-                                      uint32_t *n_out)
-{
-    struct source src;
-    struct part parts[XE_REBUILD_PARTS];
-    struct xe_image_plan plan;
-    struct xe_image *img = xe_segment_image(s);
-    uint64_t units;
-    bool crowded;
-    source_init(&src);
-    gather(&src, img, t->seed);
-    n = fit_arrivals(t, &src, arrivals, n, &units);
-    uint64_t keys = number(&src, arrivals, n), last = keys ? keys - 1 : 0;
-    struct walk w = {.src = &src, .arrivals = arrivals, .n = n};
-    struct part whole = {.hi = last, .end = src.n, .units = src.units, .arrived_end = n};
-    enum xe_status status = plan_part(t, &whole, &src, arrivals, s->limit, &plan, &crowded);
-    if (status == XE_OK && split == XE_SPLIT_NO && !crowded) {
-        status = replace_image(t, slot, s, &src, arrivals, &whole, &plan);
-        if (status != XE_LIMIT)
-            return status;
-    }
-    if (n == 1 && split == XE_SPLIT_NO && src.n) {
-        enum xe_status at_end = split_at_end(t, slot, s, arrivals, out);
-        *n_out = at_end == XE_OK ? 2 : 1;
-        if (at_end != XE_LIMIT)
-            return at_end;
-    }
-    *n_out = 2;
-    enum xe_status cut_there = XE_LIMIT;
-    if (n == 1 && split == XE_SPLIT_NO && cut_in_order(img, &src, arrivals, &w, parts))
-        cut_there = replace_segments(t, slot, &s, 1, parts, 2, &src, arrivals, out);
-    /* XE_LIMIT: by their size they are not in two. */
-    if (cut_there == XE_LIMIT) {
-        struct range range = {0, last, units + (src.n + n) * INDEX_UNITS};
-        w = (struct walk){.src = &src, .arrivals = arrivals, .n = n};
-        *n_out = cut(t, &w, range, parts_for(t, src.n + n, units), parts);
-        if (*n_out == 1)
-            return status == XE_OK ? replace_image(t, slot, s, &src, arrivals, &whole, &plan)
-                                   : XE_LIMIT;
-        cut_there = replace_segments(t, slot, &s, 1, parts, *n_out, &src, arrivals, out);
-    }
-    if (cut_there != XE_OK) {
-        *n_out = 1;
-        out[0] = s;
-    }
-    return cut_there;
-}
-
 enum xe_status xe_rebuild(struct xe_table *t, struct xe_epoch_slot *slot, struct xe_segment *s,
                           struct xe_arrival *arrivals, size_t n, enum xe_split split,
                           struct xe_segment **out, uint32_t *n_out)
 {
-    struct source src;
-    struct part parts[XE_REBUILD_PARTS];
+    struct xe_source src;
+    struct xe_part parts[XE_REBUILD_PARTS];
     struct xe_image_plan plan;
     uint64_t units;
     bool crowded;
@@ -891,43 +612,43 @@ enum xe_status xe_rebuild(struct xe_table *t, struct xe_epoch_slot *slot, struct
             return stretched;
     }
     if (t->kind == XE_ORDERED)
-        return rebuild_ordered(t, slot, s, arrivals, n, split, out, n_out);
-    source_init(&src);
-    gather(&src, xe_segment_image(s), t->seed);
-    n = fit_arrivals(t, &src, arrivals, n, &units);
-    struct walk w = {.src = &src, .arrivals = arrivals, .n = n};
+        return xe_order_rebuild(t, slot, s, arrivals, n, split, out, n_out);
+    xe_source_init(&src);
+    xe_source_gather(&src, xe_segment_image(s), t->seed);
+    n = xe_fit_arrivals(t, &src, arrivals, n, &units);
+    struct xe_walk w = {.src = &src, .arrivals = arrivals, .n = n};
     if (split == XE_SPLIT_GROUP) {
         sort(&src);
         *n_out = cut_group(&w, s->lo, s->hi, xe_bag_group_mask(t, s->lo, s->hi), parts);
         enum xe_status cut_off =
-            replace_segments(t, slot, &s, 1, parts, *n_out, &src, arrivals, out);
+            xe_replace_segments(t, slot, &s, 1, parts, *n_out, &src, arrivals, out);
         /* XE_LIMIT: they need several segments. */
         if (cut_off != XE_LIMIT)
             return cut_off;
         out[0] = s;
         *n_out = 1;
-        w = (struct walk){.src = &src, .arrivals = arrivals, .n = n};
+        w = (struct xe_walk){.src = &src, .arrivals = arrivals, .n = n};
     }
-    struct part whole = {.lo = s->lo, .hi = s->hi, .end = src.n, .units = src.units,
+    struct xe_part whole = {.lo = s->lo, .hi = s->hi, .end = src.n, .units = src.units,
                          .arrived_end = n};
     enum xe_status status =
-        plan_part(t, &whole, &src, arrivals, s->limit, &plan, &crowded);
+        xe_plan_part(t, &whole, &src, arrivals, s->limit, &plan, &crowded);
     if (status == XE_OK && split == XE_SPLIT_NO && !crowded) {
-        status = replace_image(t, slot, s, &src, arrivals, &whole, &plan);
+        status = xe_replace_image(t, slot, s, &src, arrivals, &whole, &plan);
         if (status != XE_LIMIT)
             return status;
     }
-    uint32_t n_parts = parts_for(t, src.n + n, units);
+    uint32_t n_parts = xe_parts_for(t, src.n + n, units);
     if (n_parts != 2 || n > 1 || !halve(&src, n ? arrivals : NULL, s->lo, s->hi, parts)) {
-        struct range range = {s->lo, s->hi, units + (src.n + n) * INDEX_UNITS};
+        struct xe_cut_range range = {s->lo, s->hi, units + (src.n + n) * XE_INDEX_UNITS};
         sort(&src);
-        n_parts = cut(t, &w, range, n_parts, parts);
+        n_parts = xe_cut(t, &w, range, n_parts, parts);
     }
     if (n_parts == 1)
-        return status == XE_OK ? replace_image(t, slot, s, &src, arrivals, &whole, &plan)
+        return status == XE_OK ? xe_replace_image(t, slot, s, &src, arrivals, &whole, &plan)
                                : XE_LIMIT;
     *n_out = n_parts;
-    return replace_segments(t, slot, &s, 1, parts, n_parts, &src, arrivals, out);
+    return xe_replace_segments(t, slot, &s, 1, parts, n_parts, &src, arrivals, out);
 }
 
 /* --- Giving memory back --------------------------------------------------- */
@@ -970,46 +691,27 @@ static uint32_t merged_most(const struct xe_table *t, const struct xe_segment *s
     return xe_kind_is_bag(t->kind) ? s->limit / 8 : s->limit / 2;
 }
 
-/* The same where one has no objects: the image of the other one stays. */
-static struct xe_segment *merge_empty(struct xe_table *t, struct xe_epoch_slot *slot,
-                                      struct xe_segment *left, struct xe_segment *right)
-{
-    struct xe_segment *to = segment_like(t, left), *from[2] = {left, right};
-    struct xe_image *a = xe_segment_image(left), *b = xe_segment_image(right);
-    struct xe_image *kept = count_of(a) ? a : b, *gone = count_of(a) ? b : a;
-    if (!to)
-        return NULL;
-    atomic_store_explicit(&to->image, kept, memory_order_relaxed);
-    if (xe_order_replace(t, slot, from, 2, &to, 1) != XE_OK) {
-        xe_segment_discard(t, to);
-        return NULL;
-    }
-    xe_table_account(t, -(int64_t)gone->bytes);
-    xe_image_retire_whole(slot, gone);
-    return to;
-}
-
 /* Makes one of two locked neighbours if both together are small. NULL: they stay as they
  * are, and locked. */
 static struct xe_segment *merge(struct xe_table *t, struct xe_epoch_slot *slot,
                                 struct xe_segment *left, struct xe_segment *right)
 {
-    struct source src;
+    struct xe_source src;
     struct xe_segment *to[1], *from[2] = {left, right};
     struct xe_image *a = xe_segment_image(left), *b = xe_segment_image(right);
     XE_ASSERT(t->kind == XE_ORDERED || right->lo == left->hi + 1);
-    if (t->kind == XE_ORDERED && (count_of(a) == 0 || count_of(b) == 0))
-        return merge_empty(t, slot, left, right);
-    if (count_of(a) + count_of(b) > merged_most(t, left) ||
+    if (t->kind == XE_ORDERED && (xe_image_count(a) == 0 || xe_image_count(b) == 0))
+        return xe_order_merge_empty(t, slot, left, right);
+    if (xe_image_count(a) + xe_image_count(b) > merged_most(t, left) ||
         (uint64_t)a->live + b->live > PART_UNITS / 2)
         return NULL;
-    source_init(&src);
-    gather(&src, a, t->seed);
-    gather(&src, b, t->seed);
-    struct part part = {.lo = left->lo, .hi = right->hi, .end = src.n, .units = src.units};
+    xe_source_init(&src);
+    xe_source_gather(&src, a, t->seed);
+    xe_source_gather(&src, b, t->seed);
+    struct xe_part part = {.lo = left->lo, .hi = right->hi, .end = src.n, .units = src.units};
     if (t->kind == XE_ORDERED)
         part.lo = 0, part.hi = src.n;
-    return replace_segments(t, slot, from, 2, &part, 1, &src, NULL, to) == XE_OK ? to[0] : NULL;
+    return xe_replace_segments(t, slot, from, 2, &part, 1, &src, NULL, to) == XE_OK ? to[0] : NULL;
 }
 
 /* What has become of `s`: a larger segment, also locked, or itself. */
@@ -1037,20 +739,20 @@ static struct xe_segment *merge_left(struct xe_table *t, struct xe_epoch_slot *s
 static void shrink_image(struct xe_table *t, struct xe_epoch_slot *slot, struct xe_segment *s)
 {
     struct xe_image *img = xe_segment_image(s);
-    struct source src;
+    struct xe_source src;
     struct xe_image_plan plan;
     bool crowded;
-    if (count_of(img) == 0) {
+    if (xe_image_count(img) == 0) {
         publish_image(t, slot, s, xe_image_empty);
         return;
     }
-    source_init(&src);
-    gather(&src, img, t->seed);
-    struct part whole = {.lo = s->lo, .hi = s->hi, .end = src.n, .units = src.units};
+    xe_source_init(&src);
+    xe_source_gather(&src, img, t->seed);
+    struct xe_part whole = {.lo = s->lo, .hi = s->hi, .end = src.n, .units = src.units};
     if (t->kind == XE_ORDERED)
         whole.lo = 0, whole.hi = src.n;
-    if (plan_part(t, &whole, &src, NULL, s->limit, &plan, &crowded) != XE_OK ||
-        replace_image(t, slot, s, &src, NULL, &whole, &plan) != XE_OK)
+    if (xe_plan_part(t, &whole, &src, NULL, s->limit, &plan, &crowded) != XE_OK ||
+        xe_replace_image(t, slot, s, &src, NULL, &whole, &plan) != XE_OK)
         /* Without memory it stays as it is for a while: deleting needs none (G7). */
         img->sparse /= 2;
 }
@@ -1059,7 +761,7 @@ void xe_rebuild_shrink(struct xe_table *t, struct xe_epoch_slot *slot, struct xe
 {
     for (uint32_t i = 0; i < MERGES; i++) {
         struct xe_segment *before = s;
-        if (count_of(xe_segment_image(s)) > s->limit / 4 || !is_cool(s))
+        if (xe_image_count(xe_segment_image(s)) > s->limit / 4 || !is_cool(s))
             break;
         s = merge_right(t, slot, s);
         s = merge_left(t, slot, s);

@@ -385,7 +385,7 @@ static bool has_place(const struct xe_table *t, struct xe_image *img, const stru
     struct xe_place place;
     if (t->kind != XE_ORDERED)
         return xe_image_has_room(img, 1) && xe_image_reserve_places(img, key->hash, 1);
-    if (atomic_load_explicit(&img->count, memory_order_relaxed) >= XE_IMAGE_OBJECTS_MAX - 1)
+    if (xe_image_count(img) >= XE_IMAGE_OBJECTS_MAX - 1)
         return false;
     xe_leaves_find(img, key, &place);
     return !xe_leaves_is_full(img, &place) || xe_leaves_reserve(img, 1);
@@ -464,7 +464,7 @@ void xe_table_drop_from(struct xe_table *t, struct xe_epoch_slot *slot, struct x
     xe_segment_changes(s);
     xe_table_drop(t, slot, img, place);
     xe_segment_changed(s);
-    xe_order_counted(s, atomic_load_explicit(&img->count, memory_order_relaxed));
+    xe_order_counted(s, xe_image_count(img));
 }
 
 /* Writes a prepared object to the room made for it, not yet published. */
@@ -514,14 +514,14 @@ void xe_table_publish(struct xe_table *t, struct xe_epoch_slot *slot, struct xe_
 static bool is_contended(const struct xe_segment *s)
 {
     return atomic_load_explicit(&s->heat, memory_order_relaxed) > HEAT_SPLIT &&
-           atomic_load_explicit(&xe_segment_image(s)->count, memory_order_relaxed) >=
+           xe_image_count(xe_segment_image(s)) >=
                2 * XE_SEGMENT_OBJECTS_MIN;
 }
 
 static bool is_quiet(const struct xe_segment *s)
 {
     return atomic_load_explicit(&s->heat, memory_order_relaxed) <= HEAT_MERGE &&
-           atomic_load_explicit(&xe_segment_image(s)->count, memory_order_relaxed) <=
+           xe_image_count(xe_segment_image(s)) <=
                s->limit / 4;
 }
 
@@ -583,7 +583,7 @@ enum xe_status xe_table_store(struct xe_table *t, struct xe_epoch_slot *slot,
         if (changes)
             xe_segment_changed(s);
         if (changes && t->kind == XE_ORDERED)
-            xe_order_counted(s, atomic_load_explicit(&img->count, memory_order_relaxed));
+            xe_order_counted(s, xe_image_count(img));
     }
     xe_table_finish(t, slot, s, place && status == XE_OK);
     return status;
@@ -701,7 +701,7 @@ void xe_table_stats(const struct xe_table *t, struct xe_table_stats *out)
     *out = (struct xe_table_stats){.bytes = xe_table_bytes(t)};
     while (s) {
         const struct xe_image *img = xe_segment_image(s);
-        out->objects += atomic_load_explicit(&img->count, memory_order_relaxed);
+        out->objects += xe_image_count(img);
         out->image_bytes += img->bytes;
         out->segments++;
         if (t->kind == XE_ORDERED)
