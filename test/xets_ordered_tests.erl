@@ -167,6 +167,27 @@ large(Order, Options) ->
     ?assert([{{user, float(I)}, I} || I <- lists:seq(2, N, 2)] =:= xets:tab2list(Table)),
     xets:delete(Table).
 
+%% Keys that all have the same order bytes, more than one segment can hold.
+cut_keys_test_() ->
+    [{timeout, 60, fun() -> cut_keys([Make(I) || I <- lists:seq(1, 5000)]) end}
+     || Make <- [fun(_) -> make_ref() end, fun(I) -> {ref_once(), I} end,
+                 fun(I) -> #{a => I} end, fun(I) -> external_pid(I) end,
+                 fun(I) -> {bytes(4200), I} end]].
+
+cut_keys(Keys) ->
+    Table = xets:new(table, [ordered_set]),
+    Sorted = lists:sort(Keys),
+    [true = xets:insert(Table, {Key, 1}) || Key <- shuffle(Keys, 6)],
+    ?assert([{Key, 1} || Key <- Sorted] =:= xets:tab2list(Table)),
+    ?assert(Sorted =:= forth(Table, xets:first(Table))),
+    ?assert(lists:reverse(Sorted) =:= back(Table, xets:last(Table))),
+    [?assertEqual(3, xets:update_counter(Table, rebuild(Key, 1), 2)) || Key <- Keys],
+    {Taken, Left} = lists:split(4000, shuffle(Keys, 7)),
+    [?assert([{Key, 3}] =:= xets:take(Table, Key)) || Key <- Taken],
+    [?assertEqual([], xets:lookup(Table, Key)) || Key <- Taken],
+    ?assert([{Key, 3} || Key <- lists:sort(Left)] =:= xets:tab2list(Table)),
+    xets:delete(Table).
+
 %%% Random calls
 
 random_calls_test_() ->
