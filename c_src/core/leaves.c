@@ -5,16 +5,23 @@
 
 #include <stdio.h>
 
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
 #include "order_internal.h"
 
 enum {
     HEAD_BYTES = 4,
-    SKIP_MAX = XE_ORDER_KEY_STORED - 16, /* heads are made of bytes that a record has at hand */
-    TABLE_STEP = XE_BUCKET_BYTES / 8,    /* leaves that a line of the table is for */
-    LEAF_MEANT = 40, /* entries of a leaf, to tell how many there may be */
+    SKIP_MAX = XE_ORDER_KEY_STORED - 16, /* fits a cell; heads are made of bytes that a record has at hand */
+    HEADS_STEP = 16,                     /* that are compared at once */
+    STEP_LINES = 2 * HEADS_STEP * sizeof(uint32_t) / XE_BUCKET_BYTES, /* of the table, with cells */
+    LEAF_MEANT = 20, /* entries of a leaf, to tell how many there may be */
 };
 
-_Static_assert(XE_IMAGE_BYTES_MAX / XE_BUCKET_BYTES <= 1 << 16, "cells have 16 bits for a leaf");
+_Static_assert(XE_IMAGE_BYTES_MAX / XE_BUCKET_BYTES <= 1 << 16 && SKIP_MAX < 1 << 8 &&
+                   XE_LEAF_PLACES < 1 << 8,
+               "a leaf, what its heads leave out and its count fit a cell");
 _Static_assert((int)XE_LEAF_FILL <= (int)XE_LEAF_PLACES, "there is room for what is built");
 
 /* --- The parts of an image ------------------------------------------------ */
@@ -29,9 +36,9 @@ static uint32_t *table_cells(const struct xe_image *img)
     return table_heads(img) + img->cap_leaves;
 }
 
-static uint32_t cell_pack(uint32_t line, uint32_t count)
+static uint32_t cell_pack(uint32_t line, uint32_t skip, uint32_t count)
 {
-    return line << 16 | count;
+    return line << 16 | skip << 8 | count;
 }
 
 static uint32_t cell_line(uint32_t cell)
@@ -39,9 +46,14 @@ static uint32_t cell_line(uint32_t cell)
     return cell >> 16;
 }
 
+static uint32_t cell_skip(uint32_t cell)
+{
+    return cell >> 8 & 0xff;
+}
+
 static uint32_t cell_count(uint32_t cell)
 {
-    return cell & 0xffff;
+    return cell & 0xff;
 }
 
 static struct xe_sorted_leaf *leaf_at(const struct xe_image *img, uint32_t line)
@@ -185,23 +197,53 @@ int xe_leaves_compare_records(const uint8_t *a, const uint8_t *b)
 
 /* --- Searching ------------------------------------------------------------ */
 
-/* The first of n heads, which are sorted, that is not below `head`. */
-static inline uint32_t lower(const uint32_t *heads, uint32_t n, uint32_t head)
+/* How many heads of a column are below `head`: of the first n, which are sorted; behind them are
+ * ones, to the end of the last of `steps`. In a state that is not one it may be any number up to
+ * n. */
+static inline __attribute__((always_inline)) uint32_t
+lower(const uint32_t *heads, uint32_t n, uint32_t steps, uint32_t head)
 {
+#if defined(__SSE2__) && !XE_EPOCH_TSAN
+    /* Each head is read whole by any load, and x86 keeps loads in order; the barrier keeps the
+     * compiler to it. All of them are compared: that takes less time than finding out which ones
+     * need be, and their lines are loaded together. */
+    __m128i bias = _mm_set1_epi32(INT32_MIN), sum = _mm_setzero_si128();
+    __m128i probe = _mm_xor_si128(_mm_set1_epi32((int32_t)head), bias);
+    for (uint32_t i = 0; i < steps; i++) {
+        const __m128i *at = (const __m128i *)(const void *)(heads + (size_t)i * HEADS_STEP);
+        __m128i a = _mm_cmpgt_epi32(probe, _mm_xor_si128(_mm_loadu_si128(at), bias));
+        __m128i b = _mm_cmpgt_epi32(probe, _mm_xor_si128(_mm_loadu_si128(at + 1), bias));
+        __m128i c = _mm_cmpgt_epi32(probe, _mm_xor_si128(_mm_loadu_si128(at + 2), bias));
+        __m128i d = _mm_cmpgt_epi32(probe, _mm_xor_si128(_mm_loadu_si128(at + 3), bias));
+        sum = _mm_sub_epi32(sum, _mm_add_epi32(_mm_add_epi32(a, b), _mm_add_epi32(c, d)));
+    }
+    atomic_signal_fence(memory_order_acq_rel);
+    sum = _mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0x4e));
+    sum = _mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0xb1));
+    uint32_t below = (uint32_t)_mm_cvtsi128_si32(sum);
+    return below < n ? below : n;
+#else
     const uint32_t *at = heads;
+    (void)steps;
     if (n == 0)
         return 0;
-    while (n > 1) {
-        uint32_t half = n / 2;
+    for (uint32_t rest = n; rest > 1;) {
+        uint32_t half = rest / 2;
         at += load32(at + half - 1) < head ? half : 0;
-        n -= half;
+        rest -= half;
     }
     return (uint32_t)(at - heads) + (load32(at) < head);
+#endif
 }
 
-static inline uint32_t upper(const uint32_t *heads, uint32_t n, uint32_t head)
+static inline uint32_t lower_in_table(const struct xe_image *img, uint32_t n, uint32_t head)
 {
-    return head == UINT32_MAX ? n : lower(heads, n, head + 1);
+    return lower(table_heads(img), n, (n + HEADS_STEP - 1) / HEADS_STEP, head);
+}
+
+static inline uint32_t lower_in_leaf(const struct xe_sorted_leaf *leaf, uint32_t n, uint32_t head)
+{
+    return lower(leaf->head, n, XE_LEAF_HEADS / HEADS_STEP, head);
 }
 
 /* A search: for the first key that is above the given one, or that is not below it. */
@@ -224,9 +266,9 @@ static inline uint32_t route(struct search *s, uint32_t n)
 {
     const uint32_t *heads = table_heads(s->img), *cells = table_cells(s->img);
     uint32_t head = key_head(s->key, table_skip(s->img));
-    uint32_t low = lower(heads, n, head), end = low;
+    uint32_t low = lower_in_table(s->img, n, head), end = low;
     if (XE_UNLIKELY(low < n && load32(heads + low) == head))
-        end = upper(heads, n, head);
+        end = head == UINT32_MAX ? n : lower_in_table(s->img, n, head + 1);
     while (low < end) {
         uint32_t middle = low + (end - low) / 2, cell = load32(cells + middle);
         bool exact;
@@ -247,17 +289,17 @@ static inline void prefetch_leaf(const struct xe_sorted_leaf *leaf)
 }
 
 /* The place in a leaf: the first record that stands behind, or the end. */
-static inline uint32_t search_leaf(struct search *s, const struct xe_sorted_leaf *leaf,
-                                   uint32_t count)
+static inline uint32_t search_leaf(struct search *s, uint32_t cell)
 {
-    uint32_t head = key_head(s->key, load16(&leaf->skip));
-    uint32_t low = lower(leaf->head, count, head);
+    const struct xe_sorted_leaf *leaf = cell_leaf(s->img, cell);
+    uint32_t count = cell_count(cell), head = key_head(s->key, cell_skip(cell));
+    uint32_t low = lower_in_leaf(leaf, count, head);
     if (low == count || load32(leaf->head + low) != head)
         return low;
     /* Mostly there is one such head, and the key is there. */
     uint32_t end = low + 1;
     if (end < count && load32(leaf->head + end) == head)
-        end = upper(leaf->head, count, head);
+        end = head == UINT32_MAX ? count : lower_in_leaf(leaf, count, head + 1);
     while (low < end) {
         uint32_t middle = low + (end - low) / 2;
         bool exact;
@@ -273,10 +315,10 @@ static inline uint32_t search_leaf(struct search *s, const struct xe_sorted_leaf
 
 /* Heads have told the place of a key as if it began like the others. If it does not, it stands
  * before all of the leaf, or of the image, or behind. */
-static void correct(struct search *s, const struct xe_sorted_leaf *leaf, uint32_t count,
-                    uint32_t n, struct xe_place *out)
+static void correct(struct search *s, uint32_t cell, uint32_t n, struct xe_place *out)
 {
-    uint32_t all = table_skip(s->img), skip = load16(&leaf->skip);
+    const struct xe_sorted_leaf *leaf = cell_leaf(s->img, cell);
+    uint32_t all = table_skip(s->img), skip = cell_skip(cell), count = cell_count(cell);
     uint32_t most = all > skip ? all : skip;
     if (most == 0 || count == 0)
         return;
@@ -302,12 +344,11 @@ static inline void search(struct search *s, struct xe_place *out)
     if (XE_UNLIKELY(n == 0))
         return;
     out->leaf = route(s, n);
-    uint32_t cell = load32(table_cells(s->img) + out->leaf), count = cell_count(cell);
-    const struct xe_sorted_leaf *leaf = cell_leaf(s->img, cell);
-    prefetch_leaf(leaf);
-    out->index = search_leaf(s, leaf, count);
+    uint32_t cell = load32(table_cells(s->img) + out->leaf);
+    prefetch_leaf(cell_leaf(s->img, cell));
+    out->index = search_leaf(s, cell);
     if (!s->exact)
-        correct(s, leaf, count, n, out);
+        correct(s, cell, n, out);
 }
 
 /* Turns what was found behind a key into the key's own place. */
@@ -348,15 +389,15 @@ bool xe_leaves_find_only(const struct xe_image *img, const struct xe_key *key,
     uint32_t cell = load32(table_cells(img) + out->leaf), count = cell_count(cell);
     const struct xe_sorted_leaf *leaf = cell_leaf(img, cell);
     prefetch_leaf(leaf);
-    uint32_t head = key_head(key, load16(&leaf->skip));
-    out->index = lower(leaf->head, count, head);
+    uint32_t head = key_head(key, cell_skip(cell));
+    out->index = lower_in_leaf(leaf, count, head);
     if (out->index == count || load32(leaf->head + out->index) != head)
         return false;
     out->off = load16(leaf->off + out->index);
     if (XE_LIKELY(has_key(xe_image_record(img, out->off), key)))
         return true;
     /* There may be more with this head. */
-    out->index = search_leaf(&s, leaf, count);
+    out->index = search_leaf(&s, cell);
     return own_place(&s, out);
 }
 
@@ -439,8 +480,8 @@ uint32_t xe_leaves_next(const struct xe_image *img, struct xe_image_cursor *curs
 
 uint32_t xe_leaves_plan(const struct xe_image_plan *plan, uint32_t *more)
 {
-    uint32_t most = plan->count / LEAF_MEANT + plan->leaves / 2 + 3;
-    uint32_t lines = (most + TABLE_STEP - 1) / TABLE_STEP;
+    uint32_t most = plan->count / LEAF_MEANT + plan->leaves / 8 + 4;
+    uint32_t lines = (most + HEADS_STEP - 1) / HEADS_STEP * STEP_LINES;
     *more = plan->leaves / 8 * XE_LEAF_LINES;
     return lines + plan->leaves * XE_LEAF_LINES;
 }
@@ -449,11 +490,12 @@ void xe_leaves_init(struct xe_image *img, const struct xe_image_plan *plan)
 {
     uint32_t lines = img->nbuckets - plan->leaves * XE_LEAF_LINES;
     img->ordered = true;
-    img->cap_leaves = (uint16_t)(lines * TABLE_STEP);
+    img->cap_leaves = (uint16_t)(lines / STEP_LINES * HEADS_STEP);
     img->free_leaf = 0;
     atomic_init(&img->n_leaves, 0);
     atomic_init(&img->skip, 0);
     img->last = 0;
+    memset(table_heads(img), 0xff, img->cap_leaves * sizeof(uint32_t));
     for (uint32_t i = plan->leaves; i-- > 0;) {
         uint32_t line = sizeof *img / XE_BUCKET_BYTES + lines + i * XE_LEAF_LINES;
         leaf_at(img, line)->next = img->free_leaf;
@@ -467,13 +509,14 @@ static uint32_t take_leaf(struct xe_image *img)
     uint32_t line = img->free_leaf;
     XE_ASSERT(line);
     img->free_leaf = leaf_at(img, line)->next;
+    for (uint32_t i = 0; i < XE_LEAF_HEADS; i++)
+        store32(leaf_at(img, line)->head + i, UINT32_MAX);
     return line;
 }
 
 static void set_heads(const struct xe_image *img, struct xe_sorted_leaf *leaf, uint32_t count,
                       uint32_t skip)
 {
-    store16(&leaf->skip, skip);
     for (uint32_t i = 0; i < count; i++)
         store32(leaf->head + i, record_head(xe_image_record(img, leaf->off[i]), skip));
 }
@@ -498,10 +541,10 @@ void xe_leaves_fill(struct xe_image *img, const uint16_t *offs, uint32_t n)
         uint32_t line = take_leaf(img), count = (n - done) / (leaves - j);
         struct xe_sorted_leaf *leaf = leaf_at(img, line);
         memcpy(leaf->off, offs + done, count * sizeof *offs);
-        set_heads(img, leaf, count,
-                  skip_of(xe_image_record(img, offs[done]),
-                          xe_image_record(img, offs[done + count - 1])));
-        table_cells(img)[j] = cell_pack(line, count);
+        uint32_t skip = skip_of(xe_image_record(img, offs[done]),
+                                xe_image_record(img, offs[done + count - 1]));
+        set_heads(img, leaf, count, skip);
+        table_cells(img)[j] = cell_pack(line, skip, count);
         done += count;
     }
     atomic_store_explicit(&img->n_leaves, (uint16_t)leaves, memory_order_relaxed);
@@ -516,7 +559,7 @@ void xe_leaves_move(struct xe_image *img, uint32_t by)
     for (uint32_t i = 0, n = n_leaves(img); i < n; i++) {
         uint32_t cell = table_cells(img)[i];
         if (cell_line(cell) >= behind)
-            table_cells(img)[i] = cell_pack(cell_line(cell) + by, cell_count(cell));
+            table_cells(img)[i] = cell + (by << 16);
     }
     for (uint16_t *link = &img->free_leaf; *link; link = &leaf_at(img, *link)->next)
         if (*link >= behind)
@@ -564,6 +607,7 @@ static void leave_leaf(struct xe_image *img, uint32_t j)
         store32(heads + i, heads[i + 1]);
         store32(cells + i, cells[i + 1]);
     }
+    store32(heads + n - 1, UINT32_MAX);
     atomic_store_explicit(&img->n_leaves, (uint16_t)(n - 1), memory_order_release);
     leaf_at(img, line)->next = img->free_leaf;
     img->free_leaf = (uint16_t)line;
@@ -588,19 +632,22 @@ static void split_leaf(struct xe_image *img, struct xe_place *place)
     struct xe_sorted_leaf *from = cell_leaf(img, cell), *to = leaf_at(img, line);
     uint32_t cut = cut_at(img, from, place->index), n = XE_LEAF_PLACES - cut;
     if (cut == 0) {
-        enter_leaf(img, place->leaf, cell_pack(line, 0), 0);
+        enter_leaf(img, place->leaf, cell_pack(line, 0, 0), 0);
         return;
     }
     for (uint32_t i = 0; i < n; i++)
         store16(to->off + i, from->off[cut + i]);
     if (n) {
         const uint8_t *first = xe_image_record(img, to->off[0]);
-        set_heads(img, to, n, skip_of(first, xe_image_record(img, to->off[n - 1])));
-        enter_leaf(img, place->leaf + 1, cell_pack(line, n),
+        uint32_t skip = skip_of(first, xe_image_record(img, to->off[n - 1]));
+        set_heads(img, to, n, skip);
+        enter_leaf(img, place->leaf + 1, cell_pack(line, skip, n),
                    record_head(first, table_skip(img)));
-        store32(cells + place->leaf, cell_pack(cell_line(cell), cut));
+        store32(cells + place->leaf, cell_pack(cell_line(cell), cell_skip(cell), cut));
+        for (uint32_t i = cut; i < XE_LEAF_PLACES; i++)
+            store32(from->head + i, UINT32_MAX);
     } else {
-        enter_leaf(img, place->leaf + 1, cell_pack(line, 0), 0);
+        enter_leaf(img, place->leaf + 1, cell_pack(line, 0, 0), 0);
     }
     if (place->index > cut || n == 0) {
         place->leaf++;
@@ -608,29 +655,35 @@ static void split_leaf(struct xe_image *img, struct xe_place *place)
     }
 }
 
-/* Heads of a leaf leave out what the key has in common with the others, as it becomes the
- * first or the last one. */
-static void fit_leaf(struct xe_image *img, struct xe_sorted_leaf *leaf, uint32_t count,
-                     uint32_t index, const struct xe_key *key)
+/* What heads leave out for a key alone. */
+static uint32_t skip_of_key(const struct xe_key *key)
 {
-    uint32_t skip = leaf->skip;
-    if (count == 0) {
-        skip = key->klen <= HEAD_BYTES ? 0 : key->klen < SKIP_MAX ? (uint32_t)key->klen : SKIP_MAX;
-        store16(&leaf->skip, skip);
-    } else if (skip && (index == 0 || index == count)) {
-        uint32_t same = common_with(key, xe_image_record(img, leaf->off[0]), skip);
-        if (same < skip)
-            set_heads(img, leaf, count, same);
-    }
+    return key->klen <= HEAD_BYTES ? 0 : key->klen < SKIP_MAX ? (uint32_t)key->klen : SKIP_MAX;
 }
 
-/* The same for the table. `first`, `last`: what the key becomes. */
+/* What the heads of a leaf leave out as a key becomes the first or the last one, which the key may
+ * not have in common with the others: then they are made anew. */
+static uint32_t fit_leaf(struct xe_image *img, uint32_t cell, uint32_t index,
+                         const struct xe_key *key)
+{
+    uint32_t skip = cell_skip(cell), count = cell_count(cell);
+    struct xe_sorted_leaf *leaf = cell_leaf(img, cell);
+    if (count == 0)
+        return skip_of_key(key);
+    if (skip == 0 || (index > 0 && index < count))
+        return skip;
+    uint32_t same = common_with(key, xe_image_record(img, leaf->off[0]), skip);
+    if (same < skip)
+        set_heads(img, leaf, count, same);
+    return same;
+}
+
+/* The same for the table. */
 static void fit_table(struct xe_image *img, const struct xe_key *key, bool is_edge)
 {
     uint32_t skip = table_skip(img);
     if (xe_leaves_count(img, 0) == 0 && n_leaves(img) == 1) {
-        skip = key->klen <= HEAD_BYTES ? 0 : key->klen < SKIP_MAX ? (uint32_t)key->klen : SKIP_MAX;
-        atomic_store_explicit(&img->skip, (uint16_t)skip, memory_order_release);
+        atomic_store_explicit(&img->skip, (uint16_t)skip_of_key(key), memory_order_release);
     } else if (skip && is_edge) {
         /* One of the two first leaves has a record: the other may be new. */
         const uint8_t *rec = first_record(img, xe_leaves_count(img, 0) == 0);
@@ -645,12 +698,12 @@ void xe_leaves_add(struct xe_image *img, const struct xe_key *key, const struct 
 {
     struct xe_place at = *place;
     if (n_leaves(img) == 0)
-        enter_leaf(img, 0, cell_pack(take_leaf(img), 0), 0);
+        enter_leaf(img, 0, cell_pack(take_leaf(img), 0, 0), 0);
     else if (xe_leaves_count(img, at.leaf) == XE_LEAF_PLACES)
         split_leaf(img, &at);
     uint32_t cell = table_cells(img)[at.leaf], count = cell_count(cell);
     struct xe_sorted_leaf *leaf = cell_leaf(img, cell);
-    fit_leaf(img, leaf, count, at.index, key);
+    uint32_t skip = fit_leaf(img, cell, at.index, key);
     fit_table(img, key, (at.leaf == 0 && at.index == 0) ||
                             (at.leaf + 1 == n_leaves(img) && at.index == count));
     for (uint32_t i = count; i > at.index; i--) {
@@ -658,11 +711,11 @@ void xe_leaves_add(struct xe_image *img, const struct xe_key *key, const struct 
         store32(leaf->head + i, leaf->head[i - 1]);
     }
     store16(leaf->off + at.index, off);
-    store32(leaf->head + at.index, key_head(key, leaf->skip));
+    store32(leaf->head + at.index, key_head(key, skip));
     if (at.index == 0)
         store32(table_heads(img) + at.leaf, key_head(key, table_skip(img)));
     /* Last (L1). */
-    store32(table_cells(img) + at.leaf, cell_pack(cell_line(cell), count + 1));
+    store32(table_cells(img) + at.leaf, cell_pack(cell_line(cell), skip, count + 1));
     img->last = off;
     /* Relaxed: only one writer, and size sums promise no instant. */
     atomic_store_explicit(&img->count,
@@ -688,7 +741,8 @@ void xe_leaves_remove(struct xe_image *img, const struct xe_place *place)
         store16(leaf->off + i, leaf->off[i + 1]);
         store32(leaf->head + i, leaf->head[i + 1]);
     }
-    store32(table_cells(img) + place->leaf, cell_pack(cell_line(cell), count - 1));
+    store32(leaf->head + count - 1, UINT32_MAX);
+    store32(table_cells(img) + place->leaf, cell - 1);
     if (count == 1)
         leave_leaf(img, place->leaf);
     else if (place->index == 0)
@@ -721,11 +775,13 @@ static bool leaf_is_valid(const struct xe_image *img, uint32_t j, const uint8_t 
     for (uint32_t i = 0; i < count; i++) {
         const uint8_t *rec = xe_image_record(img, leaf->off[i]);
         CHECK(!last || xe_leaves_compare_records(last, rec) < 0);
-        CHECK(leaf->head[i] == record_head(rec, leaf->skip));
-        CHECK(common_of(first_record(img, j), rec) >= leaf->skip || leaf->skip > SKIP_MAX);
+        CHECK(leaf->head[i] == record_head(rec, cell_skip(cell)));
+        CHECK(common_of(first_record(img, j), rec) >= cell_skip(cell));
         CHECK(common_of(first_record(img, 0), rec) >= table_skip(img));
         last = rec;
     }
+    for (uint32_t i = count; i < XE_LEAF_HEADS; i++)
+        CHECK(leaf->head[i] == UINT32_MAX);
     return true;
 }
 
@@ -754,6 +810,8 @@ bool xe_leaves_are_valid(const struct xe_image *img)
     const uint8_t *last = NULL;
     uint32_t n = n_leaves(img);
     CHECK(n <= img->cap_leaves && lines_are_valid(img));
+    for (uint32_t i = n; i < img->cap_leaves; i++)
+        CHECK(table_heads(img)[i] == UINT32_MAX);
     for (uint32_t j = 0; j < n; j++) {
         if (!leaf_is_valid(img, j, last))
             return false;

@@ -8,13 +8,17 @@
  *            the table        to begin with              top    bottom
  *
  * The table lists the leaves in the order of their keys: a column of heads, which are four bytes
- * of the leaf's first key, and a column of cells, which say in one word where the leaf is and how
- * many entries it has. A leaf has the same for its records:
+ * of the leaf's first key, and a column of cells, which say in one word where the leaf is, how
+ * many entries it has and what their heads leave out:
  *
- *   0      2      4                         8       136                      384
- *   +------+------+------------------------+-------+------------------------+
- *   | skip | next | (unused)               | 62 offsets, 16 bits | 62 heads, 32 bits |
- *   +------+------+------------------------+-------+------------------------+
+ *   cell, 32 bits:  0..7 count, 8..15 skip, 16..31 the leaf's place, in lines of 64 bytes
+ *
+ *   leaf      0      2      4                       64                             192
+ *             +------+------+-----------------------+-------------------------------+
+ *             | next |      | 30 offsets of 16 bits | 30 heads of 32 bits, and 2    |
+ *             +------+------+-----------------------+-------------------------------+
+ *
+ * Both columns of heads are filled up with ones, so that all of a column may be compared at once.
  *
  * A head leaves out the first `skip` bytes, which all keys of the leaf (in the table: of the image)
  * begin with. Of heads that are equal the keys in the records decide. A key that does not begin
@@ -39,20 +43,21 @@
 #include "image.h"
 
 enum {
-    XE_LEAF_PLACES = 62,
-    XE_LEAF_FILL = 48, /* entries of a leaf that a rebuild makes */
-    XE_LEAF_LINES = 6, /* 64 bytes each */
+    XE_LEAF_PLACES = 30,
+    XE_LEAF_HEADS = 32,
+    XE_LEAF_FILL = 24, /* entries of a leaf that a rebuild makes */
+    XE_LEAF_LINES = 3, /* 64 bytes each */
     XE_LEAF_SPLIT = XE_LEAF_PLACES / 2,
 };
 
 struct xe_sorted_leaf {
-    uint16_t skip;
     uint16_t next; /* of a leaf in the free list; writers only */
-    uint16_t unused[4];
+    uint16_t unused;
     uint16_t off[XE_LEAF_PLACES];
-    uint32_t head[XE_LEAF_PLACES];
+    uint32_t head[XE_LEAF_HEADS];
 };
 
+_Static_assert(offsetof(struct xe_sorted_leaf, head) == XE_BUCKET_BYTES, "as drawn");
 _Static_assert(sizeof(struct xe_sorted_leaf) == XE_LEAF_LINES * XE_BUCKET_BYTES, "as drawn");
 
 /* For xe_image_new(): lines of the index to begin with, and those that may come. */
@@ -120,11 +125,12 @@ int xe_leaves_compare_records(const uint8_t *a, const uint8_t *b);
 /* Walks everything; for tests. */
 bool xe_leaves_are_valid(const struct xe_image *img);
 
-/* Loads the lines of the leaf table ahead of time. */
+/* Loads the lines of the table ahead of time, with its columns of heads and of cells. */
 static inline void xe_leaves_prefetch(const struct xe_image *img)
 {
-    __builtin_prefetch(img + 1);
-    __builtin_prefetch((const char *)(img + 1) + XE_CACHE_LINE);
+    enum { LINES = 7 };
+    for (uint32_t i = 0; i < LINES; i++)
+        __builtin_prefetch((const char *)(img + 1) + (size_t)i * XE_CACHE_LINE);
 }
 
 #endif

@@ -57,6 +57,7 @@ enum xe_status xe_order_find_place(struct xe_table *t, const struct xe_key *key,
         uint64_t batch = xe_batch_begin(t);
         const struct xe_segment *s = xe_order_segment(t, key);
         *img = xe_segment_image(s);
+        xe_leaves_prefetch(*img);
         if (look_begin(s, &version)) {
             bool found = xe_leaves_find_only(*img, key, place);
             if (look_end(s, version) && XE_LIKELY(xe_batch_unchanged(t, batch)))
