@@ -549,10 +549,11 @@ static void publish_item(struct batch *b, struct xe_image *img, struct item *it)
 {
     struct xe_place place;
     bool found = !xe_kind_is_bag(b->t->kind) && find_key(b, img, &it->p->key, &place);
+    bool placed = found || b->t->kind == XE_ORDERED;
     if (it->there)
         xe_record_unprepare(it->p);
     else
-        xe_table_publish(b->t, b->slot, img, it->p, it->off, found ? &place : NULL);
+        xe_table_publish(b->t, b->slot, img, it->p, it->off, placed ? &place : NULL);
 }
 
 static void publish_all(struct batch *b)

@@ -261,16 +261,12 @@ static inline bool stands_behind(struct search *s, const uint8_t *rec, bool *exa
     return c < s->edge;
 }
 
-/* The leaf that the place is in: the last one whose first record does not stand behind. */
-static inline uint32_t route(struct search *s, uint32_t n)
+/* Of the leaves [low, end), whose heads are the key's, the first one that stands behind. */
+static __attribute__((noinline)) uint32_t search_tied_leaves(struct search *s, uint32_t low,
+                                                             uint32_t end)
 {
-    const uint32_t *heads = table_heads(s->img), *cells = table_cells(s->img);
-    uint32_t head = key_head(s->key, table_skip(s->img));
-    uint32_t low = lower_in_table(s->img, n, head), end = low;
-    if (XE_UNLIKELY(low < n && load32(heads + low) == head))
-        end = head == UINT32_MAX ? n : lower_in_table(s->img, n, head + 1);
     while (low < end) {
-        uint32_t middle = low + (end - low) / 2, cell = load32(cells + middle);
+        uint32_t middle = low + (end - low) / 2, cell = load32(table_cells(s->img) + middle);
         bool exact;
         if (cell_count(cell) &&
             stands_behind(s, xe_image_record(s->img, load16(cell_leaf(s->img, cell)->off)),
@@ -279,6 +275,18 @@ static inline uint32_t route(struct search *s, uint32_t n)
         else
             low = middle + 1;
     }
+    return low;
+}
+
+/* The leaf that the place is in: the last one whose first record does not stand behind. */
+static inline __attribute__((always_inline)) uint32_t route(struct search *s, uint32_t n)
+{
+    const uint32_t *heads = table_heads(s->img);
+    uint32_t head = key_head(s->key, table_skip(s->img));
+    uint32_t low = lower_in_table(s->img, n, head);
+    if (XE_UNLIKELY(low < n && load32(heads + low) == head))
+        low = search_tied_leaves(s, low,
+                                 head == UINT32_MAX ? n : lower_in_table(s->img, n, head + 1));
     return low ? low - 1 : 0;
 }
 
@@ -288,18 +296,11 @@ static inline void prefetch_leaf(const struct xe_sorted_leaf *leaf)
         __builtin_prefetch((const char *)leaf + (size_t)i * XE_CACHE_LINE);
 }
 
-/* The place in a leaf: the first record that stands behind, or the end. */
-static inline uint32_t search_leaf(struct search *s, uint32_t cell)
+/* Of the entries [low, end) of a leaf, whose heads are the key's, the first that stands behind. */
+static __attribute__((noinline)) uint32_t search_tied(struct search *s,
+                                                      const struct xe_sorted_leaf *leaf,
+                                                      uint32_t low, uint32_t end)
 {
-    const struct xe_sorted_leaf *leaf = cell_leaf(s->img, cell);
-    uint32_t count = cell_count(cell), head = key_head(s->key, cell_skip(cell));
-    uint32_t low = lower_in_leaf(leaf, count, head);
-    if (low == count || load32(leaf->head + low) != head)
-        return low;
-    /* Mostly there is one such head, and the key is there. */
-    uint32_t end = low + 1;
-    if (end < count && load32(leaf->head + end) == head)
-        end = head == UINT32_MAX ? count : lower_in_leaf(leaf, count, head + 1);
     while (low < end) {
         uint32_t middle = low + (end - low) / 2;
         bool exact;
@@ -313,14 +314,30 @@ static inline uint32_t search_leaf(struct search *s, uint32_t cell)
     return low;
 }
 
+/* The place in a leaf: the first record that stands behind, or the end. */
+static inline __attribute__((always_inline)) uint32_t search_leaf(struct search *s, uint32_t cell)
+{
+    const struct xe_sorted_leaf *leaf = cell_leaf(s->img, cell);
+    uint32_t count = cell_count(cell), head = key_head(s->key, cell_skip(cell));
+    uint32_t low = lower_in_leaf(leaf, count, head);
+    if (low == count || load32(leaf->head + low) != head)
+        return low;
+    /* Mostly there is one such head, and the key is there. */
+    uint32_t end = low + 1;
+    if (XE_UNLIKELY(end < count && load32(leaf->head + end) == head))
+        end = head == UINT32_MAX ? count : lower_in_leaf(leaf, count, head + 1);
+    return search_tied(s, leaf, low, end);
+}
+
 /* Heads have told the place of a key as if it began like the others. If it does not, it stands
  * before all of the leaf, or of the image, or behind. */
-static void correct(struct search *s, uint32_t cell, uint32_t n, struct xe_place *out)
+static __attribute__((noinline)) void correct(struct search *s, uint32_t cell, uint32_t n,
+                                              struct xe_place *out)
 {
     const struct xe_sorted_leaf *leaf = cell_leaf(s->img, cell);
     uint32_t all = table_skip(s->img), skip = cell_skip(cell), count = cell_count(cell);
     uint32_t most = all > skip ? all : skip;
-    if (most == 0 || count == 0)
+    if (count == 0)
         return;
     uint32_t i = out->index < count ? out->index : count - 1;
     const uint8_t *rec = xe_image_record(s->img, load16(leaf->off + i));
@@ -347,7 +364,7 @@ static inline void search(struct search *s, struct xe_place *out)
     uint32_t cell = load32(table_cells(s->img) + out->leaf);
     prefetch_leaf(cell_leaf(s->img, cell));
     out->index = search_leaf(s, cell);
-    if (!s->exact)
+    if (!s->exact && (cell_skip(cell) || table_skip(s->img)))
         correct(s, cell, n, out);
 }
 

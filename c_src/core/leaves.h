@@ -111,6 +111,12 @@ static inline bool xe_leaves_is_full(const struct xe_image *img, const struct xe
     uint32_t count = xe_leaves_count(img, place->leaf);
     return count == 0 || count == XE_LEAF_PLACES;
 }
+/* Whether one key may be added at a place; a leaf is reserved if it takes one. */
+static inline bool xe_leaves_has_place(struct xe_image *img, const struct xe_place *place)
+{
+    return xe_image_count(img) < XE_IMAGE_OBJECTS_MAX - 1 &&
+           (!xe_leaves_is_full(img, place) || xe_leaves_reserve(img, 1));
+}
 /* Adds a key where xe_leaves_find() did not find it. The leaves it takes have been reserved. */
 void xe_leaves_add(struct xe_image *img, const struct xe_key *key, const struct xe_place *place,
                    uint32_t off);

@@ -48,6 +48,10 @@ enum xe_status xe_order_find_place(struct xe_table *t, const struct xe_key *key,
                                    struct xe_image **img, struct xe_place *place);
 enum xe_status xe_order_find_many(struct xe_table *t, const struct xe_key *keys, uint32_t n,
                                   struct xe_view *views, bool *found);
+/* xe_table_store(). */
+enum xe_status xe_order_store(struct xe_table *t, struct xe_epoch_slot *slot,
+                              struct xe_segment *s, const struct xe_prepared *p,
+                              struct xe_place *place);
 /* The number of all objects. */
 enum xe_status xe_order_count_all(const struct xe_table *t, uint64_t *n);
 

@@ -97,6 +97,39 @@ enum xe_status xe_order_find_many(struct xe_table *t, const struct xe_key *keys,
     return XE_RETRY;
 }
 
+/* --- Storing ------------------------------------------------------------------ */
+
+enum xe_status xe_order_store(struct xe_table *t, struct xe_epoch_slot *slot,
+                              struct xe_segment *s, const struct xe_prepared *p,
+                              struct xe_place *place)
+{
+    struct xe_image *img = xe_segment_image(s);
+    bool is_new = !place->off;
+    uint32_t off = 0;
+    enum xe_status status = XE_OK;
+    if (!is_new || xe_leaves_has_place(img, place))
+        off = xe_image_alloc(img, p->units);
+    if (XE_UNLIKELY(!off)) {
+        status = xe_table_make_room(t, slot, &s, &p->key, p->units, is_new, &off);
+        img = xe_segment_image(s);
+        if (status == XE_OK)
+            xe_leaves_find(img, &p->key, place);
+    }
+    if (XE_LIKELY(status == XE_OK))
+        status = xe_table_write_record(img, p, off);
+    /* Versions are those of the order: overwriting changes none (L2). */
+    if (XE_LIKELY(status == XE_OK) && is_new) {
+        xe_segment_changes(s);
+        xe_table_publish(t, slot, img, p, off, place);
+        xe_segment_changed(s);
+        xe_order_counted(s, xe_image_count(img));
+    } else if (XE_LIKELY(status == XE_OK)) {
+        xe_table_publish(t, slot, img, p, off, place);
+    }
+    xe_table_finish(t, slot, s, !is_new && status == XE_OK);
+    return status;
+}
+
 /* --- Ranges ------------------------------------------------------------------ */
 
 /* A bound between two objects. */

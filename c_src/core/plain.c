@@ -124,7 +124,7 @@ enum xe_status xe_table_put_plain(struct xe_table *t, struct xe_epoch_slot *slot
                           .len = len - XE_HDR_BYTES,
                           .flags = xe_load32(rec) & XE_REC_GIVEN};
     struct xe_prepared p = {.key = *key, .object = &o, .units = units};
-    return xe_table_store(t, slot, s, &p, found ? &place : NULL);
+    return xe_table_store(t, slot, s, &p, found || t->kind == XE_ORDERED ? &place : NULL);
 }
 
 enum xe_status xe_table_patch(struct xe_table *t, struct xe_epoch_slot *slot,

@@ -385,17 +385,13 @@ static bool has_place(const struct xe_table *t, struct xe_image *img, const stru
     struct xe_place place;
     if (t->kind != XE_ORDERED)
         return xe_image_has_room(img, 1) && xe_image_reserve_places(img, key->hash, 1);
-    if (xe_image_count(img) >= XE_IMAGE_OBJECTS_MAX - 1)
-        return false;
     xe_leaves_find(img, key, &place);
-    return !xe_leaves_is_full(img, &place) || xe_leaves_reserve(img, 1);
+    return xe_leaves_has_place(img, &place);
 }
 
-/* Room in the locked segment *s for a record, and for its place if the key is new. On
- * failure *s is still locked. */
-static enum xe_status make_room(struct xe_table *t, struct xe_epoch_slot *slot,
-                                struct xe_segment **s, const struct xe_key *key, uint32_t units,
-                                bool is_new, uint32_t *off)
+enum xe_status xe_table_make_room(struct xe_table *t, struct xe_epoch_slot *slot,
+                                  struct xe_segment **s, const struct xe_key *key,
+                                  uint32_t units, bool is_new, uint32_t *off)
 {
     for (int tries = 0; tries < ROOM_TRIES; tries++) {
         struct xe_image *img = xe_segment_image(*s);
@@ -467,8 +463,7 @@ void xe_table_drop_from(struct xe_table *t, struct xe_epoch_slot *slot, struct x
     xe_order_counted(s, xe_image_count(img));
 }
 
-/* Writes a prepared object to the room made for it, not yet published. */
-static enum xe_status write_record(struct xe_image *img, const struct xe_prepared *p, uint32_t off)
+enum xe_status xe_table_write_record(struct xe_image *img, const struct xe_prepared *p, uint32_t off)
 {
     if (p->object->n_handles && !p->blob && !xe_image_need_env(img)) {
         xe_image_unalloc(img, off, p->units);
@@ -478,18 +473,12 @@ static enum xe_status write_record(struct xe_image *img, const struct xe_prepare
     return XE_OK;
 }
 
-static void publish_ordered(struct xe_table *t, struct xe_epoch_slot *slot, struct xe_image *img,
-                            const struct xe_prepared *p, uint32_t off, struct xe_place *place)
+static void replace_ordered(struct xe_table *t, struct xe_epoch_slot *slot, struct xe_image *img,
+                            uint32_t off, struct xe_place *place)
 {
-    struct xe_place at;
-    if (place) {
-        uint32_t old = place->off;
-        xe_leaves_replace(img, place, off);
-        drop_record(t, slot, img, old);
-    } else {
-        xe_leaves_find(img, &p->key, &at);
-        xe_leaves_add(img, &p->key, &at, off);
-    }
+    uint32_t old = place->off;
+    xe_leaves_replace(img, place, off);
+    drop_record(t, slot, img, old);
 }
 
 void xe_table_publish(struct xe_table *t, struct xe_epoch_slot *slot, struct xe_image *img,
@@ -501,7 +490,10 @@ void xe_table_publish(struct xe_table *t, struct xe_epoch_slot *slot, struct xe_
     if (t->sequence)
         t->sequence(t->sequence_arg);
     if (t->kind == XE_ORDERED) {
-        publish_ordered(t, slot, img, p, off, place);
+        if (place->off)
+            replace_ordered(t, slot, img, off, place);
+        else
+            xe_leaves_add(img, &p->key, place, off);
     } else if (place) {
         uint32_t old = place->off;
         xe_image_replace(place, off);
@@ -566,24 +558,22 @@ enum xe_status xe_table_store(struct xe_table *t, struct xe_epoch_slot *slot,
                               struct xe_place *place)
 {
     uint32_t off;
+    if (t->kind == XE_ORDERED)
+        return xe_order_store(t, slot, s, p, place);
     struct xe_image *before = xe_segment_image(s);
-    enum xe_status status = make_room(t, slot, &s, &p->key, p->units, !place, &off);
+    enum xe_status status = xe_table_make_room(t, slot, &s, &p->key, p->units, !place, &off);
     struct xe_image *img = xe_segment_image(s);
     if (XE_LIKELY(status == XE_OK)) {
         if (place && XE_UNLIKELY(img != before))
-            find_in(t, img, &p->key, place);
-        status = write_record(img, p, off);
+            xe_find(img, &p->key, place);
+        status = xe_table_write_record(img, p, off);
     }
     if (XE_LIKELY(status == XE_OK)) {
-        /* An ordered table's versions are those of its order. */
-        bool changes = t->kind == XE_ORDERED ? !place : t->kind != XE_SET;
-        if (changes)
+        if (t->kind != XE_SET)
             xe_segment_changes(s);
         xe_table_publish(t, slot, img, p, off, place);
-        if (changes)
+        if (t->kind != XE_SET)
             xe_segment_changed(s);
-        if (changes && t->kind == XE_ORDERED)
-            xe_order_counted(s, xe_image_count(img));
     }
     xe_table_finish(t, slot, s, place && status == XE_OK);
     return status;
@@ -613,6 +603,8 @@ enum xe_status xe_table_put(struct xe_table *t, struct xe_epoch_slot *slot, stru
         xe_table_finish(t, slot, s, false);
         return XE_EXISTS;
     }
+    if (t->kind == XE_ORDERED)
+        return xe_order_store(t, slot, s, p, &place);
     return xe_table_store(t, slot, s, p, found ? &place : NULL);
 }
 

@@ -278,12 +278,20 @@ static inline void xe_batch_published(struct xe_table *t)
 void xe_table_run_clock(struct xe_epoch_slot *slot);
 /* Opens a write section, which ends when the caller leaves its epoch section. */
 enum xe_status xe_table_write_begin(struct xe_table *t, struct xe_epoch_slot *slot);
+/* Room in the locked segment *s for a record, and for its place if the key is new. On failure *s
+ * is still locked. */
+enum xe_status xe_table_make_room(struct xe_table *t, struct xe_epoch_slot *slot,
+                                  struct xe_segment **s, const struct xe_key *key,
+                                  uint32_t units, bool is_new, uint32_t *off);
+/* Writes a prepared object to the room made for it, not yet published. */
+enum xe_status xe_table_write_record(struct xe_image *img, const struct xe_prepared *p,
+                                     uint32_t off);
 /* Stores a prepared object in the locked segment, in the place of `place` if that is not NULL,
- * and releases the lock. */
+ * and releases the lock. In an ordered table `place` is where it was, or would be, found. */
 enum xe_status xe_table_store(struct xe_table *t, struct xe_epoch_slot *slot,
                               struct xe_segment *s, const struct xe_prepared *p,
                               struct xe_place *place);
-/* Publishes the record at `off`, in the place of `place` if that is not NULL. */
+/* Publishes the record at `off`, in the place of `place`, as for xe_table_store(). */
 void xe_table_publish(struct xe_table *t, struct xe_epoch_slot *slot, struct xe_image *img,
                       const struct xe_prepared *p, uint32_t off, struct xe_place *place);
 /* Empties a place: the record in it is retired. */
