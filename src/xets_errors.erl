@@ -46,6 +46,11 @@ cause(insert, [Table, []]) ->
     table(Table, write);
 cause(member, [Table, _Key]) ->
     table(Table, read);
+cause(Function, [Continuation]) when Function =:= range; Function =:= prefix ->
+    case xets_order:is_continuation(Continuation) of
+        true -> cause(Function, [element(2, Continuation), []]);
+        false -> none
+    end;
 cause(Function, [Table | Args]) ->
     Access = access(Function),
     case is_allowed(Access, Table) of
@@ -56,10 +61,13 @@ cause(Function, [Table | Args]) ->
 access(Function) ->
     Reads = [lookup, lookup_element, lookup_elements, lookup_many, tab2list, slot, safe_fixtable],
     Traversals = [first, last, next, prev, first_lookup, last_lookup, next_lookup, prev_lookup],
-    case lists:member(Function, Reads ++ Traversals) of
+    case lists:member(Function, Reads ++ Traversals ++ reads_in_order()) of
         true -> read;
         false -> write
     end.
+
+reads_in_order() ->
+    [range, prefix, count, nth, rank, first_n, last_n].
 
 %% Two calls that fail only because of the table.
 is_allowed(read, Table) -> succeeds(fun() -> xets:member(Table, []) end);
@@ -130,8 +138,12 @@ call(update_element, Table, [Key, ElementSpec | Default]) ->
     updated(Table, Key, Default, fun(Object, KeyPos) ->
         elements(as_list(ElementSpec), Object, KeyPos)
     end);
-call(_Function, _Table, _Args) ->
-    none.
+call(Function, Table, _Args) ->
+    IsOrdered = lists:member(Function, [take_first, take_last | reads_in_order()]),
+    case IsOrdered andalso xets:info(Table, type) of
+        Type when Type =:= set; Type =:= bag; Type =:= duplicate_bag -> table_type;
+        _ -> none
+    end.
 
 object(Table, Object) ->
     case tuple_error(Object) of
@@ -222,6 +234,8 @@ texts(new, [Name, Options], Cause) ->
     name_texts(Name, Options, Cause);
 texts(whereis, [_Name], _Cause) ->
     [<<"invalid table name (must be an atom)">>];
+texts(Function, [Continuation], Cause) when Function =:= range; Function =:= prefix ->
+    [continuation_error(Continuation, Cause)];
 texts(info, [_Table, _Item], none) ->
     ["", <<"not a valid info item">>];
 texts(Function, [Table | Args], Cause) ->
@@ -251,6 +265,9 @@ table_error(_Table, table_type) ->
 table_error(_Table, _Cause) ->
     "".
 
+continuation_error(_Continuation, none) -> <<"invalid continuation">>;
+continuation_error(Continuation, Cause) -> table_error(element(2, Continuation), Cause).
+
 %% Whether table_error() says what is wrong.
 is_of_table(Cause) ->
     lists:member(Cause, [type, id, access]).
@@ -273,6 +290,18 @@ arg_texts(Next, [_Key], Cause) when
     Next =:= next; Next =:= prev; Next =:= next_lookup; Next =:= prev_lookup
 ->
     [key_error(Cause)];
+arg_texts(range, [_From, _To, Options], _Cause) ->
+    ["", "", options_error(Options, [limit, reverse, from, to])];
+arg_texts(count, [_From, _To, Options], _Cause) ->
+    ["", "", options_error(Options, [from, to])];
+arg_texts(prefix, [Prefix], _Cause) ->
+    [prefix_error(Prefix)];
+arg_texts(prefix, [Prefix, Options], _Cause) ->
+    [prefix_error(Prefix), options_error(Options, [limit, reverse])];
+arg_texts(nth, [I], _Cause) ->
+    [position_error(I)];
+arg_texts(Some, [N], _Cause) when Some =:= first_n; Some =:= last_n ->
+    [number_error(N)];
 arg_texts(update_counter, [_Key, UpdateOp], table_type) ->
     ["", counter_error(UpdateOp, table_type)];
 arg_texts(Update, _Args, table_type) when Update =:= update_counter; Update =:= update_element ->
@@ -343,6 +372,23 @@ list_error(List) ->
 position_error(Pos) when not is_integer(Pos) -> <<"not an integer">>;
 position_error(Pos) when Pos < 1 -> <<"out of range">>;
 position_error(_) -> "".
+
+number_error(0) -> "";
+number_error(N) -> position_error(N).
+
+prefix_error(Prefix) when is_tuple(Prefix); is_binary(Prefix) ->
+    "";
+prefix_error(Prefix) ->
+    case list_error(Prefix) of
+        "" -> "";
+        _ -> <<"not a tuple, a proper list or a binary">>
+    end.
+
+options_error(Options, Names) ->
+    case {list_error(Options), xets_order:options(Options, Names)} of
+        {"", invalid} -> <<"invalid options">>;
+        {Text, _} -> Text
+    end.
 
 positions_error(Positions) when is_tuple(Positions) ->
     case [Text || Text <- lists:map(fun position_error/1, tuple_to_list(Positions)), Text =/= ""] of

@@ -250,6 +250,14 @@ bool xe_call_get_access(ERL_NIF_TERM term, enum xe_access *out);
     X(update_counter_default, 4)                                                                  \
     X(update_element, 3)                                                                          \
     X(update_element_default, 4)
+#define XE_CALLS_ORDER(X)                                                                         \
+    X(range, 5)                                                                                   \
+    X(prefix, 5)                                                                                  \
+    X(count, 4)                                                                                   \
+    X(nth, 2)                                                                                     \
+    X(rank, 2)                                                                                    \
+    X(take_first, 1)                                                                              \
+    X(take_last, 1)
 
 #define XE_CALL_DECLARE(name, arity)                                                              \
     ERL_NIF_TERM name##_nif(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]);
@@ -259,6 +267,7 @@ XE_CALLS_READ(XE_CALL_DECLARE)
 XE_CALLS_TRAVERSE(XE_CALL_DECLARE)
 XE_CALLS_WRITE(XE_CALL_DECLARE)
 XE_CALLS_UPDATE(XE_CALL_DECLARE)
+XE_CALLS_ORDER(XE_CALL_DECLARE)
 #undef XE_CALL_DECLARE
 
 #endif
