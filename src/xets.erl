@@ -10,6 +10,11 @@
 %% equal if they are by `=:='. The objects of a key in a bag are kept in the order in which
 %% they were inserted.
 %%
+%% In an `ordered_set' one object may have one key, and objects are kept in the order of their
+%% keys, which is that of terms (`=<'). Keys are equal there if they are by `==': 1 and 1.0 are one
+%% key, of which the object has the one that was inserted with it. What the documentation of a
+%% function calls O(1) takes O(log(number of objects)) there.
+%%
 %% The functions that `ets' has too take the same arguments, return the same
 %% results and fail in the same cases. Functions that `ets' lacks are marked as
 %% such. What the documentation of a function calls
@@ -20,11 +25,31 @@
 %%
 %% == Traversal ==
 %% `first/1' and `next/2' go through the keys of a table, in an order of no meaning that does
-%% not change. A key that is there throughout is met once, whatever is inserted and deleted
-%% meanwhile; one that is inserted or deleted meanwhile may or may not be met. `next/2' fails
-%% for a key that has been deleted, unless that was while the table was fixed
-%% (`safe_fixtable/2'). `last/1' and `prev/2' are the same as `first/1' and `next/2', as in
-%% `ets' for tables without an order.
+%% not change; those of an `ordered_set' in ascending order. A key that is there throughout is
+%% met once, whatever is inserted and deleted meanwhile; one that is inserted or deleted
+%% meanwhile may or may not be met. `next/2' fails for a key that has been deleted, unless that
+%% was while the table was fixed (`safe_fixtable/2'), or the table is an `ordered_set': there
+%% any term will do, and the next key is the least one that is greater. `last/1' and `prev/2' go
+%% through an `ordered_set' in descending order. For other tables they are the same as `first/1'
+%% and `next/2', as in `ets'.
+%%
+%% == Ordered tables ==
+%% An `ordered_set' is asked for ranges of keys (`range/4'), for keys that begin with something
+%% (`prefix/3'), how many there are (`count/4'), for the position of a key (`rank/2') and the object
+%% at one (`nth/2'), and for the objects at its ends (`first_n/2', `last_n/2'), which are also
+%% taken out of it (`take_first/1', `take_last/1'). A leaderboard, whose keys have the score
+%% before the player:
+%% ```
+%% 1> T = xets:new(scores, [ordered_set]).
+%% 2> xets:insert(T, [{{70, ada}}, {{95, alan}}, {{80, grace}}, {{90, edsger}}]).
+%% true
+%% 3> xets:last_n(T, 2).
+%% [{{95,alan}},{{90,edsger}}]
+%% 4> 1 + xets:count(T, {80, grace}, none, [{from, exclusive}, {to, unbounded}]).
+%% 3
+%% 5> xets:range(T, none, {80, grace}, [{from, unbounded}, reverse, {limit, 1}]).
+%% {[{{80,grace}}],{xets_range,...}}
+%% '''
 %%
 %% == Upgrades ==
 %% Loading another release of this module, as a release upgrade does, keeps all tables, and
@@ -159,8 +184,8 @@
 %% `Options' is a list of options, of which a later one overrides an earlier one, except
 %% that `set' and `protected' override nothing, as in `ets':
 %% <dl>
-%% <dt>`set', `bag', `duplicate_bag'</dt><dd>The type of the table. Default `set'. There
-%% are no tables of the type `ordered_set'.</dd>
+%% <dt>`set', `ordered_set', `bag', `duplicate_bag'</dt><dd>The type of the table. Default
+%% `set'.</dd>
 %% <dt>`public', `protected', `private'</dt><dd>Who may use the table. Default
 %% `protected'.</dd>
 %% <dt>`named_table'</dt><dd>The table can be used by its name until it is
@@ -508,10 +533,10 @@ whereis(Name) ->
 
 %% @doc Puts an object, or all objects of a list, into the table.
 %%
-%% In a `set' an object replaces the one that has the same key, and of objects in the list
-%% that have the same key, the last is kept. In a bag the objects come after those that have
-%% the same key, in the order of the list; a `bag' that has an equal object already keeps
-%% it where it is. The empty list changes nothing.
+%% In a `set' or an `ordered_set' an object replaces the one that has the same key, and of objects
+%% in the list that have the same key, the last is kept. In a bag the objects come after those
+%% that have the same key, in the order of the list; a `bag' that has an equal object already
+%% keeps it where it is. The empty list changes nothing.
 %%
 %% Returns `true'.
 %%
@@ -715,8 +740,8 @@ take_many(Table, Keys) ->
 
 %% @doc The objects that have this key.
 %%
-%% Returns a list of them: in a `set' of one or none, in a bag in the order in which they
-%% were inserted.
+%% Returns a list of them: in a `set' or an `ordered_set' of one or none, in a bag in the order in
+%% which they were inserted.
 %%
 %% Complexity: O(1) and the size of the object; in a bag O(n log n) for n objects, and their
 %% size. Of one instant.
@@ -850,7 +875,7 @@ member(Table, Key) ->
         error:xets_retry -> erlang:yield(), member(Table, Key)
     end.
 
-%% @doc A list of all objects, in no particular order.
+%% @doc A list of all objects, in no particular order; of an `ordered_set', in the order of keys.
 %%
 %% Complexity: O(number of objects) and their size. An object that is in the table
 %% throughout is in the list once; one that is inserted or removed meanwhile may or
@@ -868,7 +893,8 @@ tab2list(Table) ->
 
 %%% Traversal
 
-%% @doc The key with which a traversal begins.
+%% @doc The key with which a traversal begins: in an `ordered_set' the first one in the order of
+%% keys.
 %%
 %% Returns ``'$end_of_table''' if the table is empty.
 %%
@@ -884,7 +910,11 @@ first(Table) ->
         error:xets_retry -> erlang:yield(), first(Table)
     end.
 
-%% @doc As `first/1'.
+%% @doc The last key of an `ordered_set' in the order of keys; for other tables as `first/1'.
+%%
+%% Returns ``'$end_of_table''' if the table is empty.
+%%
+%% Complexity: O(1) and the size of the key.
 -spec last(Table) -> Key | '$end_of_table' when
     Table :: table(),
     Key :: term().
@@ -896,12 +926,13 @@ last(Table) ->
         error:xets_retry -> erlang:yield(), last(Table)
     end.
 
-%% @doc The key that follows `Key' in a traversal.
+%% @doc The key that follows `Key' in a traversal: in an `ordered_set' the first one in the order
+%% of keys that is greater than `Key', which no object need have.
 %%
 %% Returns ``'$end_of_table''' if there is none.
 %%
-%% Errors: `badarg' if no object has the key `Key', and none that had it was deleted while the
-%% table is fixed.
+%% Errors: `badarg' if the table is no `ordered_set', no object has the key `Key', and none that
+%% had it was deleted while the table is fixed.
 %%
 %% Complexity: O(1) and the size of the key.
 -spec next(Table, Key) -> NextKey | '$end_of_table' when
@@ -916,7 +947,12 @@ next(Table, Key) ->
         error:xets_retry -> erlang:yield(), next(Table, Key)
     end.
 
-%% @doc As `next/2'.
+%% @doc The last key of an `ordered_set' in the order of keys that is less than `Key', which no
+%% object need have; for other tables as `next/2'.
+%%
+%% Returns ``'$end_of_table''' if there is none.
+%%
+%% Errors and complexity: as `next/2'.
 -spec prev(Table, Key) -> PrevKey | '$end_of_table' when
     Table :: table(),
     Key :: term(),
@@ -944,7 +980,9 @@ first_lookup(Table) ->
         error:xets_retry -> erlang:yield(), first_lookup(Table)
     end.
 
-%% @doc As `first_lookup/1'.
+%% @doc As `last/1', but returns the objects of the key too, as `lookup/2' does.
+%%
+%% Complexity: as `first_lookup/1'.
 -spec last_lookup(Table) -> {Key, [Object]} | '$end_of_table' when
     Table :: table(),
     Key :: term(),
@@ -979,7 +1017,9 @@ next_lookup(Table, Key) ->
             next_lookup(Table, Key)
     end.
 
-%% @doc As `next_lookup/2'.
+%% @doc As `prev/2', but returns the objects of the previous key too, as `lookup/2' does.
+%%
+%% Errors and complexity: as `next_lookup/2'.
 -spec prev_lookup(Table, Key) -> {PrevKey, [Object]} | '$end_of_table' when
     Table :: table(),
     Key :: term(),
@@ -1000,14 +1040,16 @@ prev_lookup(Table, Key) ->
 %% @doc The objects in slot `I' of the table.
 %%
 %% The slots are numbered from 0, and each object of a table that does not change is in one
-%% of them. How many there are, and which objects share one, means nothing.
+%% of them. How many there are, and which objects share one, means nothing; but in an
+%% `ordered_set' each object has its own, in the order of keys.
 %%
 %% Returns a list of objects, or ``'$end_of_table''' for the number after the last slot.
 %%
 %% Errors: `badarg' if `I' is not an integer, is negative, or greater than the number after
 %% the last slot.
 %%
-%% Complexity: O(log(number of segments)), and the objects in the slot and their size.
+%% Complexity: O(log(number of segments)), and the objects in the slot and their size; in an
+%% `ordered_set' as `nth/2'.
 -spec slot(Table, I) -> [Object] | '$end_of_table' when
     Table :: table(),
     I :: non_neg_integer(),

@@ -22,6 +22,10 @@ defmodule Xets do
   objects, are equal if they are by `===`. The objects of a key in a bag are kept in the order
   in which they were inserted.
 
+  In an `:ordered_set` one object may have one key, and objects are kept in the order of their
+  keys, which is that of terms. Keys are equal there if they are by `==`: `1` and `1.0` are one
+  key, of which the object has the one that was inserted with it.
+
   Functions that `:ets` lacks are marked as such. What the documentation of a function calls
 
     * *atomic* is done wholly or not at all, also when it fails;
@@ -33,11 +37,40 @@ defmodule Xets do
   ## Traversal
 
   `first/1` and `next/2` go through the keys of a table, in an order of no meaning that does
-  not change. A key that is there throughout is met once, whatever is inserted and deleted
-  meanwhile; one that is inserted or deleted meanwhile may or may not be met. `next/2` fails
-  for a key that has been deleted, unless that was while the table was fixed
-  (`safe_fixtable/2`). `last/1` and `prev/2` are the same as `first/1` and `next/2`, as in
-  `:ets` for tables without an order.
+  not change; those of an `:ordered_set` in ascending order. A key that is there throughout is
+  met once, whatever is inserted and deleted meanwhile; one that is inserted or deleted
+  meanwhile may or may not be met. `next/2` fails for a key that has been deleted, unless that
+  was while the table was fixed (`safe_fixtable/2`), or the table is an `:ordered_set`: there
+  any term will do, and the next key is the least one that is greater. `last/1` and `prev/2` go
+  through an `:ordered_set` in descending order. For other tables they are the same as
+  `first/1` and `next/2`, as in `:ets`.
+
+  ## Ordered tables
+
+  An `:ordered_set` is asked for ranges of keys, for keys that begin with something, how many
+  there are, and for positions. A leaderboard has the score before the player in its keys:
+
+      iex> board = Xets.new(:leaderboard, [:ordered_set])
+      iex> Xets.insert(board, [{{70, "Ada"}}, {{95, "Alan"}}, {{80, "Grace"}}, {{90, "Edsger"}}])
+      iex> Xets.last_n(board, 2)
+      [{{95, "Alan"}}, {{90, "Edsger"}}]
+
+  Grace's place is one more than the number of those above her:
+
+      iex> board = Xets.new(:leaderboard, [:ordered_set])
+      iex> Xets.insert(board, [{{70, "Ada"}}, {{95, "Alan"}}, {{80, "Grace"}}, {{90, "Edsger"}}])
+      iex> 1 + Xets.count(board, {80, "Grace"}, nil, from: :exclusive, to: :unbounded)
+      3
+
+  and who is next to her, below:
+
+      iex> board = Xets.new(:leaderboard, [:ordered_set])
+      iex> Xets.insert(board, [{{70, "Ada"}}, {{95, "Alan"}}, {{80, "Grace"}}, {{90, "Edsger"}}])
+      iex> {below, _more} =
+      ...>   Xets.range(board, nil, {80, "Grace"},
+      ...>     from: :unbounded, to: :exclusive, reverse: true, limit: 1)
+      iex> below
+      [{{70, "Ada"}}]
 
   ## Upgrades
 
@@ -73,13 +106,21 @@ defmodule Xets do
   @typedoc "What `update_element/3` does to one element."
   @type element_spec :: :xets.element_spec()
 
+  @typedoc "An option of `prefix/3` and `range/4`."
+  @type page_option :: {:limit, pos_integer} | {:reverse, boolean} | :reverse
+
+  @typedoc "An option of `count/4` and `range/4`."
+  @type end_option :: {:from | :to, :inclusive | :exclusive | :unbounded}
+
+  @typedoc "What is left of a range."
+  @type continuation :: :xets.continuation()
+
   @doc """
   Creates a table owned by the calling process.
 
   Options, of which a later one overrides an earlier one:
 
-    * `:set`, `:bag`, `:duplicate_bag` - the type of the table. Default `:set`. There are no
-      tables of the type `:ordered_set`.
+    * `:set`, `:ordered_set`, `:bag`, `:duplicate_bag` - the type of the table. Default `:set`.
     * `:public`, `:protected`, `:private` - who may use the table. Default `:protected`: all
       processes read, the owner writes.
     * `:named_table` - the table can be used by its name until it is deleted.
@@ -296,10 +337,10 @@ defmodule Xets do
   @doc """
   Puts an object, or all objects of a list, into the table.
 
-  In a `:set` an object replaces the one that has the same key, and of objects in the list
-  that have the same key, the last is kept. In a bag the objects come after those that have
-  the same key, in the order of the list; a `:bag` that has an equal object already keeps it
-  where it is. Atomic and isolated, lists included.
+  In a `:set` or an `:ordered_set` an object replaces the one that has the same key, and of
+  objects in the list that have the same key, the last is kept. In a bag the objects come after
+  those that have the same key, in the order of the list; a `:bag` that has an equal object
+  already keeps it where it is. Atomic and isolated, lists included.
 
       iex> table = Xets.new(:colours)
       iex> Xets.insert(table, {:sky, :blue})
@@ -447,8 +488,8 @@ defmodule Xets do
   defdelegate take_many(table, keys), to: :xets
 
   @doc """
-  A list of the objects that have this key: in a `:set` of one or none, in a bag in the order
-  in which they were inserted.
+  A list of the objects that have this key: in a `:set` or an `:ordered_set` of one or none, in a
+  bag in the order in which they were inserted.
 
       iex> table = Xets.new(:colours)
       iex> Xets.insert(table, {:sky, :blue})
@@ -532,7 +573,7 @@ defmodule Xets do
   defdelegate member(table, key), to: :xets
 
   @doc """
-  A list of all objects, in no particular order.
+  A list of all objects, in no particular order; of an `:ordered_set`, in the order of keys.
 
   An object that is in the table throughout is in the list once; one that is inserted or
   removed meanwhile may or may not be.
@@ -547,7 +588,8 @@ defmodule Xets do
   defdelegate tab2list(table), to: :xets
 
   @doc """
-  The key with which a traversal begins, or `:"$end_of_table"` if the table is empty.
+  The key with which a traversal begins, or `:"$end_of_table"` if the table is empty. In an
+  `:ordered_set` it is the first one in the order of keys.
 
       iex> table = Xets.new(:colours)
       iex> Xets.first(table)
@@ -561,10 +603,12 @@ defmodule Xets do
   defdelegate first(table), to: :xets
 
   @doc """
-  The key that follows `key` in a traversal, or `:"$end_of_table"` if there is none.
+  The key that follows `key` in a traversal, or `:"$end_of_table"` if there is none. In an
+  `:ordered_set` it is the first one in the order of keys that is greater than `key`, which no
+  object need have.
 
-  Raises `ArgumentError` if no object has the key `key`, and none that had it was deleted while
-  the table is fixed.
+  Raises `ArgumentError` if the table is no `:ordered_set`, no object has the key `key`, and none
+  that had it was deleted while the table is fixed.
 
       iex> table = Xets.new(:squares)
       iex> Xets.insert(table, for(n <- 1..3, do: {n, n * n}))
@@ -577,24 +621,25 @@ defmodule Xets do
   defdelegate next(table, key), to: :xets
 
   @doc """
-  As `first/1`.
+  The last key of an `:ordered_set` in the order of keys; for other tables as `first/1`.
 
-      iex> table = Xets.new(:colours)
-      iex> Xets.insert(table, {:sky, :blue})
+      iex> table = Xets.new(:squares, [:ordered_set])
+      iex> Xets.insert(table, [{3, 9}, {1, 1}, {2, 4}])
       iex> Xets.last(table)
-      :sky
+      3
 
   """
   @spec last(table) :: term | :"$end_of_table"
   defdelegate last(table), to: :xets
 
   @doc """
-  As `next/2`.
+  The last key of an `:ordered_set` in the order of keys that is less than `key`, which no object
+  need have; for other tables as `next/2`.
 
-      iex> table = Xets.new(:colours)
-      iex> Xets.insert(table, {:sky, :blue})
-      iex> Xets.prev(table, :sky)
-      :"$end_of_table"
+      iex> table = Xets.new(:squares, [:ordered_set])
+      iex> Xets.insert(table, [{3, 9}, {1, 1}, {2, 4}])
+      iex> {Xets.prev(table, 2.5), Xets.prev(table, 1)}
+      {2, :"$end_of_table"}
 
   """
   @spec prev(table, term) :: term | :"$end_of_table"
@@ -631,24 +676,24 @@ defmodule Xets do
   defdelegate next_lookup(table, key), to: :xets
 
   @doc """
-  As `first_lookup/1`.
+  As `last/1`, but returns the objects of the key too, as `lookup/2` does.
 
-      iex> table = Xets.new(:colours)
-      iex> Xets.insert(table, {:sky, :blue})
+      iex> table = Xets.new(:squares, [:ordered_set])
+      iex> Xets.insert(table, [{3, 9}, {1, 1}, {2, 4}])
       iex> Xets.last_lookup(table)
-      {:sky, [sky: :blue]}
+      {3, [{3, 9}]}
 
   """
   @spec last_lookup(table) :: {term, [tuple]} | :"$end_of_table"
   defdelegate last_lookup(table), to: :xets
 
   @doc """
-  As `next_lookup/2`.
+  As `prev/2`, but returns the objects of the previous key too, as `lookup/2` does.
 
-      iex> table = Xets.new(:colours)
-      iex> Xets.insert(table, {:sky, :blue})
-      iex> Xets.prev_lookup(table, :sky)
-      :"$end_of_table"
+      iex> table = Xets.new(:squares, [:ordered_set])
+      iex> Xets.insert(table, [{3, 9}, {1, 1}, {2, 4}])
+      iex> Xets.prev_lookup(table, 3)
+      {2, [{2, 4}]}
 
   """
   @spec prev_lookup(table, term) :: {term, [tuple]} | :"$end_of_table"
@@ -658,7 +703,8 @@ defmodule Xets do
   The objects in slot `i` of the table, or `:"$end_of_table"` for the number after the last slot.
 
   The slots are numbered from 0, and each object of a table that does not change is in one of
-  them. How many there are, and which objects share one, means nothing.
+  them. How many there are, and which objects share one, means nothing; but in an `:ordered_set`
+  each object has its own, in the order of keys.
 
       iex> table = Xets.new(:squares)
       iex> Xets.insert(table, [{1, 1}, {2, 4}, {3, 9}])
@@ -669,6 +715,222 @@ defmodule Xets do
   """
   @spec slot(table, non_neg_integer) :: [tuple] | :"$end_of_table"
   defdelegate slot(table, i), to: :xets
+
+  @doc """
+  The objects in a range of keys, in their order. As `range(table, from, to, [])`. Not in `:ets`.
+
+      iex> table = Xets.new(:squares, [:ordered_set])
+      iex> Xets.insert(table, for(n <- 1..9, do: {n, n * n}))
+      iex> Xets.range(table, 3, 5.5)
+      [{3, 9}, {4, 16}, {5, 25}]
+
+  """
+  @spec range(table, term, term) :: [tuple]
+  defdelegate range(table, from, to), to: :xets
+
+  @doc """
+  The objects of an `:ordered_set` in a range of keys, in their order. Not in `:ets`.
+
+  Those whose keys are not less than `from` and not greater than `to`, neither of which any object
+  need have. Options, of which a later one overrides an earlier one:
+
+    * `from: :inclusive | :exclusive | :unbounded` - `:exclusive`: an object with the key `from`
+      does not belong to it. `:unbounded`: there is no such end, and `from` is not looked at.
+    * `to: :inclusive | :exclusive | :unbounded` - the same of `to`.
+    * `reverse: boolean` - in descending order: the object with the greatest key comes first.
+    * `limit: n` - in pages of up to `n` objects.
+
+  Returns a list; with a limit `{objects, continuation}`, where `range/1` goes on with the
+  continuation, `{objects, :"$end_of_table"}` if there are fewer than that, and
+  `:"$end_of_table"` if there is none. A continuation holds nothing but keys: it costs nothing to
+  keep, survives all changes of the table, and may be used more than once.
+
+  An object that is in the table throughout is met once, in all pages together; one that is
+  inserted or removed meanwhile may or may not be.
+
+      iex> table = Xets.new(:squares, [:ordered_set])
+      iex> Xets.insert(table, for(n <- 1..9, do: {n, n * n}))
+      iex> {[{9, 81}, {8, 64}], more} =
+      ...>   Xets.range(table, 5, nil, to: :unbounded, reverse: true, limit: 2)
+      iex> {page, _} = Xets.range(more)
+      iex> page
+      [{7, 49}, {6, 36}]
+
+  """
+  @spec range(table, term, term, [page_option | end_option]) ::
+          [tuple] | {[tuple], continuation | :"$end_of_table"} | :"$end_of_table"
+  defdelegate range(table, from, to, options), to: :xets
+
+  @doc """
+  The next page of what `range/4` or `prefix/3` has returned a continuation of. Not in `:ets`.
+
+      iex> table = Xets.new(:squares, [:ordered_set])
+      iex> Xets.insert(table, for(n <- 1..9, do: {n, n * n}))
+      iex> {_, more} = Xets.range(table, 1, 3, limit: 2)
+      iex> Xets.range(more)
+      {[{3, 9}], :"$end_of_table"}
+
+  """
+  @spec range(continuation | :"$end_of_table") ::
+          {[tuple], continuation | :"$end_of_table"} | :"$end_of_table"
+  defdelegate range(continuation), to: :xets
+
+  @doc """
+  The objects whose keys begin with a prefix. As `prefix(table, prefix, [])`. Not in `:ets`.
+
+      iex> table = Xets.new(:hosts, [:ordered_set])
+      iex> Xets.insert(table, [{"org.erlang", 1}, {"org.elixir-lang", 2}, {"com.example", 3}])
+      iex> Xets.prefix(table, "org.")
+      [{"org.elixir-lang", 2}, {"org.erlang", 1}]
+
+  """
+  @spec prefix(table, tuple | list | binary) :: [tuple]
+  defdelegate prefix(table, prefix), to: :xets
+
+  @doc """
+  The objects of an `:ordered_set` whose keys begin with a prefix, in their order. Not in `:ets`.
+
+  The prefix is
+
+    * a tuple: the keys are tuples of its size, or larger ones, whose first elements are equal
+      (`==`) to its elements;
+    * a list: the keys are lists that begin with its elements;
+    * a binary: the keys are bit strings that begin with its bits.
+
+  Options are `limit: n` and `reverse: boolean`. They, the results and the continuations are as
+  those of `range/4`.
+
+      iex> table = Xets.new(:messages, [:ordered_set])
+      iex> Xets.insert(table, [{{"room", 1}, "hi"}, {{"room", 2}, "hello"}, {{"hall", 3}, "hey"}])
+      iex> Xets.prefix(table, {"room"}, reverse: true)
+      [{{"room", 2}, "hello"}, {{"room", 1}, "hi"}]
+
+  """
+  @spec prefix(table, tuple | list | binary, [page_option]) ::
+          [tuple] | {[tuple], continuation | :"$end_of_table"} | :"$end_of_table"
+  defdelegate prefix(table, prefix, options), to: :xets
+
+  @doc """
+  As `range/1`. Not in `:ets`.
+
+      iex> table = Xets.new(:hosts, [:ordered_set])
+      iex> Xets.insert(table, [{"org.erlang", 1}, {"org.elixir-lang", 2}, {"com.example", 3}])
+      iex> {_, more} = Xets.prefix(table, "org.", limit: 1)
+      iex> {page, _} = Xets.prefix(more)
+      iex> page
+      [{"org.erlang", 1}]
+
+  """
+  @spec prefix(continuation | :"$end_of_table") ::
+          {[tuple], continuation | :"$end_of_table"} | :"$end_of_table"
+  defdelegate prefix(continuation), to: :xets
+
+  @doc """
+  The number of objects in a range of keys. As `count(table, from, to, [])`. Not in `:ets`.
+
+      iex> table = Xets.new(:squares, [:ordered_set])
+      iex> Xets.insert(table, for(n <- 1..9, do: {n, n * n}))
+      iex> Xets.count(table, 3, 5.5)
+      3
+
+  """
+  @spec count(table, term, term) :: non_neg_integer
+  defdelegate count(table, from, to), to: :xets
+
+  @doc """
+  The number of objects of an `:ordered_set` in a range of keys, with the options `from` and `to`
+  of `range/4`. It is not counted: it takes microseconds in a table of millions. Not in `:ets`.
+
+      iex> table = Xets.new(:squares, [:ordered_set])
+      iex> Xets.insert(table, for(n <- 1..9, do: {n, n * n}))
+      iex> Xets.count(table, 3, nil, from: :exclusive, to: :unbounded)
+      6
+
+  """
+  @spec count(table, term, term, [end_option]) :: non_neg_integer
+  defdelegate count(table, from, to, options), to: :xets
+
+  @doc """
+  A list of the object of an `:ordered_set` at a position in the order of keys, `[]` if there are
+  not so many. Positions count from 1. Not in `:ets`.
+
+      iex> table = Xets.new(:squares, [:ordered_set])
+      iex> Xets.insert(table, [{3, 9}, {1, 1}, {2, 4}])
+      iex> {Xets.nth(table, 1), Xets.nth(table, 4)}
+      {[{1, 1}], []}
+
+  """
+  @spec nth(table, pos_integer) :: [tuple]
+  defdelegate nth(table, i), to: :xets
+
+  @doc """
+  The position of a key of an `:ordered_set` in the order of keys, or `:undefined` if no object
+  has it. The least key has position 1. Not in `:ets`.
+
+      iex> table = Xets.new(:squares, [:ordered_set])
+      iex> Xets.insert(table, [{30, 900}, {10, 100}, {20, 400}])
+      iex> {Xets.rank(table, 20), Xets.rank(table, 25)}
+      {2, :undefined}
+
+  """
+  @spec rank(table, term) :: pos_integer | :undefined
+  defdelegate rank(table, key), to: :xets
+
+  @doc """
+  The first `n` objects of an `:ordered_set` in the order of keys, or all if there are fewer. Not in
+  `:ets`.
+
+      iex> table = Xets.new(:squares, [:ordered_set])
+      iex> Xets.insert(table, [{3, 9}, {1, 1}, {2, 4}])
+      iex> Xets.first_n(table, 2)
+      [{1, 1}, {2, 4}]
+
+  """
+  @spec first_n(table, non_neg_integer) :: [tuple]
+  defdelegate first_n(table, n), to: :xets
+
+  @doc """
+  The last `n` objects of an `:ordered_set` in the order of keys, the last one first, or all if
+  there are fewer. Not in `:ets`.
+
+      iex> table = Xets.new(:squares, [:ordered_set])
+      iex> Xets.insert(table, [{3, 9}, {1, 1}, {2, 4}])
+      iex> Xets.last_n(table, 2)
+      [{3, 9}, {2, 4}]
+
+  """
+  @spec last_n(table, non_neg_integer) :: [tuple]
+  defdelegate last_n(table, n), to: :xets
+
+  @doc """
+  Removes the first object of an `:ordered_set` in the order of keys, and returns a list of it, or
+  `[]` if the table is empty. Not in `:ets`.
+
+  Atomic and isolated: there is none with a smaller key when it is removed, and of several
+  processes each gets another one. So a table can be a priority queue.
+
+      iex> queue = Xets.new(:queue, [:ordered_set])
+      iex> Xets.insert(queue, [{{2, :later}}, {{1, :urgent}}, {{3, :some_day}}])
+      iex> Xets.take_first(queue)
+      [{{1, :urgent}}]
+      iex> Xets.take_first(queue)
+      [{{2, :later}}]
+
+  """
+  @spec take_first(table) :: [tuple]
+  defdelegate take_first(table), to: :xets
+
+  @doc """
+  As `take_first/1`, from the other end. Not in `:ets`.
+
+      iex> queue = Xets.new(:queue, [:ordered_set])
+      iex> Xets.insert(queue, [{{2, :later}}, {{1, :urgent}}, {{3, :some_day}}])
+      iex> Xets.take_last(queue)
+      [{{3, :some_day}}]
+
+  """
+  @spec take_last(table) :: [tuple]
+  defdelegate take_last(table), to: :xets
 
   @doc """
   Adds to one or more elements of the object that has this key, and returns the new value

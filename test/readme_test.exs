@@ -11,6 +11,12 @@ defmodule ReadmeTest do
     assert run(steps(session, ~r/^iex> (.*)$/), &elixir/2) > 0
   end
 
+  test "the leaderboard" do
+    [_, _, definition, session | _] = blocks("elixir")
+    assert [{Leaderboard, _}] = Code.compile_string(definition, "README.md")
+    assert run(steps(session, ~r/^iex> (.*)$/), &elixir/2) > 0
+  end
+
   test "the Erlang shell" do
     [session | _] = blocks("erlang")
     assert run(steps(session, ~r/^\d+> (.*)$/), &erlang/2) > 0
