@@ -61,9 +61,15 @@ exceptions() ->
       "message. Done with {heir, Pid, Data}, whose message is left out."},
      {compressed, "from 26",
       "ets ends the VM when it reads a fun M:F/A from a compressed table: not generated."},
-     {ordered_set, "all", "refused by new/2: not generated."},
+     {empty_slot, "all",
+      "slot 0 of an empty ordered_set with write_concurrency is refused. Expected instead, as "
+      "without that option: '$end_of_table'."},
+     {compressed_order, "all",
+      "ets ends the VM when it compares a key with a map of more than 32 in a compressed "
+      "ordered_set: no table is generated to be both."},
      {order, "all",
-      "the orders of tab2list, of traversals and of slots, and the number of slots, are others."},
+      "the orders of tab2list, of traversals and of slots, and the number of slots, are others, "
+      "but in an ordered_set."},
      {key_zeros, "to 26",
       "of equal keys in a bag that differ by the sign of a zero, a traversal gives any."},
      {revived_zeros, "to 26",
@@ -111,7 +117,7 @@ who() ->
 
 access() ->
     weighted([{90, fun write/0}, {46, fun read/0}, {40, fun update/0}, {26, fun traversal/0},
-              {18, fun about_tables/0}]).
+              {20, fun order/0}, {18, fun about_tables/0}]).
 
 write() ->
     weighted([{24, fun() -> {insert, [table(), some(fun object/0)]} end},
@@ -152,6 +158,40 @@ traversal() ->
               {2, fun() -> {slot, [table(), some(fun() -> integer(-2, 300) end)]} end},
               {9, fun() -> {safe_fixtable, [table(), some(fun() -> one_of({true, true, false})
                                                           end)]} end}]).
+
+%% Of an ordered_set; of other tables sometimes, too.
+order() ->
+    Key = fun() -> one_of({key(), key(), key(), term()}) end,
+    weighted([{4, fun() -> {range, [table(), Key(), Key()]} end},
+              {8, fun() -> {range, [table(), Key(), Key(), options_of(range)]} end},
+              {2, fun() -> {prefix, [table(), prefix()]} end},
+              {4, fun() -> {prefix, [table(), prefix(), options_of(prefix)]} end},
+              {2, fun() -> {count, [table(), Key(), Key()]} end},
+              {4, fun() -> {count, [table(), Key(), Key(), options_of(count)]} end},
+              {4, fun() -> {nth, [table(), some(fun() -> integer(0, 20) end)]} end},
+              {4, fun() -> {rank, [table(), key()]} end},
+              {4, fun() -> {one_of({first_n, last_n}),
+                            [table(), some(fun() -> integer(-1, 20) end)]} end},
+              {3, fun() -> {one_of({take_first, take_last}), [table()]} end}]).
+
+prefix() ->
+    weighted([{4, fun() -> tuple_of(fun value/0, 2) end}, {3, fun() -> list_of(fun value/0, 2) end},
+              {1, fun() -> rand:bytes(integer(0, 1)) end}, {2, fun() -> one_of({{}, [], <<>>}) end},
+              {1, fun term/0}]).
+
+options_of(Function) ->
+    Ends = {inclusive, exclusive, unbounded, unbounded},
+    End = fun() -> {one_of({from, to}), one_of(Ends)} end,
+    Page = fun() -> one_of({reverse, {reverse, false}, {limit, one_of({1, 2, 7, 2001})}}) end,
+    Option = case Function of
+                 count -> End;
+                 prefix -> Page;
+                 range -> fun() -> (one_of({End, End, Page}))() end
+             end,
+    weighted([{30, fun() -> list_of(Option, 4) end},
+              {1, fun() -> [Option(), one_of({{limit, 0}, {from, 1}, reverse, {to, unbounded}})]
+                  end},
+              {1, fun() -> [Option() | tail] end}, {1, fun term/0}]).
 
 about_tables() ->
     weighted([{4, fun() -> {info, [table()]} end},
@@ -214,13 +254,16 @@ table() ->
                                    {}, undefined}) end}]).
 
 type() ->
-    one_of({set, set, set, bag, bag, duplicate_bag}).
+    one_of({set, set, set, ordered_set, ordered_set, ordered_set, bag, bag, duplicate_bag}).
 
 name() ->
     one_of({xets_prop_a, xets_prop_b, xets_prop_c}).
 
 options() ->
-    Good = [type(), {keypos, {'$', keypos}}, public | list_of(fun option/0, 4)],
+    Type = type(),
+    Others = [Option || Option <- list_of(fun option/0, 4),
+                        Type =/= ordered_set orelse Option =/= compressed],
+    Good = [Type, {keypos, {'$', keypos}}, public | Others],
     weighted([{30, fun() -> Good end}, {1, fun() -> Good ++ list_of(fun wrong_option/0, 2) end},
               {1, fun() -> Good ++ tail end}, {1, fun term/0}]).
 
@@ -342,9 +385,15 @@ element_value() ->
 
 %%% Terms
 
-%% Keys of a case: of all kinds, and some that are nearly equal.
+%% Keys of a case: of all kinds, and some that are equal, or nearly so.
 pool_key() ->
-    weighted([{3, fun() ->
+    weighted([{2, fun() ->
+                          one_of({1, 1.0, 2, 2.0, {2, [1.0]}, {2.0, [1]}, {1, a}, {1.0, a},
+                                  {1, 1, 1}, [1], [1.0], [1 | 2], #{a => 1}, #{a => 1.0}, 9007199254740992.0,
+                                  (1 bsl 53) + 1, 1 bsl 53, 1 bsl 70, float(1 bsl 70),
+                                  (1 bsl 70) + 1, 1 bsl 1023, float(1 bsl 1023), 1 bsl 3000})
+                  end},
+              {3, fun() ->
                           one_of({0, 1, 1.0, 0.0, {'$', neg_zero}, {1}, {1.0}, {0.0},
                                   {{'$', neg_zero}}, [0.0 | a], #{1 => 0.0},
                                   #{1 => {'$', neg_zero}}, #{0.0 => 1}, #{{'$', neg_zero} => 1},

@@ -41,6 +41,8 @@ exceptions(update_counter, [Table, Key, Ops | Default]) ->
         [repeated_position || is_repeated_position(Table, Key, Ops, Default)];
 exceptions(lookup_element, [_Table, _Key, Pos | _Default]) ->
     [large_position || is_integer(Pos), Pos >= 1 bsl 31];
+exceptions(slot, [Table, 0]) ->
+    [empty_slot || is_ordered(Table), ets:info(Table, size) =:= 0];
 exceptions(update_element, [Table, _Key, _Specs | Default]) ->
     [short_default || is_short_default(Table, Default)] ++
         [failed_default || Default =/= [], is_fixed(Table)];
@@ -109,7 +111,7 @@ keypos(Table) ->
 model(Insert, [Table, Objects]) when Insert =:= insert; Insert =:= insert_new ->
     case is_bag(Table) andalso are_objects(Objects, keypos(Table)) of
         true -> insert_in_order(Insert, Table, Objects);
-        false -> ets:Insert(Table, last_of_each_key(Objects, keypos(Table)))
+        false -> ets:Insert(Table, last_of_each_key(Objects, Table))
     end;
 model(put_new, [Table, Object]) ->
     need(ets:insert(Table, []) andalso is_tuple(Object) andalso not is_bag(Table)),
@@ -135,13 +137,13 @@ model(delete_many, [Table, Keys]) ->
     need(ets:insert(Table, []) andalso proper_part(Keys) =:= Keys),
     lists:all(fun(Key) -> ets:delete(Table, Key) end, Keys);
 model(first_lookup, [Table]) ->
-    with_objects(ets:first(Table), Table);
+    with_objects(ets:first(Table), Table, fun(_Key) -> true end);
 model(last_lookup, [Table]) ->
-    with_objects(ets:last(Table), Table);
+    with_objects(ets:last(Table), Table, fun(_Key) -> true end);
 model(next_lookup, [Table, Key]) ->
-    with_objects(ets:next(Table, Key), Table);
+    with_objects(ets:next(Table, Key), Table, fun(Other) -> Other > Key end);
 model(prev_lookup, [Table, Key]) ->
-    with_objects(ets:prev(Table, Key), Table);
+    with_objects(ets:prev(Table, Key), Table, fun(Other) -> Other < Key end);
 model(lookup_element, [Table, Key, Pos, Default]) ->
     Found = ets:lookup(Table, Key),
     need(is_integer(Pos) andalso Pos > 0 andalso Pos < ?SMALL_LIMIT),
@@ -161,6 +163,49 @@ model(lookup_many, [Table, Keys]) ->
     _ = ets:member(Table, []),
     need(is_list(Keys) andalso proper_part(Keys) =:= Keys),
     [ets:lookup(Table, Key) || Key <- Keys];
+model(slot, [Table, 0]) ->
+    [] = ets:tab2list(Table),
+    '$end_of_table';
+model(range, [Table, From, To]) ->
+    in_range(Table, From, To, #{});
+model(range, [Table, From, To, Options]) ->
+    Of = options(Options, [limit, reverse, from, to]),
+    pages(in_range(Table, From, To, Of), Of);
+model(prefix, [Table, Prefix]) ->
+    model(prefix, [Table, Prefix, []]);
+model(prefix, [Table, Prefix, Options]) ->
+    Of = options(Options, [limit, reverse]),
+    need(is_tuple(Prefix) orelse is_binary(Prefix) orelse
+         (is_list(Prefix) andalso proper_part(Prefix) =:= Prefix)),
+    KeyPos = keypos(Table),
+    pages([Object || Object <- ordered(Table), begins_with(Prefix, element(KeyPos, Object))], Of);
+model(count, [Table, From, To | Options]) ->
+    Of = options(lists:append(Options), [from, to]),
+    length(in_range(Table, From, To, Of));
+model(nth, [Table, I]) ->
+    need(is_integer(I) andalso I > 0),
+    lists:sublist(ordered(Table), I, 1);
+model(rank, [Table, Key]) ->
+    Keys = [element(keypos(Table), Object) || Object <- ordered(Table)],
+    case lists:splitwith(fun(Other) -> Other < Key end, Keys) of
+        {Below, [Found | _]} when Found == Key -> length(Below) + 1;
+        _ -> undefined
+    end;
+model(first_n, [Table, N]) ->
+    need(is_integer(N) andalso N >= 0),
+    lists:sublist(ordered(Table), N);
+model(last_n, [Table, N]) ->
+    need(is_integer(N) andalso N >= 0),
+    lists:sublist(lists:reverse(ordered(Table)), N);
+model(Take, [Table]) when Take =:= take_first; Take =:= take_last ->
+    true = ets:insert(Table, []),
+    Objects = ordered(Table),
+    Taken = case Take of
+                take_first -> lists:sublist(Objects, 1);
+                take_last -> lists:sublist(lists:reverse(Objects), 1)
+            end,
+    [ets:delete(Table, element(keypos(Table), Object)) || Object <- Taken],
+    Taken;
 model(update_counter, [Table, Key, Ops | Default]) ->
     {Update, KeyPos} = updated(Table, Key, Default),
     Object = case Update of
@@ -205,11 +250,17 @@ insert_in_order(insert_new, Table, Objects) ->
         false -> insert_in_order(insert, Table, Objects)
     end.
 
-%% What next_lookup returns for what next has returned.
-with_objects(Key, Table) ->
+%% What next_lookup returns for what next has returned, which may also be a key that is called
+%% as the end is. IsBehind says of a key whether it may follow in an ordered_set.
+with_objects(Key, Table, IsBehind) ->
     case ets:lookup(Table, Key) of
-        [] -> '$end_of_table';
-        Objects -> {Key, Objects}
+        [] ->
+            '$end_of_table';
+        Objects ->
+            case is_ordered(Table) andalso not IsBehind(Key) of
+                true -> '$end_of_table';
+                false -> {Key, Objects}
+            end
     end.
 
 %% A result of a set for its object, of a bag for all.
@@ -221,10 +272,79 @@ of_each(Fun, Objects, Table) ->
     end.
 
 %% Objects, if they are objects of a table with this key position.
-last_of_each_key(Objects, KeyPos) ->
-    try maps:values(maps:from_list([{element(KeyPos, Object), Object} || Object <- Objects]))
-    catch error:_ -> Objects
+last_of_each_key(Objects, Table) ->
+    KeyPos = keypos(Table),
+    try [{element(KeyPos, Object), Object} || Object <- Objects] of
+        Keyed ->
+            case is_ordered(Table) of
+                true -> lists:ukeysort(KeyPos, lists:reverse(Objects));
+                false -> maps:values(maps:from_list(Keyed))
+            end
+    catch error:_ ->
+            Objects
     end.
+
+%%% Order
+
+%% Objects in the order of keys. Badarg if the table has none.
+ordered(Table) ->
+    Objects = ets:tab2list(Table),
+    need(is_ordered(Table)),
+    Objects.
+
+is_ordered(Table) ->
+    try ets:info(Table, type) =:= ordered_set
+    catch error:badarg -> false
+    end.
+
+in_range(Table, From, To, Of) ->
+    KeyPos = keypos(Table),
+    [Object || Object <- ordered(Table), Key <- [element(KeyPos, Object)],
+               is_behind(maps:get(from, Of, inclusive), From, Key),
+               is_behind(maps:get(to, Of, inclusive), Key, To)].
+
+is_behind(inclusive, Low, High) -> Low =< High;
+is_behind(exclusive, Low, High) -> Low < High;
+is_behind(unbounded, _, _) -> true.
+
+begins_with(Prefix, Key) when is_tuple(Prefix) ->
+    is_tuple(Key) andalso tuple_size(Prefix) =< tuple_size(Key) andalso
+        tuple_to_list(Prefix) == lists:sublist(tuple_to_list(Key), tuple_size(Prefix));
+begins_with(Prefix, Key) when is_binary(Prefix) ->
+    Bits = bit_size(Prefix),
+    is_bitstring(Key) andalso bit_size(Key) >= Bits andalso
+        <<(begin <<Start:Bits/bits, _/bits>> = Key, Start end)/bits>> =:= Prefix;
+begins_with([Asked | Prefix], [Head | Key]) ->
+    Asked == Head andalso (Prefix =:= [] orelse begins_with(Prefix, Key));
+begins_with(Prefix, Key) ->
+    Prefix =:= [] andalso is_list(Key).
+
+options(Options, Names) ->
+    need(is_list(Options) andalso proper_part(Options) =:= Options),
+    lists:foldl(fun(reverse, Of) ->
+                        need(lists:member(reverse, Names)),
+                        Of#{reverse => true};
+                   ({Name, Value}, Of) ->
+                        need(lists:member(Name, Names) andalso is_option(Name, Value)),
+                        Of#{Name => Value};
+                   (_, _) ->
+                        erlang:error(badarg)
+                end, #{}, Options).
+
+is_option(limit, Value) -> is_integer(Value) andalso Value > 0;
+is_option(reverse, Value) -> is_boolean(Value);
+is_option(_, Value) -> lists:member(Value, [inclusive, exclusive, unbounded]).
+
+%% With a limit all pages, as {pages, Pages}.
+pages(Objects, #{reverse := true} = Of) -> pages(lists:reverse(Objects), Of#{reverse := false});
+pages(Objects, #{limit := Limit}) -> {pages, split(Objects, Limit)};
+pages(Objects, _Of) -> Objects.
+
+split([], _Limit) -> [];
+split(Objects, Limit) when length(Objects) =< Limit -> [Objects];
+split(Objects, Limit) ->
+    {Page, Others} = lists:split(Limit, Objects),
+    [Page | split(Others, Limit)].
 
 %% The object to be updated: the one there is, or one made of the default.
 updated(Table, Key, Default) ->

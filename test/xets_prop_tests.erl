@@ -310,36 +310,53 @@ renamed(_Function, _Args, _Outcome, State) ->
 resolve(Args, #side{slots = Slots}, #state{env = Env}) ->
     xets_gen:resolve(Args, Env#{slots := Slots}).
 
-%% An outcome without what is different by nature: identifiers, memory, times, order.
-plain(whereis, _, {value, Id}, Side, _, _) when is_reference(Id) ->
+%% An outcome without what is different by nature: identifiers, memory, times, and order, but that
+%% of an ordered_set. Pages are read to the end.
+plain(Function, Args, Outcome, Side, Who, State) ->
+    IsOfOrder = lists:member(Function, [tab2list, slot, first, last, next, prev, first_lookup,
+                                        last_lookup, next_lookup, prev_lookup]),
+    case IsOfOrder andalso outcome(fun() -> (Side#side.module):info(hd(Args), type) end) of
+        {value, ordered_set} -> Outcome;
+        _ -> without_order(Function, Args, Outcome, Side, Who, State)
+    end.
+
+without_order(Function, [_, _ | _], {value, '$end_of_table'}, #side{module = xets}, _, _) when
+    Function =:= range; Function =:= prefix
+->
+    {value, {pages, []}};
+without_order(Function, [_, _ | _], {value, {Page, More}}, #side{module = xets}, Who, State) when
+    is_list(Page), Function =:= range orelse Function =:= prefix
+->
+    {value, {pages, [Page | pages(More, Who, State)]}};
+without_order(whereis, _, {value, Id}, Side, _, _) when is_reference(Id) ->
     {value, number(Id, Side)};
-plain(rename, [Id, _], {value, Id}, _, _, _) when is_reference(Id) ->
+without_order(rename, [Id, _], {value, Id}, _, _, _) when is_reference(Id) ->
     {value, same_identifier};
-plain(all, _, {value, Tables}, #side{module = Module} = Side, _, _) ->
+without_order(all, _, {value, Tables}, #side{module = Module} = Side, _, _) ->
     Ids = [Id || Table <- Tables, Id <- [identifier(Table, Module)],
                  lists:member(Id, Side#side.ids)],
     {value, lists:sort([number(Id, Side) || Id <- Ids])};
-plain(info, [_], {value, Items}, Side, _, _) when is_list(Items) ->
+without_order(info, [_], {value, Items}, Side, _, _) when is_list(Items) ->
     {value, [plain_item(Item, Side) || Item <- lists:sort(Items)]};
-plain(info, [_, Item], {value, Value}, Side, _, _) when Value =/= undefined ->
+without_order(info, [_, Item], {value, Value}, Side, _, _) when Value =/= undefined ->
     {value, plain_item({Item, Value}, Side)};
-plain(tab2list, _, {value, Objects}, _, _, _) ->
+without_order(tab2list, _, {value, Objects}, _, _, _) ->
     {value, counts(Objects)};
-plain(First, [Table], {value, Found}, Side, Who, State) when
+without_order(First, [Table], {value, Found}, Side, Who, State) when
     First =:= first; First =:= last; First =:= first_lookup; First =:= last_lookup
 ->
     case found(First, Table, Found, Side, Who, State) of
         '$end_of_table' -> {value, empty};
         Is -> {value, Is}
     end;
-plain(Next, [Table, _], {value, Found}, Side, Who, State) when
+without_order(Next, [Table, _], {value, Found}, Side, Who, State) when
     Next =:= next; Next =:= prev; Next =:= next_lookup; Next =:= prev_lookup
 ->
     case found(Next, Table, Found, Side, Who, State) of
         '$end_of_table' -> {value, key};
         Is -> {value, Is}
     end;
-plain(slot, [Table, I], Outcome, #side{module = Module}, Who, State) when
+without_order(slot, [Table, I], Outcome, #side{module = Module}, Who, State) when
     is_integer(I), I >= 0, I < 1 bsl 27
 ->
     case Outcome of
@@ -357,8 +374,16 @@ plain(slot, [Table, I], Outcome, #side{module = Module}, Who, State) when
         _ ->
             Outcome
     end;
-plain(_, _, Outcome, _, _, _) ->
+without_order(_, _, Outcome, _, _, _) ->
     Outcome.
+
+pages('$end_of_table', _Who, _State) ->
+    [];
+pages(More, Who, State) ->
+    case call(Who, {xets, range, [More]}, State) of
+        {value, {Page, Others}} -> [Page | pages(Others, Who, State)];
+        {value, '$end_of_table'} -> []
+    end.
 
 %% Whether what a step of a traversal has found is in the table.
 found(_, Table, '$end_of_table', #side{module = Module}, Who, State) ->
@@ -470,10 +495,18 @@ steps(objects_back) -> {last_lookup, prev_lookup}.
 %% What there is in the table, how often, and that there is nothing behind the end.
 traverse(Module, Table, slots) ->
     {Objects, End} = slots(Module, Table, 0),
-    {error, badarg, _} = outcome(fun() -> Module:slot(Table, End + 1) end),
-    counts(Objects);
+    {error, badarg, _} = outcome(fun() -> do(Module, slot, [Table, End + 1]) end),
+    in_order_or(fun counts/1, Objects, Module, Table);
 traverse(Module, Table, How) ->
-    found_counts(How, walk(Module, Table, How, fun(_Key) -> ok end)).
+    Found = walk(Module, Table, How, fun(_Key) -> ok end),
+    in_order_or(fun(_) -> found_counts(How, Found) end, Found, Module, Table).
+
+%% What was found in an ordered_set as it is.
+in_order_or(Fun, Found, Module, Table) ->
+    case Module:info(Table, type) of
+        ordered_set -> Found;
+        _ -> Fun(Found)
+    end.
 
 found_counts(How, Keys) when How =:= keys; How =:= keys_back ->
     counts([xets_gen:plain_key(Key) || Key <- Keys]);
@@ -481,7 +514,7 @@ found_counts(_How, Found) ->
     counts([Objects || {_Key, Objects} <- Found]).
 
 slots(Module, Table, I) ->
-    case Module:slot(Table, I) of
+    case do(Module, slot, [Table, I]) of
         '$end_of_table' ->
             {[], I};
         Objects ->
@@ -512,7 +545,7 @@ fixed(Module, Table, Fun) ->
     end.
 
 %% Keys that are in the table throughout are found once, those that come or go at most once, and
-%% no others.
+%% no others; in an ordered_set those that ets finds.
 traverse_fixed(Module, Table, How, Changes) ->
     KeyPos = Module:info(Table, keypos),
     Before = keys(Module:tab2list(Table), KeyPos),
@@ -525,7 +558,11 @@ traverse_fixed(Module, Table, How, Changes) ->
                _ when How =:= keys; How =:= keys_back -> Found;
                _ -> [Key || {Key, _} <- Found]
            end,
-    Touched = maps:from_keys(touched(Changes, KeyPos), key),
+    Check = fun(_) -> are_met(Module, Before, Keys, touched(Changes, KeyPos)) end,
+    in_order_or(Check, Found, Module, Table).
+
+are_met(Module, Before, Keys, AllTouched) ->
+    Touched = maps:from_keys(AllTouched, key),
     Visited = maps:from_keys(Keys, key),
     case {length(Keys) - map_size(Visited),
           maps:keys(maps:without(maps:keys(maps:merge(Touched, Visited)), Before)),
@@ -568,7 +605,8 @@ drain(Module, Table, How, Function) ->
     Found = fixed(Module, Table, fun() ->
                 walk(Module, Table, How, fun(Key) -> drop(Module, Table, Function, Key) end)
             end),
-    {found_counts(How, Found), Module:info(Table, size)}.
+    {in_order_or(fun(_) -> found_counts(How, Found) end, Found, Module, Table),
+     Module:info(Table, size)}.
 
 drop(Module, Table, delete_object, Key) ->
     [Module:delete_object(Table, Object) || Object <- Module:lookup(Table, Key)];
@@ -615,7 +653,9 @@ contents(Module, Id, State) ->
 
 contents(Module, Id, [Who | Others], State) ->
     case call(Who, {Module, tab2list, [Id]}, State) of
-        {value, Objects} -> {value, {length(Objects), counts(Objects)}};
+        {value, Objects} ->
+            Found = in_order_or(fun counts/1, Objects, Module, Id),
+            {value, {length(Objects), Found}};
         Error when Others =:= [] -> Error;
         _ -> contents(Module, Id, Others, State)
     end.
