@@ -7,9 +7,7 @@
  */
 #include <sched.h>
 
-#include "../core/order.h"
-#include "call.h"
-#include "key.h"
+#include "call_key.h"
 #include "term_internal.h"
 
 enum { CHUNK = 128 };
@@ -81,16 +79,19 @@ static bool use_begin(ErlNifEnv *env, ERL_NIF_TERM table, enum xe_need need, str
     return false;
 }
 
+/* XE_CALL_OK: to be ended by key_end(). */
 static enum xe_result encode_key(struct xe_encoder *e, ErlNifEnv *env, ERL_NIF_TERM term,
                                  uint64_t budget, struct xe_key *key)
 {
-    xe_encoder_init(e, env, budget);
-    enum xe_result result = xe_call_of_term(xe_key_encode(e, term));
+    enum xe_result result = xe_call_encode_key(e, env, XE_ORDERED, term, budget, false);
     if (XE_LIKELY(result == XE_CALL_OK))
-        xe_key_init_order(key, e->bytes, e->klen, e->handles, e->n_handles);
-    else
-        xe_encoder_clear(e);
+        xe_key_init_order(key, e->bytes, e->klen, e->handles, e->n_key_handles);
     return result;
+}
+
+static void key_end(struct xe_encoder *e)
+{
+    xe_call_key_end(e, XE_ORDERED, xe_call_nil); /* whatever the term was */
 }
 
 /* What becomes of the result of a step. On a dirty scheduler a killed process goes on: nobody wants
@@ -142,6 +143,7 @@ static enum xe_result decode_some(struct reading *r, const struct xe_view *views
 
 static bool begins_with(ErlNifEnv *env, ERL_NIF_TERM key, const struct prefix *p);
 
+/* Adds n objects, at most CHUNK, to the list. */
 static void list(struct reading *r, const ERL_NIF_TERM *objects, uint32_t n, int keypos)
 {
     if (r->n_now + n > CHUNK) {
@@ -159,6 +161,7 @@ static void list(struct reading *r, const ERL_NIF_TERM *objects, uint32_t n, int
     }
 }
 
+/* The list as it is. */
 static ERL_NIF_TERM listed(struct reading *r)
 {
     ERL_NIF_TERM object, all = enif_make_list_from_array(r->env, r->now, r->n_now);
@@ -167,9 +170,10 @@ static ERL_NIF_TERM listed(struct reading *r)
     return all;
 }
 
-/* The range goes on behind this key. */
+/* The range goes on behind this key. If it has a handle, that is still to be set. */
 static void go_on_behind(struct reading *r, const uint8_t *bytes, size_t len, uint32_t n_handles)
 {
+    XE_ASSERT(len <= XE_KEY_BYTES_MAX);
     memcpy(r->last.bytes, bytes, len);
     xe_key_init_order(&r->last.key, r->last.bytes, len, &r->last.handle, n_handles);
     if (r->range.reverse) {
@@ -213,6 +217,7 @@ static enum xe_result read_chunk(struct reading *r, bool *more)
             xe_blob_unpin(views[i].blob);
     if (result != XE_CALL_OK)
         return result;
+    /* The record's own handle has been left with the section. */
     if (n == most)
         r->last.handle = key_of(r->env, objects[n - 1], keypos);
     *more = n == most;
@@ -264,9 +269,9 @@ static enum xe_result ends_begin(struct ends *ends, ErlNifEnv *env, ERL_NIF_TERM
 static void ends_end(struct ends *ends, const struct xe_range *given)
 {
     if (given->from)
-        xe_encoder_clear(&ends->from_encoder);
+        key_end(&ends->from_encoder);
     if (given->to)
-        xe_encoder_clear(&ends->to_encoder);
+        key_end(&ends->to_encoder);
 }
 
 /* Whether a table is one that may be read in order. */
@@ -474,9 +479,9 @@ static enum xe_result read_bounds(struct reading *r, const struct prefix *p, siz
     if (after) {
         result = encode_key(&e, r->env, *after, r->budget, &key);
         if (result == XE_CALL_OK) {
-            r->last.handle = key.n_handles ? *after : 0;
-            go_on_behind(r, e.bytes, e.klen, e.n_handles);
-            xe_encoder_clear(&e);
+            go_on_behind(r, e.bytes, e.klen, e.n_key_handles);
+            r->last.handle = *after;
+            key_end(&e);
         }
     }
     if (result == XE_CALL_OK)
@@ -636,7 +641,7 @@ static enum xe_result rank(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t b
     } else {
         result = XE_CALL_BADARG;
     }
-    xe_encoder_clear(&e);
+    key_end(&e);
     *out = status == XE_ABSENT ? xe_am.undefined : enif_make_uint64(env, n + 1);
     return result;
 }
