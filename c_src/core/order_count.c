@@ -189,6 +189,8 @@ static bool shape_unchanged(const struct xe_table *t, uint64_t shape)
 /* What is asked for, and what was found. */
 struct query {
     const struct xe_key *key; /* NULL: none */
+    const struct xe_key *to;
+    struct xe_segment *last;
     uint64_t i;
     struct xe_segment *segment; /* NULL: none */
     uint64_t count;             /* of objects before it */
@@ -249,6 +251,65 @@ enum xe_status xe_order_count_before(struct xe_table *t, const struct xe_key *ke
     if (status == XE_OK) {
         *s = q.segment;
         *before = q.count;
+    }
+    return status;
+}
+
+/* Cells of segments from a place on, up to segment `end` of its chunk. */
+static uint64_t sum_cells(const struct xe_order_place *p, uint32_t from, uint32_t end)
+{
+    const struct xe_order_counts *counts = xe_order_top_counts(p->top)[p->at];
+    const uint8_t *cells = xe_order_chunk_cells(p->chunk);
+    uint64_t sum = 0;
+    for (uint32_t i = from; i < end; i++)
+        sum += cell_count(counts, cells[i]);
+    return sum;
+}
+
+/* Finds the segment of a key, or without one that at an end. */
+static void place_of(const struct xe_order_top *top, const struct xe_key *key, bool last,
+                     struct xe_order_place *out)
+{
+    if (key) {
+        xe_order_find(top, key, out);
+        return;
+    }
+    out->top = top;
+    out->at = last ? top->n - 1 : 0;
+    out->chunk = xe_order_top_chunk(top, out->at);
+    out->i = last ? out->chunk->n - 1 : 0;
+}
+
+static void sum_between(const struct xe_table *t, struct query *q)
+{
+    const struct xe_order_top *top = xe_order_top_now(t);
+    struct xe_order_place p, end;
+    place_of(top, q->key, false, &p);
+    place_of(top, q->to, true, &end);
+    q->segment = xe_order_chunk_segments(p.chunk)[p.i];
+    q->last = xe_order_chunk_segments(end.chunk)[end.i];
+    q->count = 0;
+    if (p.at > end.at || (p.at == end.at && p.i > end.i)) {
+        q->segment = NULL;
+    } else if (p.at == end.at) {
+        q->count = sum_cells(&p, p.i + 1, end.i);
+    } else {
+        q->count = sum_cells(&p, p.i + 1, p.chunk->n) + sum_cells(&end, 0, end.i);
+        for (uint32_t i = p.at + 1; i < end.at; i++)
+            q->count += counts_sum(xe_order_top_counts(top)[i]);
+    }
+}
+
+enum xe_status xe_order_count_between(struct xe_table *t, const struct xe_key *from,
+                                      const struct xe_key *to, struct xe_segment **first,
+                                      struct xe_segment **last, uint64_t *between)
+{
+    struct query q = {.key = from, .to = to};
+    enum xe_status status = look(t, sum_between, &q);
+    if (status == XE_OK) {
+        *first = q.segment;
+        *last = q.last;
+        *between = q.count;
     }
     return status;
 }

@@ -250,6 +250,12 @@ void xe_order_counted(struct xe_segment *s, uint32_t count);
  * before it. XE_OK, XE_RETRY. O(segments / 16). */
 enum xe_status xe_order_count_before(struct xe_table *t, const struct xe_key *key,
                                      struct xe_segment **s, uint64_t *before);
+/* The segments of two keys (NULL: the first one / the last one), and how many objects there are in
+ * those between them. *first is NULL if it would come behind *last. XE_OK, XE_RETRY.
+ * O(segments / 16). */
+enum xe_status xe_order_count_between(struct xe_table *t, const struct xe_key *from,
+                                      const struct xe_key *to, struct xe_segment **first,
+                                      struct xe_segment **last, uint64_t *between);
 /* The segment that has object i, and i less those of the segments before it. XE_ABSENT,
  * XE_RETRY. */
 enum xe_status xe_order_segment_at(struct xe_table *t, uint64_t i, struct xe_segment **s,

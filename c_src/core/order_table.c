@@ -344,18 +344,43 @@ enum xe_status xe_order_rank(struct xe_table *t, const struct xe_key *key, uint6
     return status == XE_OK ? xe_order_find_place(t, key, &img, &place) : status;
 }
 
+/* Adds the objects of the first and the last segment of a range that belong to it. False: either has
+ * changed meanwhile. */
+static bool count_ends(const struct bound *low, const struct bound *high,
+                       const struct xe_segment *first, const struct xe_segment *last, uint64_t *n)
+{
+    uint32_t versions[2];
+    struct xe_place from, end, to;
+    if (!look_begin(first, &versions[0]) || !look_begin(last, &versions[1]))
+        return false;
+    const struct xe_image *a = xe_segment_image(first), *b = xe_segment_image(last);
+    place_bound(a, low, false, &from);
+    place_bound(b, high, true, &to);
+    xe_leaves_edge(a, true, &end);
+    uint64_t before = xe_leaves_rank(a, &from), upto = xe_leaves_rank(b, &to);
+    if (first != last)
+        upto += xe_leaves_rank(a, &end);
+    *n += upto > before ? upto - before : 0;
+    return look_end(first, versions[0]) && look_end(last, versions[1]);
+}
+
+/* Not as the difference of two ranks: what comes and goes below the range between the one and the
+ * other would be taken off it. */
 enum xe_status xe_order_count(struct xe_table *t, const struct xe_range *range, uint64_t *n)
 {
     struct bound low, high;
-    uint64_t before = 0, upto;
     set_bound(&low, range->from, range->from_exclusive);
     set_bound(&high, range->to, !range->to_exclusive);
-    enum xe_status status = low.has_key ? rank_of_bound(t, &low, &before) : XE_OK;
-    if (status == XE_OK)
-        status = high.has_key ? rank_of_bound(t, &high, &upto) : xe_order_count_all(t, &upto);
-    if (status == XE_OK)
-        *n = upto > before ? upto - before : 0;
-    return status;
+    for (int tries = 0; tries < LOOKS; tries++) {
+        struct xe_segment *first, *last;
+        enum xe_status status =
+            xe_order_count_between(t, low.has_key ? &low.key : NULL,
+                                   high.has_key ? &high.key : NULL, &first, &last, n);
+        if (status != XE_OK || !first || count_ends(&low, &high, first, last, n))
+            return status;
+        xe_cpu_relax();
+    }
+    return XE_RETRY;
 }
 
 enum xe_status xe_order_nth(struct xe_table *t, uint64_t i, const uint8_t **rec)
