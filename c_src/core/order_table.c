@@ -426,6 +426,13 @@ static void release_held(struct held *h)
         xe_lock_release(&h->at[--h->n]->lock);
 }
 
+/* Ends with them, merging those without objects with others. */
+static void finish_held(struct xe_table *t, struct xe_epoch_slot *slot, struct held *h)
+{
+    while (h->n)
+        xe_table_finish(t, slot, h->at[--h->n], true);
+}
+
 /* Locks the next segment: at the edge, or beside those that are held, whose borders cannot move.
  * XE_ABSENT: there is none. */
 static enum xe_status hold_next(struct xe_table *t, bool last, struct held *h)
@@ -459,6 +466,10 @@ enum xe_status xe_order_pop(struct xe_table *t, struct xe_epoch_slot *slot, bool
     do {
         status = hold_next(t, last, &h);
         if (status != XE_OK) {
+            /* There may be so many without objects for good. Merged, they let the next try get
+             * further. */
+            if (h.n == PASSED_MAX)
+                finish_held(t, slot, &h);
             release_held(&h);
             return status;
         }
@@ -470,8 +481,6 @@ enum xe_status xe_order_pop(struct xe_table *t, struct xe_epoch_slot *slot, bool
         place.index--;
     xe_record_view(xe_image_record(img, place.off), out);
     xe_table_drop_from(t, slot, h.at[h.n - 1], &place);
-    /* Those without objects may be merged with others now. */
-    while (h.n)
-        xe_table_finish(t, slot, h.at[--h.n], true);
+    finish_held(t, slot, &h);
     return XE_OK;
 }
