@@ -314,9 +314,10 @@ enum xe_status xe_order_count_between(struct xe_table *t, const struct xe_key *f
     return status;
 }
 
-/* The segment of a chunk that has object i of its objects, counted from `before`. */
-static void find_counted(const struct xe_order_chunk *c, const struct xe_order_counts *counts,
-                         uint64_t before, struct query *q)
+/* Finds the segment of a chunk that has object i of its objects, counted from `before`; if none has,
+ * returns from where to count in the next chunk. */
+static uint64_t find_counted(const struct xe_order_chunk *c, const struct xe_order_counts *counts,
+                             uint64_t before, struct query *q)
 {
     const uint8_t *cells = xe_order_chunk_cells(c);
     for (uint32_t i = 0; i < c->n; i++) {
@@ -324,10 +325,11 @@ static void find_counted(const struct xe_order_chunk *c, const struct xe_order_c
         if (q->i - before < n) {
             q->segment = xe_order_chunk_segments(c)[i];
             q->count = before;
-            return;
+            break;
         }
         before += n;
     }
+    return before;
 }
 
 static void find_object(const struct xe_table *t, struct query *q)
@@ -335,14 +337,12 @@ static void find_object(const struct xe_table *t, struct query *q)
     const struct xe_order_top *top = xe_order_top_now(t);
     uint64_t before = 0;
     q->segment = NULL;
-    for (uint32_t i = 0; i < top->n; i++) {
+    for (uint32_t i = 0; i < top->n && !q->segment; i++) {
         const struct xe_order_counts *counts = xe_order_top_counts(top)[i];
         uint32_t n = counts_sum(counts);
-        if (q->i - before < n) {
-            find_counted(xe_order_top_chunk(top, i), counts, before, q);
-            return;
-        }
-        before += n;
+        /* By the second look there may be fewer, and it is in a chunk behind. */
+        before = q->i - before < n ? find_counted(xe_order_top_chunk(top, i), counts, before, q)
+                                   : before + n;
     }
 }
 
