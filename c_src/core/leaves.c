@@ -209,6 +209,7 @@ lower(const uint32_t *heads, uint32_t n, uint32_t steps, uint32_t head)
      * need be, and their lines are loaded together. */
     __m128i bias = _mm_set1_epi32(INT32_MIN), sum = _mm_setzero_si128();
     __m128i probe = _mm_xor_si128(_mm_set1_epi32((int32_t)head), bias);
+#pragma GCC unroll 2
     for (uint32_t i = 0; i < steps; i++) {
         const __m128i *at = (const __m128i *)(const void *)(heads + (size_t)i * HEADS_STEP);
         __m128i a = _mm_cmpgt_epi32(probe, _mm_xor_si128(_mm_loadu_si128(at), bias));
@@ -292,6 +293,7 @@ static inline __attribute__((always_inline)) uint32_t route(struct search *s, ui
 
 static inline void prefetch_leaf(const struct xe_sorted_leaf *leaf)
 {
+#pragma GCC unroll 3
     for (uint32_t i = 0; i < XE_LEAF_LINES; i++)
         __builtin_prefetch((const char *)leaf + (size_t)i * XE_CACHE_LINE);
 }

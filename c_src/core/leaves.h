@@ -135,6 +135,7 @@ bool xe_leaves_are_valid(const struct xe_image *img);
 static inline void xe_leaves_prefetch(const struct xe_image *img)
 {
     enum { LINES = 7 };
+#pragma GCC unroll 7
     for (uint32_t i = 0; i < LINES; i++)
         __builtin_prefetch((const char *)(img + 1) + (size_t)i * XE_CACHE_LINE);
 }

@@ -275,10 +275,37 @@ static void walk_begin(struct walk *w, struct xe_table *t, const struct xe_range
     w->n_passed = 0;
 }
 
+/* The object beside a bound, if there is one in the bound's segment: what most steps of a
+ * traversal by keys come to. */
+static inline bool read_beside(const struct xe_table *t, const struct xe_key *key, bool behind,
+                               bool reverse, const uint8_t **rec)
+{
+    struct bound b;
+    struct xe_place place;
+    uint32_t version;
+    set_bound(&b, key, behind);
+    const struct xe_segment *s = xe_order_segment(t, &b.key);
+    const struct xe_image *img = xe_segment_image(s);
+    xe_leaves_prefetch(img);
+    if (!look_begin(s, &version))
+        return false;
+    xe_leaves_bound(img, &b.key, behind, &place);
+    uint32_t off = reverse ? xe_leaves_backward(img, &place) : xe_leaves_forward(img, &place);
+    *rec = xe_image_record(img, off);
+    return off && look_end(s, version);
+}
+
 enum xe_status xe_order_read(struct xe_table *t, const struct xe_range *range, uint32_t n,
                              const uint8_t **recs, uint32_t *found)
 {
     struct walk w;
+    const struct xe_key *at = range->reverse ? range->to : range->from;
+    if (n == 1 && at && !(range->reverse ? range->from : range->to) &&
+        read_beside(t, at, range->reverse ? !range->to_exclusive : range->from_exclusive,
+                    range->reverse, recs)) {
+        *found = 1;
+        return XE_OK;
+    }
     walk_begin(&w, t, range);
     *found = 0;
     if (n == 0)
