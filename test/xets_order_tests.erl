@@ -92,6 +92,39 @@ large_objects_test() ->
     ?assertEqual(2, xets:info(T, size)),
     xets:delete(T).
 
+%% Keys and prefixes that are too much for a normal scheduler, too.
+large_keys_test_() ->
+    {timeout, 60, fun large_keys/0}.
+
+large_keys() ->
+    T = table([]),
+    Many = small(200000, 20000),
+    Numbers = lists:seq(1, Many),
+    Keys = [1 bsl Many, list_to_tuple(Numbers), list_to_tuple(Numbers ++ [a]),
+            maps:from_list([{I, I} || I <- Numbers]), Numbers, Numbers ++ [a],
+            binary:copy(<<"x">>, Many), <<(binary:copy(<<"x">>, Many))/bits, 1:1>>],
+    Objects = [{Key, I} || {I, Key} <- lists:zip(lists:seq(1, length(Keys)), Keys)],
+    xets:insert(T, lists:reverse(Objects)),
+    [begin
+         ?assertEqual(I, xets:rank(T, Key)),
+         ?assertEqual(1, xets:count(T, Key, Key)),
+         ?assertEqual(8 - I, xets:count(T, Key, a, [{from, exclusive}, {to, unbounded}])),
+         ?assert([{Key, I}] =:= xets:range(T, Key, Key)),
+         ?assert([{Key, I}] =:= xets:nth(T, I))
+     end || {Key, I} <- Objects],
+    Part = lists:droplast(Numbers),
+    [?assertEqual(Found, [I || {_, I} <- xets:prefix(T, Prefix)])
+     || {Prefix, Found} <- [{list_to_tuple(Part), [2, 3]}, {list_to_tuple(Numbers), [2, 3]},
+                            {list_to_tuple(Numbers ++ [b]), []}, {Part, [5, 6]}, {Numbers, [5, 6]},
+                            {Numbers ++ [a], [6]}, {Part ++ [0], []},
+                            {binary:copy(<<"x">>, Many - 1), [7, 8]},
+                            {binary:copy(<<"x">>, Many), [7, 8]},
+                            {binary:copy(<<"x">>, Many + 1), []}]],
+    is_paged(Objects, 1, xets:range(T, a, a, [{limit, 1}, {from, unbounded}, {to, unbounded}])),
+    is_paged(lists:sublist(Objects, 2, 2), 1, xets:prefix(T, {1}, [{limit, 1}])),
+    [?assert([Object] =:= xets:take_first(T)) || Object <- Objects],
+    xets:delete(T).
+
 %%% Continuations
 
 continuation_survives_changes_test() ->
