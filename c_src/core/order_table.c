@@ -186,6 +186,9 @@ struct walk {
         uint32_t version;
     } passed[PASSED_MAX];
     uint32_t n_passed;
+    /* Of those beyond: how many, the sum of their versions, and the table's shape before. */
+    uint32_t n_beyond;
+    uint64_t versions, shape;
 };
 
 /* The segment that a walk goes on in. */
@@ -215,6 +218,17 @@ static uint32_t walk_image(const struct walk *w, const struct xe_image *img, uin
             recs[found++] = xe_image_record(img, off);
     }
     return found;
+}
+
+static void pass(struct walk *w, const struct xe_segment *s, uint32_t version)
+{
+    if (XE_LIKELY(w->n_passed < PASSED_MAX)) {
+        w->passed[w->n_passed].s = s;
+        w->passed[w->n_passed++].version = version;
+    } else {
+        w->n_beyond++;
+        w->versions += version;
+    }
 }
 
 /* Whether the other end of the range lies before the border of the segment. */
@@ -248,21 +262,39 @@ static enum look walk_look(struct walk *w, uint32_t n, const uint8_t **recs, uin
         return LOOK_AGAIN;
     if (end)
         return LOOK_END;
-    if (*found == 0 && w->n_passed < PASSED_MAX) {
-        w->passed[w->n_passed].s = s;
-        w->passed[w->n_passed++].version = version;
-    }
+    if (*found == 0)
+        pass(w, s, version);
     set_border(&w->at, w->reverse ? s->fence : next->fence);
     w->behind = w->reverse ? s : NULL;
     return LOOK_MORE;
 }
 
+/* The same for those that are not remembered. They are the next ones if no segment was replaced since
+ * the walk began; and then, as versions only rise, each has the version it had if the sum is the
+ * same. */
+static bool is_beyond_still(const struct walk *w)
+{
+    const struct xe_segment *s = w->passed[PASSED_MAX - 1].s;
+    uint64_t versions = 0;
+    for (uint32_t i = 0; i < w->n_beyond; i++) {
+        s = w->reverse ? xe_order_left(w->t, s) : xe_order_right(w->t, s);
+        if (!s)
+            return false;
+        versions += atomic_load_explicit(&s->version, memory_order_acquire);
+    }
+    /* After the loads above, which are acquires: who has met a change of the directory finds the
+     * shape odd, or another one. */
+    return versions == w->versions && !(w->shape & 1) &&
+           atomic_load_explicit(&w->t->shape, memory_order_relaxed) == w->shape;
+}
+
+/* Whether all that the walk has passed is as it was. */
 static bool is_passed_still(const struct walk *w)
 {
     for (uint32_t i = 0; i < w->n_passed; i++)
         if (!look_end(w->passed[i].s, w->passed[i].version))
             return false;
-    return true;
+    return XE_LIKELY(!w->n_beyond) || is_beyond_still(w);
 }
 
 static void walk_begin(struct walk *w, struct xe_table *t, const struct xe_range *range)
@@ -272,7 +304,10 @@ static void walk_begin(struct walk *w, struct xe_table *t, const struct xe_range
     set_bound(range->reverse ? &w->end : &w->at, range->from, range->from_exclusive);
     set_bound(range->reverse ? &w->at : &w->end, range->to, !range->to_exclusive);
     w->behind = NULL;
-    w->n_passed = 0;
+    w->n_passed = w->n_beyond = 0;
+    w->versions = 0;
+    /* Acquire: an even one comes with all that was published before. */
+    w->shape = atomic_load_explicit(&t->shape, memory_order_acquire);
 }
 
 /* The object beside a bound, if there is one in the bound's segment: what most steps of a

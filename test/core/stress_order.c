@@ -407,7 +407,7 @@ enum { STRETCH = 1000, SPAN = 200, WALKERS = 2 };
 static void move_token(struct worker *w)
 {
     uint64_t base = (uint64_t)w->id * STRETCH, at = base;
-    for (uint32_t i = scaled(OPERATIONS) / 30; i--;) {
+    for (uint32_t i = scaled(OPERATIONS) / 10; i--;) {
         uint64_t next = base + (rng_chance(&w->rng, 1, 3) ? rng_below(&w->rng, SPAN)
                                                           : (at - base + 1) % SPAN);
         if (i % 1500 == 0) {
