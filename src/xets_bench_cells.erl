@@ -10,7 +10,7 @@
 
 -export_type([cell/0, job/0, group/0]).
 
--type group() :: real | point | scans | memory | together | stalls.
+-type group() :: real | point | ordered | scans | memory | together | stalls.
 
 -type cell() :: #{
     group := group(),
@@ -31,6 +31,7 @@ groups() ->
     [
         {real, "Real data"},
         {point, "Point operations on set, one process"},
+        {ordered, "ordered_set, one process"},
         {scans, "Scans and bags"},
         {memory, "Memory"},
         {together, "Together: two processes on two cores, tuned ETS"},
@@ -40,7 +41,7 @@ groups() ->
 %% @doc All jobs, in the order in which they run.
 -spec jobs() -> [job()].
 jobs() ->
-    real() ++ points() ++ fills() ++ bags() ++ memory() ++ together() ++ stalls().
+    real() ++ points() ++ fills() ++ ordered() ++ bags() ++ memory() ++ together() ++ stalls().
 
 one(Group, Row, Column, Target, Measure) ->
     #{
@@ -127,6 +128,104 @@ fills() ->
      || {Order, Title} <- [{random, "random keys"}, {ascending, "ascending keys"}]
     ].
 
+%% ordered_set ------------------------------------------------------------------------------------
+
+%% {Kind, Column, target of single operations on a large table}
+-define(ORDERED, [
+    {int, "int keys", 3.5},
+    {bin20, "bin20 keys", 4.0},
+    {atomint, "{user_event,int} keys", 3.5}
+]).
+
+ordered() ->
+    lists:append([
+        [
+            ordered_points(Kind, Column, Target),
+            ordered_fill(Kind, Column, random, "random keys", 4.0),
+            ordered_fill(Kind, Column, ascending, "ascending keys", 2.0),
+            ordered_scans(Kind, Column),
+            ordered_prefix(Kind, Column),
+            ordered_hot(Kind, Column)
+            | [ordered_positions(Kind, Column, Size) || Size <- position_sizes(Kind)]
+        ]
+     || {Kind, Column, Target} <- ?ORDERED
+    ]).
+
+ordered_cell(Row, Column, Target) ->
+    #{group => ordered, row => Row, column => Column, target => Target}.
+
+ordered_points(Kind, Column, Target) ->
+    Titles = [
+        {lookup, "1 M: lookup"},
+        {insert, "1 M: insert over an existing key"},
+        {delete_and_insert, "1 M: delete and insert again (a pair)"}
+    ],
+    #{
+        measure =>
+            {xets_bench_point, #{
+                ops => [Op || {Op, _} <- Titles],
+                kind => Kind,
+                size => large,
+                walk => 25_000,
+                options => [ordered_set]
+            }},
+        cells => [{Op, ordered_cell(Row, Column, {faster, Target})} || {Op, Row} <- Titles]
+    }.
+
+ordered_fill(Kind, Column, Order, Title, Target) ->
+    one(ordered, "1 M: fill from empty, " ++ Title, Column, {faster, Target}, {xets_bench_point, #{
+        op => fill, kind => Kind, order => Order, rounds => 3, options => [ordered_set]
+    }}).
+
+ordered_scans(Kind, Column) ->
+    #{
+        measure => {xets_bench_order, #{what => scans, kind => Kind}},
+        cells => [
+            {Key, ordered_cell(Row, Column, {faster, Target})}
+         || {Key, Row, Target} <- [
+                {next, "1 M: next over the whole table", 2.0},
+                {prev, "1 M: prev over the whole table", 2.0},
+                {range, "1 M: range of 1,000 (ETS: key guards)", 500.0}
+            ]
+        ]
+    }.
+
+ordered_prefix(Kind, Column) ->
+    Row = "1 M: prefix of 1,000 (ETS: bound prefix)",
+    #{
+        measure => {xets_bench_order, #{what => prefix, kind => Kind}},
+        cells => [{prefix, ordered_cell(Row, Column, {faster, 1.5})}]
+    }.
+
+ordered_hot(Kind, Column) ->
+    #{
+        measure =>
+            {xets_bench_point, #{
+                ops => [lookup, insert], kind => Kind, size => hot, options => [ordered_set]
+            }},
+        cells => [
+            {lookup, ordered_cell("hot: lookup", Column, {faster, 1.5})},
+            {insert, ordered_cell("hot: insert over an existing key", Column, {faster, 1.3})}
+        ]
+    }.
+
+%% {Size, title, target in microseconds}
+position_sizes(int) ->
+    [{small, "1,000", 1}, {medium, "100,000", 2}, {huge, "10 M", 5}];
+position_sizes(_Kind) ->
+    %% Filling the largest takes most of the time: with one kind of keys only.
+    lists:droplast(position_sizes(int)).
+
+ordered_positions(Kind, Column, {Size, Title, Microseconds}) ->
+    Target = {at_most, Microseconds * 1_000},
+    #{
+        measure => {xets_bench_order, #{what => positions, kind => Kind, size => Size}},
+        cells => [
+            {Op, ordered_cell(Title ++ ": " ++ Name, Column, Target)}
+         || {Op, Name} <- [{rank, "rank"}, {nth, "nth"}, {count, "count of a range"}]
+        ]
+    }.
+
 %% Bags -------------------------------------------------------------------------------------------
 
 bags() ->
@@ -148,20 +247,24 @@ bags() ->
 %% Memory -----------------------------------------------------------------------------------------
 
 memory() ->
+    %% {Kind, title, target of a set, of an ordered_set}
     Kinds = [
-        {int, "{int,int}", 0.45},
-        {bin20, "{bin20,int}", 0.42},
-        {atomint, "{{atom,int},int}", 0.45},
-        {map5, "{int, map of 5}", 0.35}
+        {int, "{int,int}", 0.45, 0.50},
+        {bin20, "{bin20,int}", 0.42, 0.50},
+        {atomint, "{{atom,int},int}", 0.45, 0.60},
+        {map5, "{int, map of 5}", 0.35, 0.40}
     ],
-    PerObject = [
-        one(memory, "bytes per object, " ++ Title, none, {smaller, Target},
-            {xets_bench_memory, #{what => per_object, kind => Kind}})
-     || {Kind, Title, Target} <- Kinds
-    ],
+    PerObject =
+        [per_object(set, "", Kind, Title, Target) || {Kind, Title, Target, _} <- Kinds] ++
+        [per_object(ordered_set, "ordered_set ", Kind, Title, Target)
+         || {Kind, Title, _, Target} <- Kinds],
     Empty = one(memory, "an empty table", none, {at_most_and_ets, 1024},
         {xets_bench_memory, #{what => empty}}),
-    PerObject ++ [Empty | [resident(Kind, Title) || {Kind, Title, _} <- Kinds]].
+    PerObject ++ [Empty | [resident(Kind, Title) || {Kind, Title, _, _} <- Kinds]].
+
+per_object(Type, Name, Kind, Title, Target) ->
+    one(memory, "bytes per object, " ++ Name ++ Title, none, {smaller, Target},
+        {xets_bench_memory, #{what => per_object, type => Type, kind => Kind}}).
 
 resident(Kind, Title) ->
     Cell = fun(Row, Target) ->
@@ -179,6 +282,7 @@ resident(Kind, Title) ->
 
 together() ->
     Large = #{size => large, loop => mix},
+    Ordered = Large#{type => ordered_set},
     Hot = #{size => hot},
     [
         one(together, Row, none, {faster, Target}, {xets_bench_together, Spec})
@@ -186,6 +290,11 @@ together() ->
             {"1 M: 100 % lookup", 2.0, Large},
             {"1 M: 80 lookup / 10 insert / 10 delete", 2.0, Large#{insert => 0.1, delete => 0.1}},
             {"1 M: 50 insert / 50 delete", 2.0, Large#{insert => 0.5, delete => 0.5}},
+            {"1 M ordered_set: 100 % lookup", 3.5, Ordered},
+            {"1 M ordered_set: 80 lookup / 10 insert / 10 delete", 3.5,
+                Ordered#{insert => 0.1, delete => 0.1}},
+            {"1 M ordered_set: 50 insert / 50 delete", 3.5,
+                Ordered#{insert => 0.5, delete => 0.5}},
             {"hot: update_counter", 1.5, Hot#{loop => counters}},
             {"hot: insert over", 1.5, Hot#{loop => overwrite}},
             {"hot: 50 lookup / 50 insert", 1.5, Hot#{loop => mix, insert => 0.5}}

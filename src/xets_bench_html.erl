@@ -171,11 +171,15 @@ matrix_cell([]) ->
     "<td class=\"blank\"></td>";
 matrix_cell([#{mark := failed} = Result]) ->
     ["<td class=\"failed\">", failure(Result), "</td>"];
-matrix_cell([#{mark := Mark, outcome := #{unit := Unit, ets := Ets, xets := Xets}} = Result]) ->
+matrix_cell([#{mark := Mark, outcome := #{unit := Unit, xets := Xets} = Outcome} = Result]) ->
+    Ets =
+        case Outcome of
+            #{ets := Figure} -> [quantity(Figure, Unit), " &rarr; "];
+            #{} -> ""
+        end,
     [
         "<td class=\"", class(Mark), "\" title=\"", tooltip(Result), "\">", verdict(Result),
-        bar(Result), "<small>", quantity(Ets, Unit), " &rarr; ", quantity(Xets, Unit),
-        "</small></td>"
+        bar(Result), "<small>", Ets, quantity(Xets, Unit), "</small></td>"
     ].
 
 %% Other cells: one line each.

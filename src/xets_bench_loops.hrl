@@ -8,10 +8,19 @@
 %%   ?DO(Call)         the call in the module under test, or `ok` for the empty loop
 %%   ?MANY(T, Keys)    the objects of many keys, as a user of the module would get them
 %%
-%% The results of the calls are dropped: the loops measure, xets_bench_check compares.
+%% and in the same way, of an ordered_set whose objects are pairs,
+%%
+%%   ?RANGE(T, From, To)    the objects whose keys are in a range
+%%   ?PREFIX(T, Prefix)     the objects whose keys are tuples of a prefix and one more element
+%%   ?COUNT(T, From, To)    how many there are in a range
+%%   ?RANK(T, Key)          how many keys there are up to this one
+%%   ?NTH(T, I)             the object with the I-th key
+%%
+%% The results of the calls are dropped: the loops measure; what they left is compared afterwards.
 
 -export([lookup/2, lookup_element/2, member/2, insert/2, update_counter/2, delete/2]).
 -export([delete_and_insert/2, delete_object/2, lookup_many/2]).
+-export([next/3, prev/3, range/2, prefix/2, count/2, rank/2, nth/2, found/3]).
 -export([mix/4, counters/4, overwrite/4, grow/6]).
 
 %% Loops over prepared keys or objects -----------------------------------------------------------
@@ -70,6 +79,56 @@ lookup_many([Keys | Rest], T) ->
     lookup_many(Rest, T);
 lookup_many([], _) ->
     ok.
+
+%% Loops over ordered keys ------------------------------------------------------------------------
+
+%% So many steps from a key; returns the last one.
+next(0, K, _T) ->
+    K;
+next(N, K, T) ->
+    next(N - 1, ?DO(next(T, K)), T).
+
+prev(0, K, _T) ->
+    K;
+prev(N, K, T) ->
+    prev(N - 1, ?DO(prev(T, K)), T).
+
+range([{From, To} | Ranges], T) ->
+    _ = ?RANGE(T, From, To),
+    range(Ranges, T);
+range([], _) ->
+    ok.
+
+prefix([Prefix | Prefixes], T) ->
+    _ = ?PREFIX(T, Prefix),
+    prefix(Prefixes, T);
+prefix([], _) ->
+    ok.
+
+count([{From, To} | Ranges], T) ->
+    _ = ?COUNT(T, From, To),
+    count(Ranges, T);
+count([], _) ->
+    ok.
+
+rank([K | Ks], T) ->
+    _ = ?RANK(T, K),
+    rank(Ks, T);
+rank([], _) ->
+    ok.
+
+nth([I | Is], T) ->
+    _ = ?NTH(T, I),
+    nth(Is, T);
+nth([], _) ->
+    ok.
+
+%% What one call of those loops returns, so that it can be compared.
+found(range, {From, To}, T) -> ?RANGE(T, From, To);
+found(prefix, Prefix, T) -> ?PREFIX(T, Prefix);
+found(count, {From, To}, T) -> ?COUNT(T, From, To);
+found(rank, Key, T) -> ?RANK(T, Key);
+found(nth, I, T) -> ?NTH(T, I).
 
 %% Loops that draw their keys ---------------------------------------------------------------------
 %%

@@ -4,30 +4,46 @@
 %% `0..N-1' or made of them.
 -module(xets_bench_objects).
 
--export([key/2, maker/1, value_bits/0]).
+-export([key/2, prefix/2, group/0, maker/1, value_bits/0]).
 
 -export_type([kind/0]).
 
--type kind() :: int | bin20 | atomint | tuple | map5 | map20 | map60 | list1000 | bin1k.
-%% `int', `bin20' and `atomint' name the key of an object `{Key, Integer}'; the others name the
-%% value of an object `{Integer, Value}'.
+-type kind() ::
+    int | bin20 | atomint
+    | {grouped, int | bin20 | atomint}
+    | tuple | map5 | map20 | map60 | list1000 | bin1k.
+%% `int', `bin20' and `atomint' name the key of an object `{Key, Integer}'. Where it is grouped, it
+%% is the beginning of the keys, which are tuples, of 1,000 objects. The others name the value of
+%% an object `{Integer, Value}'.
 
 -define(VALUE_BITS, 27).
+-define(GROUP, 1000).
 
 %% @doc The number of bits of integer values.
 -spec value_bits() -> pos_integer().
 value_bits() ->
     ?VALUE_BITS.
 
-%% @doc The key of object `I'.
+%% @doc How many objects have a prefix in common.
+-spec group() -> pos_integer().
+group() ->
+    ?GROUP.
+
+%% @doc The key of object `I'. The keys of those kinds that name them are in the order of `I'.
 -spec key(kind(), non_neg_integer()) -> term().
+key({grouped, _} = Kind, I) -> erlang:append_element(prefix(Kind, I div ?GROUP), I rem ?GROUP);
 key(bin20, I) -> <<"session:", (integer_to_binary(100_000_000_000 + I))/binary>>;
 key(atomint, I) -> {user_event, I};
 key(_, I) -> I.
 
+%% @doc What the keys of group `G' have in common, as a tuple that is an element shorter.
+-spec prefix({grouped, int | bin20 | atomint}, non_neg_integer()) -> tuple().
+prefix({grouped, atomint}, G) -> key(atomint, G);
+prefix({grouped, Kind}, G) -> {key(Kind, G)}.
+
 %% @doc A fun that makes the object with key `I', with a value that depends on `V'.
 -spec maker(kind()) -> fun((I :: non_neg_integer(), V :: non_neg_integer()) -> tuple()).
-maker(Kind) when Kind =:= int; Kind =:= bin20; Kind =:= atomint ->
+maker(Kind) when Kind =:= int; Kind =:= bin20; Kind =:= atomint; is_tuple(Kind) ->
     fun(I, V) -> {key(Kind, I), spread(V)} end;
 maker(Kind) ->
     Value = value_maker(Kind),

@@ -7,5 +7,10 @@
 
 -define(DO(Call), ok).
 -define(MANY(T, Keys), ok).
+-define(RANGE(T, From, To), ok).
+-define(PREFIX(T, Prefix), ok).
+-define(COUNT(T, From, To), ok).
+-define(RANK(T, Key), ok).
+-define(NTH(T, I), ok).
 
 -include("xets_bench_loops.hrl").

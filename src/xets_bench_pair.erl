@@ -5,7 +5,7 @@
 -module(xets_bench_pair).
 
 -export([open/1, open/2, close/1, table/2, fill/4, insert/2]).
--export([agree/2, same_contents/1, holds/3, has/3]).
+-export([agree/2, same_contents/1, holds/3, has/3, expect/3]).
 
 -export_type([pair/0]).
 
@@ -131,6 +131,8 @@ has(Pair, Side, Objects) ->
         Objects
     ).
 
+%% @doc An error that names what was found instead of what.
+-spec expect(What :: term(), Expected :: term(), Found :: term()) -> ok.
 expect(_What, Value, Value) -> ok;
 expect(What, Expected, Found) -> error({wrong_result, What, {Expected, Found}}).
 

@@ -12,14 +12,23 @@
 -define(KEYS_PER_CALL, 1000).
 -define(CHECKED, 1000).
 
-%% @doc Measures `op' over a table of `size' objects of `kind', or filling one (`op => fill').
--spec measure(map(), xets_bench:conf()) -> #{only := xets_bench_lib:outcome()}.
+%% @doc Measures `op' over a table of `size' objects of `kind', or filling one (`op => fill'); or
+%% several, `ops', one after the other over the same table.
+-spec measure(map(), xets_bench:conf()) -> #{atom() => xets_bench_lib:outcome()}.
 measure(#{op := fill} = Spec, Conf) ->
     #{only => fill(Spec, Conf)};
-measure(#{op := Op, kind := Kind, options := Options} = Spec, Conf) ->
+measure(#{op := Op} = Spec, Conf) ->
+    #{Op := Outcome} = measure(maps:remove(op, Spec#{ops => [Op]}), Conf),
+    #{only => Outcome};
+measure(#{ops := Ops, kind := Kind, options := Options} = Spec, Conf) ->
     Objects = objects(Spec, Conf),
     Pair = xets_bench_pair:open(Options),
     ok = xets_bench_pair:fill(Pair, Kind, Objects, 1),
+    Outcomes = [{Op, operation(Spec#{op => Op}, Objects, Pair, Conf)} || Op <- Ops],
+    ok = xets_bench_pair:close(Pair),
+    maps:from_list(Outcomes).
+
+operation(#{op := Op, kind := Kind} = Spec, Objects, Pair, Conf) ->
     Work = work(Spec, Objects, Conf),
     Sample = [
         xets_bench_objects:key(Kind, xets_bench_lib:permute(I, Objects, 3))
@@ -29,8 +38,7 @@ measure(#{op := Op, kind := Kind, options := Options} = Spec, Conf) ->
     ok = xets_bench_lib:tidy(),
     Outcome = timed(Op, Pair, Work, Spec, Conf),
     ok = xets_bench_pair:agree(Pair, Sample),
-    ok = xets_bench_pair:close(Pair),
-    #{only => noted(Objects, Spec, Outcome)}.
+    noted(Objects, Spec, Outcome).
 
 objects(#{size := hot}, #{hot := Hot}) -> Hot;
 objects(#{size := large, share := Share}, #{large := Large}) -> max(64, round(Large * Share));
@@ -116,23 +124,33 @@ repeat(Passes, Loops, Op, Items, Table) ->
 
 %% Filling ----------------------------------------------------------------------------------------
 
-fill(#{kind := Kind, order := Order, options := Options}, Conf) ->
-    #{large := Objects, few_rounds := Rounds} = Conf,
+fill(#{kind := Kind, order := Order, options := Options} = Spec, Conf) ->
+    #{large := Objects, few_rounds := Few} = Conf,
+    Rounds = min(Few, maps:get(rounds, Spec, Few)),
     Make = xets_bench_objects:maker(Kind),
     Items = [Make(place(Order, I, Objects), I) || I <- lists:seq(0, Objects - 1)],
     ok = xets_bench_lib:tidy(),
     Sample = fun
         (none, _Round) -> chunk(none, insert, Items, none, 1);
-        (Side, _Round) -> fill_once(Side, Options, Items)
+        (Side, Round) -> fill_once(Side, Options, Items, Round)
     end,
     xets_bench_lib:net(xets_bench_lib:interleave(Rounds, [ets, xets, none], Sample)).
 
-fill_once(Side, Options, Items) ->
+%% Looking everything up takes as long as filling, and is done in the round that is dropped.
+fill_once(Side, Options, Items, Round) ->
     Pair = xets_bench_pair:open([Side], Options),
     Time = chunk(Side, insert, Items, xets_bench_pair:table(Side, Pair), 1),
-    ok = xets_bench_pair:has(Pair, Side, Items),
+    ok =
+        case Round of
+            0 -> xets_bench_pair:has(Pair, Side, Items);
+            _ -> sized(Pair, Side, length(Items))
+        end,
     ok = xets_bench_pair:close(Pair),
     Time.
+
+sized(Pair, Side, Size) ->
+    Found = xets_bench_lib:info(Side, xets_bench_pair:table(Side, Pair), size),
+    xets_bench_pair:expect({Side, size}, Size, Found).
 
 place(ascending, I, _Objects) -> I;
 place(random, I, Objects) -> xets_bench_lib:permute(I, Objects, 1).

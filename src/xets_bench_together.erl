@@ -20,14 +20,24 @@
     [{write_concurrency, auto}, {read_concurrency, true}]
 ]).
 
+%% For a table of this type, `write_concurrency' is `true' or not: `auto' is the same. Counters are
+%% decentralized with it, unless the program says otherwise.
+-define(ORDERED_OPTIONS, [
+    [ordered_set],
+    [ordered_set, {read_concurrency, true}],
+    [ordered_set, {write_concurrency, true}],
+    [ordered_set, {write_concurrency, true}, {decentralized_counters, false}],
+    [ordered_set, {write_concurrency, true}, {read_concurrency, true}]
+]).
+
 %% @doc Measures a mix: `loop' is the name of a loop, `insert' and `delete' are shares of all
-%% operations.
+%% operations. The table is a `set', or what `type' says.
 -spec measure(map(), xets_bench:conf()) -> #{only := xets_bench_lib:outcome()}.
 measure(Spec, #{few_rounds := Rounds, together_ns := Time} = Conf) ->
     Workers = [worker(N, Conf) || N <- [1, 2]],
     Mix = mix(Spec, Conf),
-    Options = tuned(Workers, Spec, Mix, Conf),
-    Pair = open([ets, xets], Options, Spec, Mix),
+    Options = tuned(Workers, options(Spec), Mix, Conf),
+    Pair = open([ets, xets], Options, Mix),
     Sample = fun(Side, _Round) -> both(Workers, Side, Pair, Mix, Time) end,
     Samples = xets_bench_lib:interleave(Rounds, [ets, xets, none], Sample),
     Counted = [stop(Worker) || Worker <- Workers],
@@ -46,23 +56,26 @@ mix(#{loop := Loop, size := Size} = Spec, Conf) ->
     Draw = {Range - 1, round(Insert * 1024), round((Insert + Delete) * 1024)},
     #{loop => Loop, draw => Draw, range => Range, objects => Objects}.
 
+options(#{type := ordered_set}) -> ?ORDERED_OPTIONS;
+options(#{}) -> ?OPTIONS.
+
 power_of_two(N) -> 1 bsl round(math:log2(N)).
 
-open(Sides, Options, _Spec, #{range := Range, objects := Objects}) ->
+open(Sides, Options, #{range := Range, objects := Objects}) ->
     Pair = xets_bench_pair:open(Sides, Options),
     Place = fun(I) -> xets_bench_lib:permute(I, Range, 1) end,
     [xets_bench_pair:insert(Pair, {Place(I), 0}) || I <- lists:seq(0, Objects - 1)],
     Pair.
 
-tuned(Workers, Spec, Mix, #{trial_ns := Time}) ->
+tuned(Workers, Choice, Mix, #{trial_ns := Time}) ->
     Trial = fun(Options) ->
-        Pair = open([ets], Options, Spec, Mix),
+        Pair = open([ets], Options, Mix),
         _ = both(Workers, ets, Pair, Mix, Time div 4),
         PerOperation = both(Workers, ets, Pair, Mix, Time),
         ok = xets_bench_pair:close(Pair),
         PerOperation
     end,
-    {_, Best} = lists:min([{Trial(Options), Options} || Options <- ?OPTIONS]),
+    {_, Best} = lists:min([{Trial(Options), Options} || Options <- Choice]),
     lists:foreach(fun forget/1, Workers),
     Best.
 

@@ -45,6 +45,11 @@ net_stays_positive_test() ->
     #{ets := Ets, xets := Xets} = xets_bench_lib:net(Samples),
     ?assert(Ets > 0 andalso Xets > 0).
 
+net_needs_no_ets_test() ->
+    Net = xets_bench_lib:net(#{xets => [30, 31, 32], none => [2, 2, 2]}),
+    ?assertMatch(#{unit := ns, xets := 29, empty := 2}, Net),
+    ?assertNot(maps:is_key(ets, Net)).
+
 %% Orders -----------------------------------------------------------------------------------------
 
 permute_is_a_permutation_for_any_size_test() ->
@@ -295,6 +300,13 @@ page_shows_every_cell_escaped_test() ->
         ]
     ].
 
+page_shows_a_cell_in_a_column_without_ets_test() ->
+    Cell = (result("rank", {at_most, 1_000}, #{unit => ns, xets => 432}))#{column := "int keys"},
+    Groups = [{"ordered_set", [Cell]}],
+    Page = iolist_to_binary(xets_bench_html:page(Groups, counts(#{}), [])),
+    ?assertNotEqual(nomatch, binary:match(Page, <<"<small>432 ns</small>">>)),
+    ?assertEqual(nomatch, binary:match(Page, <<"&rarr;">>)).
+
 page_closes_what_it_opens_test() ->
     Page = page(),
     [
@@ -376,6 +388,69 @@ mixed_operations_come_in_their_shares_test() ->
     ets:delete(T),
     %% Half of the keys are in the table when half of the operations insert.
     ?assert(Size > 400 andalso Size < 624).
+
+steps_end_where_they_should_test() ->
+    T = ordered(int, 10),
+    ?assertEqual(9, xets_bench_on_ets:next(9, 0, T)),
+    ?assertEqual(0, xets_bench_on_ets:prev(9, 9, T)),
+    ?assertEqual(ok, xets_bench_on_none:next(9, 0, none)),
+    ets:delete(T).
+
+both_sides_find_the_same_in_order_test() ->
+    [
+        begin
+            E = ordered(Kind, 3_000),
+            X = xets:new(xets_bench_tests, [ordered_set]),
+            true = xets:insert(X, ets:tab2list(E)),
+            [
+                begin
+                    Expected = lists:sublist(ets:tab2list(E), From, Length),
+                    Ends = {element(1, hd(Expected)), element(1, lists:last(Expected))},
+                    found(range, Ends, E, X, Expected),
+                    found(count, Ends, E, X, Length),
+                    found(rank, element(1, Ends), E, X, From),
+                    found(nth, From, E, X, [hd(Expected)])
+                end
+             || {From, Length} <- [{1, 1}, {1, 3_000}, {1_234, 567}]
+            ],
+            ets:delete(E),
+            xets:delete(X)
+        end
+     || Kind <- [int, bin20, atomint, {grouped, int}, {grouped, bin20}, {grouped, atomint}]
+    ].
+
+both_sides_find_the_same_by_a_prefix_test() ->
+    [
+        begin
+            E = ordered({grouped, Kind}, 3_000),
+            X = xets:new(xets_bench_tests, [ordered_set]),
+            true = xets:insert(X, ets:tab2list(E)),
+            Prefix = xets_bench_objects:prefix({grouped, Kind}, 1),
+            found(prefix, Prefix, E, X, lists:sublist(ets:tab2list(E), 1_001, 1_000)),
+            ets:delete(E),
+            xets:delete(X)
+        end
+     || Kind <- [int, bin20, atomint]
+    ].
+
+ordered(Kind, Count) ->
+    T = ets:new(xets_bench_tests, [ordered_set]),
+    Make = xets_bench_objects:maker(Kind),
+    true = ets:insert(T, [Make(I, I) || I <- lists:seq(0, Count - 1)]),
+    T.
+
+found(Op, Item, E, X, Expected) ->
+    ?assertEqual(Expected, xets_bench_on_ets:found(Op, Item, E)),
+    ?assertEqual(Expected, xets_bench_on_xets:found(Op, Item, X)).
+
+keys_are_in_the_order_of_their_numbers_test() ->
+    [
+        begin
+            Keys = [xets_bench_objects:key(Kind, I) || I <- lists:seq(0, 2_999)],
+            ?assertEqual(Keys, lists:usort(Keys))
+        end
+     || Kind <- [int, bin20, atomint, {grouped, int}, {grouped, bin20}, {grouped, atomint}]
+    ].
 
 growing_counts_every_insert_test() ->
     T = ets:new(xets_bench_tests, [public]),
