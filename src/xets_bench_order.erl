@@ -85,7 +85,7 @@ arrived(Side, Op, To, Found) -> xets_bench_pair:expect({Side, Op}, To, Found).
 ranges(Pair, Kind, Objects, #{rounds := Rounds}) ->
     Length = xets_bench_objects:group(),
     Key = fun(I) -> xets_bench_objects:key(Kind, I) end,
-    First = fun(J) -> place(J, Objects - Length + 1) end,
+    First = fun(J) -> place(J, Objects - Length + 1, 2) end,
     Item = fun(J) -> {Key(First(J)), Key(First(J) + Length - 1)} end,
     Expected = made(Kind, First(0), Length),
     [ok = check(range, Side, Pair, Item(0), Expected) || Side <- [ets, xets]],
@@ -96,7 +96,7 @@ ranges(Pair, Kind, Objects, #{rounds := Rounds}) ->
 
 prefixes(Pair, Kind, Objects, #{rounds := Rounds}) ->
     Length = xets_bench_objects:group(),
-    Group = fun(J) -> place(J, Objects div Length) end,
+    Group = fun(J) -> place(J, Objects div Length, 2) end,
     Item = fun(J) -> xets_bench_objects:prefix(Kind, Group(J)) end,
     Expected = made(Kind, Group(0) * Length, Length),
     [ok = check(prefix, Side, Pair, Item(0), Expected) || Side <- [ets, xets]],
@@ -112,12 +112,13 @@ made(Kind, First, Length) ->
 %% Positions --------------------------------------------------------------------------------------
 
 positions(Op, Sides, Pair, Kind, Objects, #{few_rounds := Rounds, chunk_ns := ChunkNs}) ->
-    Key = fun(J) -> xets_bench_objects:key(Kind, place(J, Objects)) end,
+    Key = fun(J, Order) -> xets_bench_objects:key(Kind, place(J, Objects, Order)) end,
+    %% In different orders: no call finds in a cache what another has left there.
     Item =
         case Op of
-            rank -> Key;
-            nth -> fun(J) -> place(J, Objects) + 1 end;
-            count -> fun(J) -> ordered(Key(J), Key(J + 1)) end
+            rank -> fun(J) -> Key(J, 2) end;
+            nth -> fun(J) -> place(J, Objects, 3) + 1 end;
+            count -> fun(J) -> ordered(Key(J, 4), Key(J + 1, 4)) end
         end,
     Many = ChunkNs div ?POSITION_NS,
     Calls = #{ets => max(1, ?SCANNED div Objects), xets => Many, none => Many},
@@ -132,7 +133,7 @@ check_positions(Side, Pair, Kind, Objects) ->
     First = xets_bench_objects:key(Kind, 0),
     lists:foreach(
         fun(J) ->
-            I = place(J, Objects),
+            I = place(J, Objects, 2),
             Key = xets_bench_objects:key(Kind, I),
             ok = check(rank, Side, Pair, Key, I + 1),
             ok = check(nth, Side, Pair, I + 1, [Make(I, I)]),
@@ -164,5 +165,5 @@ timed(Op, Sides, Pair, Item, Calls, Rounds) ->
 turn(xets) -> 1;
 turn(_) -> 0.
 
-place(J, Objects) ->
-    xets_bench_lib:permute(J rem Objects, Objects, 2).
+place(J, Objects, Order) ->
+    xets_bench_lib:permute(J rem Objects, Objects, Order).
