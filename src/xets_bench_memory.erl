@@ -22,7 +22,7 @@ measure(#{what := resident, kind := Kind}, Conf) ->
 
 %% The worst ratio of all sizes, after each way of filling.
 per_object(Type, Kind, Conf) ->
-    Points = lists:append([points(Type, Kind, N) || N <- sizes(Type, Conf)]),
+    Points = lists:append([points(Type, Kind, Size) || Size <- sizes(Type, Conf)]),
     Worst = fun({_, _, E1, X1}, {_, _, E2, X2}) -> X1 / E1 >= X2 / E2 end,
     [{N, How, Ets, Xets} | _] = lists:sort(Worst, Points),
     {_, _, BestEts, BestXets} = lists:last(lists:sort(Worst, Points)),
@@ -36,16 +36,16 @@ per_object(Type, Kind, Conf) ->
         )
     }.
 
-%% An ordered table has no array that grows in steps, so two sizes show what there is to see; ETS
-%% takes long to fill one.
-sizes(ordered_set, #{memory_sizes := [Least, Next | _]}) -> [Least, Next];
-sizes(set, #{memory_sizes := Sizes}) -> Sizes.
+%% Numbers of objects, and how often each is overwritten. An ordered table has no array that grows
+%% in steps, so two sizes show what there is to see, and ETS takes long to fill one.
+sizes(ordered_set, #{memory_sizes := [Least, Next | _]}) -> [{Least, ?OVERWRITES}, {Next, 1}];
+sizes(set, #{memory_sizes := Sizes}) -> [{N, ?OVERWRITES} || N <- Sizes].
 
 %% Nothing is timed here, so the two sides run beside each other.
-points(Type, Kind, N) ->
+points(Type, Kind, {N, _} = Size) ->
     Parent = self(),
     Workers = [
-        {Side, spawn_monitor(fun() -> Parent ! {self(), bytes(Side, Type, Kind, N)} end)}
+        {Side, spawn_monitor(fun() -> Parent ! {self(), bytes(Side, Type, Kind, Size)} end)}
      || Side <- [ets, xets]
     ],
     [Ets, Xets] = [await(Worker) || {_, Worker} <- Workers],
@@ -60,12 +60,12 @@ await({Worker, Monitor}) ->
             exit(Reason)
     end.
 
-bytes(Side, Type, Kind, N) ->
+bytes(Side, Type, Kind, {N, Overwrites}) ->
     Make = xets_bench_objects:maker(Kind),
     Random = Side:new(xets_bench_table, [public, Type]),
     insert_all(0, N, fun(I) -> xets_bench_lib:permute(I, N, 1) end, Make, Side, Random),
     AfterFill = size_of(Side, Random, N),
-    overwrite(overwrites(Side, Type) * N, 16#2545F491, N, Make, Side, Random),
+    overwrite(overwrites(Side, Type, Overwrites) * N, 16#2545F491, N, Make, Side, Random),
     AfterOverwrites = size_of(Side, Random, N),
     true = Side:delete(Random),
     Ascending = Side:new(xets_bench_table, [public, Type]),
@@ -74,14 +74,14 @@ bytes(Side, Type, Kind, N) ->
     true = Side:delete(Ascending),
     [
         {"filled in random order", AfterFill},
-        {"after 10 random overwrites of each", AfterOverwrites},
+        {"after " ++ integer_to_list(Overwrites) ++ " random overwrites of each", AfterOverwrites},
         {"filled in ascending order", AfterAscending}
     ].
 
 %% An object of ETS that is overwritten by one of its size leaves the table as large as it was, and
 %% in an ordered one that takes minutes: once shows it.
-overwrites(ets, ordered_set) -> 1;
-overwrites(_Side, _Type) -> ?OVERWRITES.
+overwrites(ets, ordered_set, _Overwrites) -> 1;
+overwrites(_Side, _Type, Overwrites) -> Overwrites.
 
 size_of(Side, Table, N) ->
     N = Side:info(Table, size),
