@@ -41,11 +41,12 @@ export UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1}
 export TSAN_OPTIONS=${TSAN_OPTIONS:-halt_on_error=1:second_deadlock_stack=1}
 
 core() {
-    make_c DEBUG=1 tests && run_programs _build/c/release-debug/test 'test_*' 'stress_*'
+    make_c DEBUG=1 tests && run_programs _build/c/release-debug/test 'test_*' 'stress_*' 'fuzz_*'
 }
 
 core_asan() {
-    make_c DEBUG=1 SAN=address tests && run_programs _build/c/address-debug/test 'test_*' 'stress_*'
+    make_c DEBUG=1 SAN=address tests &&
+        run_programs _build/c/address-debug/test 'test_*' 'stress_*' 'fuzz_*'
 }
 
 core_tsan() {
