@@ -2,6 +2,9 @@
 # make test         everything: see test/run.sh for the suites
 # make core core_asan core_tsan core_bench model eunit exunit vm_asan packages: one suite
 # make asan, make tsan: what runs under the sanitizers
+# make fuzz         FUZZ_SECONDS (60) each: random operations on ordered tables, with libFuzzer if
+#                   there is clang; mutated terms as their keys, in a VM under AddressSanitizer.
+#                   Both print their seeds; what was found lies in _build/fuzz
 # make bench        xets beside ets; QUICK=1 in seconds, FILTER=REGEXP for some cells only
 # make shell        an Erlang shell with the library
 # make doc          puts the documentation that h/2 shows into xets.beam
@@ -55,6 +58,9 @@ asan: setup-test build
 tsan: setup-test
 	@test/run.sh core_tsan
 
+fuzz: setup-test build
+	@test/run.sh fuzz
+
 bench: setup-bench build
 	@$(ERL) -noshell -noinput -pa $(EBIN) -run xets_bench main \
 	    $(if $(filter-out 0,$(QUICK)),quick) $(if $(FILTER),'filter=$(FILTER)')
@@ -76,4 +82,4 @@ clean:
 	rm -rf _build priv/xets.so
 
 .NOTPARALLEL:
-.PHONY: build test bench shell doc dialyzer clean asan tsan $(CORE_SUITES) $(BEAM_SUITES)
+.PHONY: build test fuzz bench shell doc dialyzer clean asan tsan $(CORE_SUITES) $(BEAM_SUITES)

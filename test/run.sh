@@ -103,14 +103,17 @@ exunit() {
 
 # EUnit again but for the benchmark, the native library under AddressSanitizer and UBSan. The
 # emulator's allocators would hide overflows in enif_alloc memory: +Mea min does without them.
-vm_asan() {
-    make_c SAN=address && erlang_tests SAN=address || return 1
+vm_asan() { make_vm_asan && under_asan eunit_run bench +Mea min; }
+
+make_vm_asan() { make_c SAN=address && erlang_tests SAN=address; }
+
+under_asan() {
     # Under AddressSanitizer everything takes many times as long.
     LD_PRELOAD=$(${CC:-cc} -print-file-name=libasan.so) \
         ASAN_OPTIONS=detect_leaks=0:$ASAN_OPTIONS XETS_TEST_SMALL=1 \
         XETS_PRIV=_build/c/address/priv XETS_TEST_LIB=_build/c/address/test \
         XETS_TEST_HOOKS=_build/c/address-hooks/priv \
-        eunit_run bench +Mea min
+        "$@"
 }
 
 packages() { bash test/packages.sh; }
@@ -120,6 +123,27 @@ bench() {
         echo "ok: bench"
     else
         echo "not ok: bench"
+    fi
+}
+
+# Fuzzing, FUZZ_SECONDS each: operations on ordered tables, with libFuzzer where there is clang; and
+# keys made of mutated external terms.
+fuzz() {
+    local seconds=${FUZZ_SECONDS:-60} found=_build/fuzz
+    mkdir -p $found/corpus
+    if ! command -v "${CLANG:-clang}" > /dev/null; then
+        echo "fuzz_order: there is no clang"
+    elif make_c fuzz && _build/c/fuzz/fuzz_order -max_total_time="$seconds" -max_len=4000 \
+        -artifact_prefix=$found/ $found/corpus; then
+        echo "ok: fuzz_order"
+    else
+        echo "not ok: fuzz_order"
+    fi
+    if make_vm_asan && under_asan "$erl" +Mea min -noshell -noinput -pa $ebin $tests \
+        -eval "xets_key_fuzz_tests:run($seconds), halt(0)."; then
+        echo "ok: xets_key_fuzz"
+    else
+        echo "not ok: xets_key_fuzz"
     fi
 }
 
@@ -170,10 +194,10 @@ suite() {
 
 all="core core_asan core_tsan core_bench model eunit exunit vm_asan packages bench"
 for name in ${*:-$all}; do
-    case " $all " in
+    case " $all fuzz " in
     *" $name "*) suite "$name" ;;
     *)
-        echo "no suite $name; there are: $all" >&2
+        echo "no suite $name; there are: $all, and fuzz" >&2
         exit 2
         ;;
     esac

@@ -4,6 +4,8 @@
 %% XETS_KEY_PAIRS is the number of random pairs that are compared.
 -module(xets_key_tests).
 
+-export([agree/1, restored/1]).
+
 -include_lib("eunit/include/eunit.hrl").
 
 -import(xets_key_nif, [find/2, stored/2, roundtrip/2, signs/1, prefix/2, arity/1, fail_after/1]).
