@@ -748,9 +748,10 @@ static void shrink_image(struct xe_table *t, struct xe_epoch_slot *slot, struct 
     }
     xe_source_init(&src);
     xe_source_gather(&src, img, t->seed);
-    struct xe_part whole = {.lo = s->lo, .hi = s->hi, .end = src.n, .units = src.units};
-    if (t->kind == XE_ORDERED)
-        whole.lo = 0, whole.hi = src.n;
+    struct xe_part whole = {.hi = src.n, .end = src.n, .units = src.units};
+    /* An ordered segment has its cell there, which may be moved at any time. */
+    if (t->kind != XE_ORDERED)
+        whole.lo = s->lo, whole.hi = s->hi;
     if (xe_plan_part(t, &whole, &src, NULL, s->limit, &plan, &crowded) != XE_OK ||
         xe_replace_image(t, slot, s, &src, NULL, &whole, &plan) != XE_OK)
         /* Without memory it stays as it is for a while: deleting needs none (G7). */
