@@ -155,7 +155,8 @@ static void add_objects(struct worker *w)
         struct xe_epoch_slot *slot = xe_epoch_enter();
         struct xe_segment *s = lock_segment(segment_of(w->t, rng_below(&w->rng, KEYS)));
         /* Few, so that those that are merged do not have too many. */
-        if (s && count_of(s) < OBJECTS / 16) {
+        /* The first segment has the image that all empty ones share until it is replaced. */
+        if (s && !xe_image_is_empty(xe_segment_image(s)) && count_of(s) < OBJECTS / 16) {
             atomic_fetch_add(&begun, 1);
             count_write(s, count_of(s) + 1);
             atomic_fetch_add(&added, 1);
