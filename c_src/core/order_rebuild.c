@@ -8,6 +8,8 @@
  */
 #include "rebuild_internal.h"
 
+enum { LEAF_UNITS = XE_LEAF_LINES * XE_BUCKET_BYTES / XE_UNIT };
+
 /* --- Keys in order ---------------------------------------------------------- */
 
 /* The records of an ordered image, in order. */
@@ -59,7 +61,6 @@ static uint64_t number(struct xe_source *src, struct xe_arrival *arrivals, size_
 /* Units of the leaves that the arrivals of a part may take. */
 uint32_t xe_part_leaf_units(const struct xe_part *part)
 {
-    enum { LEAF_UNITS = XE_LEAF_LINES * XE_BUCKET_BYTES / XE_UNIT };
     uint32_t n = (uint32_t)(part->arrived_end - part->arrived);
     /* Without others they come in order; else each leaf has room for some of them. It may not
      * be enough for all: then the part is split. */
@@ -139,6 +140,25 @@ static bool comes_in_order(const struct xe_image *img, const struct xe_place *pl
     return img->last && (left == img->last || right == img->last);
 }
 
+/* The image for a key that comes in order beside a full image: as large, for it is going to be
+ * filled as that one was, and need not grow on the way. */
+static enum xe_status build_beside(const struct xe_table *t, const struct xe_image *full,
+                                   const struct xe_part *part, const struct xe_source *src,
+                                   const struct xe_arrival *arrival, uint32_t limit,
+                                   struct xe_image **out)
+{
+    struct xe_image_plan plan;
+    bool crowded;
+    enum xe_status status = xe_plan_part(t, part, src, arrival, limit, &plan, &crowded);
+    if (status != XE_OK)
+        return status;
+    uint32_t least = plan.units;
+    plan.units += full->live + xe_image_count(full) / XE_LEAF_PLACES * LEAF_UNITS;
+    if (xe_image_plan_bytes(&plan) > XE_IMAGE_BYTES_MAX)
+        plan.units = least;
+    return xe_build(part, src, arrival, &plan, out);
+}
+
 /*
  * Splits an ordered segment that is full where keys come in order at one of its ends: the image
  * stays as it is, and becomes that of a new segment; the arrival gets one beside it. XE_LIMIT:
@@ -168,7 +188,7 @@ static enum xe_status split_at_end(struct xe_table *t, struct xe_epoch_slot *slo
     out[0] = xe_order_segment_like(t, s);
     out[1] = out[0] ? segment_between(t, first ? &new : &old, first ? &old : &new) : NULL;
     enum xe_status status =
-        out[1] ? xe_build_part(t, &part, &src, arrival, s->limit, &fresh) : XE_NOMEM;
+        out[1] ? build_beside(t, img, &part, &src, arrival, s->limit, &fresh) : XE_NOMEM;
     if (status == XE_OK) {
         atomic_store_explicit(&out[first]->image, img, memory_order_relaxed);
         atomic_store_explicit(&out[!first]->image, fresh, memory_order_relaxed);

@@ -210,9 +210,9 @@ static uint32_t units_for_arrivals(const struct xe_part *part, const struct xe_a
 
 /* Builds the image of a part. How many buckets are chained depends on luck with the hashes:
  * once more with more room if there is too little left. */
-static enum xe_status build(const struct xe_part *part, const struct xe_source *src,
-                            const struct xe_arrival *arrivals, struct xe_image_plan *plan,
-                            struct xe_image **out)
+enum xe_status xe_build(const struct xe_part *part, const struct xe_source *src,
+                        const struct xe_arrival *arrivals, struct xe_image_plan *plan,
+                        struct xe_image **out)
 {
     uint32_t left = units_for_arrivals(part, arrivals, plan->ordered);
     for (;;) {
@@ -247,7 +247,7 @@ enum xe_status xe_replace_image(struct xe_table *t, struct xe_epoch_slot *slot,
                                 struct xe_image_plan *plan)
 {
     struct xe_image *img;
-    enum xe_status status = build(part, src, arrivals, plan, &img);
+    enum xe_status status = xe_build(part, src, arrivals, plan, &img);
     if (status == XE_OK)
         publish_image(t, slot, s, img);
     return status;
@@ -265,7 +265,7 @@ enum xe_status xe_build_part(const struct xe_table *t, const struct xe_part *par
         return XE_OK;
     enum xe_status status =
         xe_plan_part(t, part, src, arrivals, limit, &plan, &crowded);
-    return status == XE_OK ? build(part, src, arrivals, &plan, out) : status;
+    return status == XE_OK ? xe_build(part, src, arrivals, &plan, out) : status;
 }
 
 /* The segment of part i. */

@@ -52,7 +52,10 @@ void xe_source_gather(struct xe_source *src, const struct xe_image *img, uint64_
 enum xe_status xe_plan_part(const struct xe_table *t, const struct xe_part *part,
                             const struct xe_source *src, const struct xe_arrival *arrivals,
                             uint32_t limit, struct xe_image_plan *plan, bool *crowded);
-/* The image of a part of a split or merge. */
+/* The image of a part, by its plan / of a part of a split or merge. */
+enum xe_status xe_build(const struct xe_part *part, const struct xe_source *src,
+                        const struct xe_arrival *arrivals, struct xe_image_plan *plan,
+                        struct xe_image **out);
 enum xe_status xe_build_part(const struct xe_table *t, const struct xe_part *part,
                              const struct xe_source *src, const struct xe_arrival *arrivals,
                              uint32_t limit, struct xe_image **out);
