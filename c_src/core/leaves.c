@@ -114,7 +114,7 @@ static inline uint32_t head_of(const uint8_t *bytes, size_t len, uint32_t skip)
 
 static inline uint32_t key_head(const struct xe_key *key, uint32_t skip)
 {
-    return head_of(key->bytes, key->klen, skip);
+    return (uint32_t)(xe_order_key_head(key, skip) >> 32);
 }
 
 static inline uint32_t record_head(const uint8_t *rec, uint32_t skip)

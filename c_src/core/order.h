@@ -41,11 +41,29 @@ static inline void xe_key_init_order(struct xe_key *key, const uint8_t *bytes, s
     key->handles = handles;
     key->n_handles = n_handles;
     key->flags = XE_REC_ORDER | (n_handles ? XE_REC_KEYEXT : 0);
+    if (XE_LIKELY(len <= XE_KEY_SHORT)) {
+        uint64_t w0, w1;
+        xe_bytes_words(bytes, len, &w0, &w1);
+        key->hash = key->words[0] = __builtin_bswap64(w0);
+        key->words[1] = __builtin_bswap64(w1);
+        return;
+    }
     key->hash = xe_order_head(bytes, len, 0);
     if (XE_UNLIKELY(len > XE_KEY_INLINE_MAX)) {
         key->klen = XE_ORDER_KEY_STORED;
         key->flags |= XE_REC_KEYBIG;
     }
+}
+
+/* Eight bytes of a key from `at` on. Of a short key they are made of its words: to load them from
+ * bytes that were stored a moment ago at other addresses takes many times as long. */
+static inline uint64_t xe_order_key_head(const struct xe_key *key, size_t at)
+{
+    if (XE_UNLIKELY(key->full_len > XE_KEY_SHORT || at >= XE_KEY_SHORT))
+        return xe_order_head(key->full, key->full_len, at);
+    unsigned bits = (unsigned)(at & 7) * 8;
+    uint64_t high = key->words[at >> 3], low = at < 8 ? key->words[1] : 0;
+    return bits ? high << bits | low >> (64 - bits) : high;
 }
 
 /* The key of a stored object, to go on from. `handle`: room for it, as long as the key. */

@@ -203,7 +203,7 @@ find_fence(const void *of, const uint64_t *head, uint32_t n, const uint8_t *pref
     int c = skip ? compare_prefix(key, prefix, skip) : 0;
     if (XE_UNLIKELY(c))
         return c < 0 ? 0 : n - 1;
-    uint64_t h = skip ? xe_order_head(key->full, key->full_len, skip) : key->hash;
+    uint64_t h = skip ? xe_order_key_head(key, skip) : key->hash;
     uint32_t end = heads_up_to(head, n, h);
     if (XE_LIKELY(end && head[end - 1] != h))
         return end - 1;
