@@ -3,6 +3,16 @@
  */
 #include "call_key.h"
 
+#include "term_internal.h"
+
+bool xe_call_is_light(struct xe_encoder *e)
+{
+    uint64_t words, pinned;
+    e->budget = e->words + XE_CALL_SECTION_WORDS;
+    return xe_key_weigh(e, e->handles[0], &words, &pinned) &&
+           pinned / 8 <= XE_CALL_SECTION_WORDS;
+}
+
 /* The section must not stay open so long: the key is encoded outside, for a table of this kind. */
 enum xe_result xe_call_open_again(ErlNifEnv *env, ERL_NIF_TERM table, enum xe_need need,
                                   ERL_NIF_TERM term, uint64_t budget, struct xe_use *use,

@@ -69,6 +69,9 @@ static inline void xe_call_key_end(struct xe_encoder *e, enum xe_kind kind, ERL_
         xe_encoder_clear(e);
 }
 
+/* Whether a cut key, which is compared as a term, is soon compared. */
+bool xe_call_is_light(struct xe_encoder *e);
+
 /* Encodes a key for a kind of tables. `brief`: XE_CALL_BUDGET also where its size cannot be told
  * before all of it is looked at. XE_CALL_OK: to be ended by xe_call_key_end(). */
 static inline enum xe_result xe_call_encode_key(struct xe_encoder *e, ErlNifEnv *env,
@@ -87,6 +90,9 @@ static inline enum xe_result xe_call_encode_key(struct xe_encoder *e, ErlNifEnv 
     e->brief = brief;
     enum xe_term_status status = XE_LIKELY(kind != XE_ORDERED) ? xe_term_encode_boxed_key(e, term)
                                                                : xe_key_encode(e, term);
+    if (XE_UNLIKELY(kind == XE_ORDERED && e->n_handles) && status == XE_TERM_OK &&
+        budget != XE_TERM_NO_BUDGET && !xe_call_is_light(e))
+        status = XE_TERM_BUDGET;
     if (XE_LIKELY(status == XE_TERM_OK))
         return XE_CALL_OK;
     xe_encoder_clear(e);

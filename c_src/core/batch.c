@@ -534,8 +534,12 @@ static enum xe_status write_all(struct batch *b)
         } else if (status == XE_LIMIT && run_clock(b, &b->groups[at])) {
             status = XE_OK;
         } else if (status == XE_LIMIT && tries++ < ROOM_TRIES) {
+            size_t before = b->groups[at].end - b->groups[at].first;
             /* A rebuild that did not help would not help again: more segments may. */
             status = make_room(b, at, tries > 1 ? XE_SPLIT_HALF : XE_SPLIT_NO);
+            /* As long as it gets smaller there is hope. */
+            if (b->groups[at].end - b->groups[at].first < before)
+                tries = 1;
         }
     }
     while (status != XE_OK && at--)

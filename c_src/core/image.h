@@ -37,7 +37,9 @@
  * I2  A record reachable from a bucket never changes.
  * I3  Everything but the reading functions runs under the segment's lock, or
  *     on an image that nobody else can reach yet.
- * I4  An image that is no longer its segment's image does not change any more.
+ * I4  An image that is no longer its segment's image does not change any more, unless it has
+ *     been handed to another segment (order_rebuild.c): then the version of the old one is odd for
+ *     ever, and was so before the new one could be found, and who reads by versions looks again.
  *
  * G1  The linearisation point of a write is the store of the offset; of a read, the load.
  */
@@ -77,7 +79,7 @@ struct xe_image {
             uint64_t lo; /* first hash of the segment's range */
             uint64_t mult;
         };
-        struct {                       /* of an ordered image (order_image.c) */
+        struct {                       /* of an ordered image (leaves.h) */
             _Atomic uint16_t n_leaves; /* in its table */
             _Atomic uint16_t skip;     /* bytes that all keys begin with, which heads leave out */
             uint16_t cap_leaves;
@@ -159,6 +161,7 @@ struct xe_image_plan {
     bool ext;           /* it needs an environment */
     bool ordered;
     uint32_t leaves; /* of an ordered image, to begin with */
+    uint32_t more_leaves; /* for which the table has places beyond those of an even growth */
     uint32_t print_shift;
 };
 

@@ -499,7 +499,7 @@ uint32_t xe_leaves_next(const struct xe_image *img, struct xe_image_cursor *curs
 
 uint32_t xe_leaves_plan(const struct xe_image_plan *plan, uint32_t *more)
 {
-    uint32_t most = plan->count / LEAF_MEANT + plan->leaves / 8 + 4;
+    uint32_t most = plan->count / LEAF_MEANT + plan->leaves / 8 + plan->more_leaves + 4;
     uint32_t lines = (most + HEADS_STEP - 1) / HEADS_STEP * STEP_LINES;
     *more = plan->leaves / 8 * XE_LEAF_LINES;
     return lines + plan->leaves * XE_LEAF_LINES;
@@ -553,9 +553,18 @@ static void set_table_heads(struct xe_image *img, uint32_t skip)
             store32(table_heads(img) + i, record_head(first_record(img, i), skip));
 }
 
+/* Leaves in the free list, but not more than `most`. */
+static uint32_t count_free(const struct xe_image *img, uint32_t most)
+{
+    uint32_t n = 0;
+    for (uint32_t line = img->free_leaf; line && n < most; line = leaf_at(img, line)->next)
+        n++;
+    return n;
+}
+
 void xe_leaves_fill(struct xe_image *img, const uint16_t *offs, uint32_t n)
 {
-    uint32_t leaves = (n + XE_LEAF_FILL - 1) / XE_LEAF_FILL, done = 0;
+    uint32_t leaves = count_free(img, n), done = 0;
     for (uint32_t j = 0; j < leaves; j++) {
         uint32_t line = take_leaf(img), count = (n - done) / (leaves - j);
         struct xe_sorted_leaf *leaf = leaf_at(img, line);
@@ -589,12 +598,9 @@ void xe_leaves_move(struct xe_image *img, uint32_t by)
 
 bool xe_leaves_reserve(struct xe_image *img, uint32_t n)
 {
-    uint32_t have = 0;
     if (xe_image_is_empty(img) || n_leaves(img) + n > img->cap_leaves)
         return false;
-    for (uint32_t line = img->free_leaf; line && have < n; line = leaf_at(img, line)->next)
-        have++;
-    for (; have < n; have++) {
+    for (uint32_t have = count_free(img, n); have < n; have++) {
         uint32_t line = xe_image_more_index(img, XE_LEAF_LINES);
         if (!line)
             return false;

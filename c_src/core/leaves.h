@@ -47,6 +47,7 @@ enum {
     XE_LEAF_HEADS = 32,
     XE_LEAF_FILL = 24, /* entries of a leaf that a rebuild makes */
     XE_LEAF_LINES = 3, /* 64 bytes each */
+    XE_LEAF_UNITS = XE_LEAF_LINES * XE_BUCKET_BYTES / XE_UNIT,
     XE_LEAF_SPLIT = XE_LEAF_PLACES / 2,
 };
 
@@ -63,9 +64,10 @@ _Static_assert(sizeof(struct xe_sorted_leaf) == XE_LEAF_LINES * XE_BUCKET_BYTES,
 /* For xe_image_new(): lines of the index to begin with, and those that may come. */
 uint32_t xe_leaves_plan(const struct xe_image_plan *plan, uint32_t *more);
 void xe_leaves_init(struct xe_image *img, const struct xe_image_plan *plan);
-/* Enters n records, in the order of their keys, into an image that has none. */
+/* Enters n records, in the order of their keys, into an image that has none: evenly into the leaves
+ * that it was planned with. */
 void xe_leaves_fill(struct xe_image *img, const uint16_t *offs, uint32_t n);
-/* The leaves behind the records have moved by so many lines. */
+/* The leaves behind the records have moved by so many lines, modulo 2^16. */
 void xe_leaves_move(struct xe_image *img, uint32_t by);
 
 /* The place of a key, or where it would be. For readers too (L1). O(log objects). */
@@ -89,6 +91,12 @@ void xe_leaves_nth(const struct xe_image *img, uint32_t i, struct xe_place *out)
 /* Cursor of xe_image_next(). */
 uint32_t xe_leaves_next(const struct xe_image *img, struct xe_image_cursor *cursor);
 
+/* Whether the table has a place for one more leaf. */
+static inline bool xe_leaves_has_table(const struct xe_image *img)
+{
+    /* Relaxed: for the only writer. */
+    return atomic_load_explicit(&img->n_leaves, memory_order_relaxed) < img->cap_leaves;
+}
 /* Makes sure that `n` leaves can be added. False: no room. */
 bool xe_leaves_reserve(struct xe_image *img, uint32_t n);
 /*

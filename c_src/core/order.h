@@ -8,8 +8,9 @@
  * xe_key_init_order(), objects by xe_table_prepare().
  *
  * Guarantees, beside those of table.h
- *   S1  What a call reads of one segment, it reads of one instant. A call that reads one object
- *       (xe_order_read() of one, xe_order_pop()) reads at one instant.
+ *   S1  Which keys there are in a segment, a call reads of one instant; the object of each key is
+ *       of a moment of its own. A call that reads one object (xe_order_read() of one,
+ *       xe_order_nth(), xe_order_pop()) reads at one instant, and sees no part of a list write (G2).
  *   S2  A traversal that goes on from the last key it has seen meets every object that is there
  *       throughout exactly once, in order.
  */

@@ -35,8 +35,8 @@
  * A pointer to a chunk is for a range of keys that stays as long as its top, whatever version of
  * the chunk it points to. So what readers see is always all of the table once: an old top, whose
  * chunks are of the moment of its end or before, or a top and of each chunk a version. In an old
- * chunk they find a segment that has just moved: its image is frozen (I4), and its version odd
- * for ever. Writers see that it moved and look again.
+ * chunk they find a segment that has just moved: its version is odd for ever. Readers and writers
+ * see that and look again.
  */
 #include "order_internal.h"
 

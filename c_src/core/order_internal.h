@@ -1,6 +1,6 @@
 /*
  * order_internal.h - what the files of ordered tables share: order_directory.c,
- * order_image.c, order_table.c. Private to the core.
+ * order_count.c, order_rebuild.c, order_table.c. Private to the core.
  */
 #ifndef XE_ORDER_INTERNAL_H
 #define XE_ORDER_INTERNAL_H

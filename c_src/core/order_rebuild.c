@@ -8,8 +8,6 @@
  */
 #include "rebuild_internal.h"
 
-enum { LEAF_UNITS = XE_LEAF_LINES * XE_BUCKET_BYTES / XE_UNIT };
-
 /* --- Keys in order ---------------------------------------------------------- */
 
 /* The records of an ordered image, in order. */
@@ -58,15 +56,16 @@ static uint64_t number(struct xe_source *src, struct xe_arrival *arrivals, size_
     return next;
 }
 
-/* Units of the leaves that the arrivals of a part may take. */
-uint32_t xe_part_leaf_units(const struct xe_part *part)
+/* The leaves that the arrivals of a part may take beside those that are made for all of them. */
+uint32_t xe_part_leaves(const struct xe_part *part)
 {
     uint32_t n = (uint32_t)(part->arrived_end - part->arrived);
-    /* Without others they come in order; else each leaf has room for some of them. It may not
-     * be enough for all: then the part is split. */
-    uint32_t leaves = part->first == part->end ? n / XE_LEAF_PLACES
-                                               : n / (XE_LEAF_PLACES - XE_LEAF_FILL) + 1;
-    return n ? (leaves + 1) * LEAF_UNITS : 0;
+    if (n == 0)
+        return 0;
+    /* Without others they come in order. Else they are spread over the leaves, each of which has
+     * room for its share; or all come to the same few, which are split as often as this. Where
+     * that is not enough the part is split. */
+    return part->first == part->end ? n / XE_LEAF_PLACES + 1 : n / (XE_LEAF_SPLIT / 2) + 2;
 }
 
 /* --- Fences ------------------------------------------------------------------ */
@@ -152,8 +151,9 @@ static enum xe_status build_beside(const struct xe_table *t, const struct xe_ima
     enum xe_status status = xe_plan_part(t, part, src, arrival, limit, &plan, &crowded);
     if (status != XE_OK)
         return status;
-    uint32_t least = plan.units;
-    plan.units += full->live + xe_image_count(full) / XE_LEAF_PLACES * LEAF_UNITS;
+    uint32_t least = plan.units, count = xe_image_count(full);
+    plan.count = plan.count > count ? plan.count : count;
+    plan.units += full->live + count / XE_LEAF_PLACES * XE_LEAF_UNITS;
     if (xe_image_plan_bytes(&plan) > XE_IMAGE_BYTES_MAX)
         plan.units = least;
     return xe_build(part, src, arrival, &plan, out);

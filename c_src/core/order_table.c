@@ -2,7 +2,8 @@
  * order_table.c - ordered tables: finding, ranges, ranks, the first and the last object.
  *
  * Readers look at one segment at a time, by its version (table_internal.h): even, and the same
- * before and after, what was read there was one state, and the segment's range has not changed.
+ * before and after, the keys read there were those of one moment, and the segment's range has not
+ * changed.
  * From one segment to the next they go by the border between them, which is a key: so it does
  * not matter what becomes of the segments meanwhile.
  */
@@ -318,6 +319,7 @@ static inline bool read_beside(const struct xe_table *t, const struct xe_key *ke
     struct bound b;
     struct xe_place place;
     uint32_t version;
+    uint64_t batch = xe_batch_begin(t);
     set_bound(&b, key, behind);
     const struct xe_segment *s = xe_order_segment(t, &b.key);
     const struct xe_image *img = xe_segment_image(s);
@@ -327,7 +329,7 @@ static inline bool read_beside(const struct xe_table *t, const struct xe_key *ke
     xe_leaves_bound(img, &b.key, behind, &place);
     uint32_t off = reverse ? xe_leaves_backward(img, &place) : xe_leaves_forward(img, &place);
     *rec = xe_image_record(img, off);
-    return off && look_end(s, version);
+    return off && look_end(s, version) && xe_batch_unchanged(t, batch);
 }
 
 enum xe_status xe_order_read(struct xe_table *t, const struct xe_range *range, uint32_t n,
@@ -341,6 +343,7 @@ enum xe_status xe_order_read(struct xe_table *t, const struct xe_range *range, u
         *found = 1;
         return XE_OK;
     }
+    uint64_t batch = xe_batch_begin(t);
     walk_begin(&w, t, range);
     *found = 0;
     if (n == 0)
@@ -356,9 +359,10 @@ enum xe_status xe_order_read(struct xe_table *t, const struct xe_range *range, u
         *found += more;
         if (look == LOOK_MORE)
             continue;
-        if (n > 1 || is_passed_still(&w))
+        if (n > 1 || (is_passed_still(&w) && xe_batch_unchanged(t, batch)))
             return XE_OK;
-        /* An object may have come to where there was none (S1). */
+        /* An object may have come to where there was none (S1), or a part of a list (G2). */
+        batch = xe_batch_begin(t);
         walk_begin(&w, t, range);
         *found = 0;
         tries++;
@@ -451,6 +455,7 @@ enum xe_status xe_order_nth(struct xe_table *t, uint64_t i, const uint8_t **rec)
         struct xe_segment *s;
         struct xe_place place;
         uint32_t rest, version;
+        uint64_t batch = xe_batch_begin(t);
         enum xe_status status = xe_order_segment_at(t, i, &s, &rest);
         if (status != XE_OK)
             return status;
@@ -461,7 +466,7 @@ enum xe_status xe_order_nth(struct xe_table *t, uint64_t i, const uint8_t **rec)
             if (off)
                 *rec = xe_image_record(img, off);
             /* Less than was counted: it has changed since. */
-            if (look_end(s, version) && off)
+            if (look_end(s, version) && off && xe_batch_unchanged(t, batch))
                 return XE_OK;
         }
         xe_cpu_relax();
@@ -506,7 +511,8 @@ static enum xe_status hold_next(struct xe_table *t, bool last, struct held *h)
             h->n ? neighbour(t, h->at[h->n - 1], last) : xe_order_edge(t, last);
         if (!s)
             return XE_ABSENT;
-        if (!xe_lock_take(&s->lock, &s->heat))
+        /* Backwards, against the order of locks, nobody waits with a lock in hand. */
+        if (last && h->n ? !xe_lock_try(&s->lock) : !xe_lock_take(&s->lock, &s->heat))
             return XE_RETRY;
         if (s->state == SEGMENT_LIVE) {
             h->at[h->n++] = s;

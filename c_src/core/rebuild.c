@@ -161,7 +161,7 @@ enum xe_status xe_plan_part(const struct xe_table *t, const struct xe_part *part
     if (units > XE_IMAGE_BYTES_MAX / XE_UNIT)
         return XE_LIMIT;
     if (t->kind == XE_ORDERED)
-        units += xe_part_leaf_units(part);
+        units += xe_part_leaves(part) * XE_LEAF_UNITS;
     uint32_t count = (uint32_t)objects, needed = (uint32_t)units;
     uint32_t most = split_count(t, limit, count, needed);
     uint32_t room = room_for(t, part->lo, count, most), spare = spare_units(t, needed, count);
@@ -176,7 +176,8 @@ enum xe_status xe_plan_part(const struct xe_table *t, const struct xe_part *part
     };
     if (t->kind == XE_ORDERED) {
         plan->ordered = true;
-        plan->leaves = (part->end - part->first + XE_LEAF_FILL - 1) / XE_LEAF_FILL;
+        plan->leaves = part->first == part->end ? 0 : (count + XE_LEAF_FILL - 1) / XE_LEAF_FILL;
+        plan->more_leaves = xe_part_leaves(part);
     } else {
         plan->print_shift = xe_bag_print_shift(t, part->lo, part->hi);
     }
@@ -204,7 +205,7 @@ static uint32_t units_for_arrivals(const struct xe_part *part, const struct xe_a
     for (size_t i = part->arrived; i < part->arrived_end; i++)
         units += arrivals[i].units;
     if (ordered)
-        return units + xe_part_leaf_units(part);
+        return units + xe_part_leaves(part) * XE_LEAF_UNITS;
     return n ? units + (uint32_t)(1 + n / XE_BUCKET_LOAD) * (XE_BUCKET_BYTES / XE_UNIT) : 0;
 }
 
@@ -578,7 +579,8 @@ static enum xe_status stretch(struct xe_table *t, struct xe_epoch_slot *slot, st
 {
     struct xe_image *img = xe_segment_image(s), *longer;
     uint32_t count = xe_image_count(img) + 1, units = img->live + arrival->units;
-    if ((!img->ordered && count > img->room) || xe_image_is_empty(img) || img->env || xe_image_waste(img) > img->live / WASTE_PART ||
+    bool has_room = img->ordered ? xe_leaves_has_table(img) : count <= img->room;
+    if (!has_room || xe_image_is_empty(img) || img->env || xe_image_waste(img) > img->live / WASTE_PART ||
         is_crowded(count, split_count(t, s->limit, count, units)))
         return XE_LIMIT;
     uint32_t spare = spare_units(t, units, count), slots = spare_slots(spare, units, count);

@@ -86,8 +86,8 @@ uint32_t xe_cut(const struct xe_table *t, struct xe_walk *w, struct xe_cut_range
 
 /* xe_source_gather() of an ordered image. */
 void xe_source_gather_ordered(struct xe_source *src, const struct xe_image *img);
-/* Units of the leaves that the arrivals of a part may take. */
-uint32_t xe_part_leaf_units(const struct xe_part *part);
+/* Leaves that the arrivals of a part may take beside those it begins with. */
+uint32_t xe_part_leaves(const struct xe_part *part);
 /* A new segment of a part that is not the first / one that begins where another does. */
 struct xe_segment *xe_order_segment_of_part(struct xe_table *t, const struct xe_part *part,
                                             const struct xe_source *src,

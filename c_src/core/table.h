@@ -20,7 +20,7 @@
  * next write in it, which may move the section up to the present. So the object of a write
  * must not lie in the table, but for the very version that it replaces.
  *
- * Lock order: gate < list lock < segments in hash order < directory < allocator.
+ * Lock order: gate < list lock < segments in the order of hashes, or of keys < directory < allocator.
  *
  * Sources: the contention-adapting splits follow Sagonas and Winblad
  * ("A contention adapting approach to concurrent ordered sets", JPDC 2018), with a

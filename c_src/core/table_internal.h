@@ -36,7 +36,7 @@ struct xe_segment {
     /* What writers change. */
     _Alignas(XE_CACHE_LINE) _Atomic uint32_t lock; /* 1: taken */
     uint32_t state;
-    _Atomic uint32_t version; /* of a bag's objects: see xe_segment_changed() */
+    _Atomic uint32_t version; /* of a bag's objects, of a table's order: xe_segment_changed() */
     _Atomic int32_t heat; /* contention: up when the lock is found taken, else down */
     void *allocation;     /* what to free: allocations are only 8-byte aligned */
 };
@@ -222,7 +222,7 @@ static inline void xe_segment_changes(struct xe_segment *s)
 static inline void xe_segment_changed(struct xe_segment *s)
 {
     uint32_t v = atomic_load_explicit(&s->version, memory_order_relaxed);
-    /* Release: whoever sees it sees the change. Pairs with the loads in bag.c. */
+    /* Release: whoever sees it sees the change. Pairs with the loads in bag.c, order_table.c. */
     atomic_store_explicit(&s->version, (v | 1) + 1, memory_order_release);
 }
 

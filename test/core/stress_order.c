@@ -609,6 +609,42 @@ static void read_group(struct worker *w)
     }
 }
 
+/* The count of an object of a group, read as the first one that is not below it, or by its place:
+ * nothing comes or goes before it. False: to be tried again. */
+static bool count_in_order(struct worker *w, uint64_t number, bool by_place, uint64_t *count)
+{
+    struct entry e;
+    const uint8_t *rec;
+    uint32_t found = 1;
+    entry_make(&e, number, 0);
+    struct xe_range range = {.from = &e.key};
+    struct xe_epoch_slot *slot = xe_epoch_enter();
+    enum xe_status status = by_place ? xe_order_nth(w->t, number, &rec)
+                                     : xe_order_read(w->t, &range, 1, &rec, &found);
+    if (status == XE_OK) {
+        struct xe_view view;
+        CHECK(found == 1);
+        xe_record_view(rec, &view);
+        CHECK(number_in(&view, count) == number);
+    }
+    CHECK(status == XE_OK || status == XE_RETRY);
+    xe_epoch_leave(slot);
+    entry_free(&e);
+    return status == XE_OK;
+}
+
+/* As read_group(), by reads in order. */
+static void read_group_in_order(struct worker *w)
+{
+    while (atomic_load(&writing)) {
+        uint32_t g = rng_below(&w->rng, GROUPS);
+        uint64_t first, second;
+        if (count_in_order(w, member(&w->rng, g), rng_chance(&w->rng, 1, 2), &first) &&
+            count_in_order(w, member(&w->rng, g), rng_chance(&w->rng, 1, 2), &second))
+            CHECK(second >= first);
+    }
+}
+
 /* All at one instant: all are as old. */
 static void read_group_at_once(struct worker *w)
 {
@@ -659,6 +695,7 @@ static void lists(enum style how)
     }
     add_worker(t, read_group, false);
     add_worker(t, read_group, false);
+    add_worker(t, read_group_in_order, false);
     add_worker(t, read_group_at_once, false);
     add_worker(t, come_and_go, false);
     run_workers();
