@@ -71,9 +71,7 @@ static int compare_items(const void *a, const void *b)
 
 static int compare_keys(const struct xe_key *a, const struct xe_key *b)
 {
-    struct xe_order_key_at at = {.bytes = b->full, .len = b->full_len,
-                                 .has_handle = b->n_handles != 0,
-                                 .handle = b->n_handles ? b->handles[0] : 0};
+    struct xe_order_key_at at = xe_order_key_at(b);
     return a->hash != b->hash ? (a->hash < b->hash ? -1 : 1) : xe_order_compare(a, &at);
 }
 

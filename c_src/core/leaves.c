@@ -154,15 +154,6 @@ static uint32_t skip_of(const uint8_t *first, const uint8_t *last)
     return is_short ? 0 : common_of(first, last);
 }
 
-static void key_of_record(const uint8_t *rec, struct xe_order_key_at *out)
-{
-    struct xe_view v;
-    xe_record_view(rec, &v);
-    *out = (struct xe_order_key_at){.bytes = v.key, .len = v.klen,
-                                    .has_handle = v.n_key_handles != 0,
-                                    .handle = v.n_key_handles ? xe_load64(v.handles) : 0};
-}
-
 static int sign(int c)
 {
     return (c > 0) - (c < 0);
@@ -170,8 +161,7 @@ static int sign(int c)
 
 static __attribute__((noinline)) int compare_slow(const struct xe_key *key, const uint8_t *rec)
 {
-    struct xe_order_key_at at;
-    key_of_record(rec, &at);
+    struct xe_order_key_at at = xe_order_record_key(rec);
     return sign(xe_order_compare(key, &at));
 }
 

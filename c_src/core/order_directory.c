@@ -244,19 +244,13 @@ struct xe_segment *xe_order_edge(const struct xe_table *t, bool last)
     return xe_order_chunk_segments(c)[last ? c->n - 1 : 0];
 }
 
-/* A fence as a key. */
-static void key_of_fence(struct xe_key *key, const struct xe_fence *f)
-{
-    xe_key_init_order(key, f->bytes, f->len, &f->handle, f->env != NULL);
-}
-
 /* The last segment whose fence is not above that of `s`; itself, as long as it is there. */
 static void find_segment(const struct xe_order_top *top, const struct xe_segment *s,
                          struct xe_order_place *out)
 {
     struct xe_key key;
     if (s->fence) {
-        key_of_fence(&key, s->fence);
+        xe_fence_key(&key, s->fence);
         find(top, &key, out);
     } else {
         *out = (struct xe_order_place){.top = top, .chunk = xe_order_top_chunk(top, 0)};
@@ -279,7 +273,7 @@ static bool is_below(const struct xe_fence *f, const struct xe_fence *of)
     struct xe_key key;
     if (!f)
         return true;
-    key_of_fence(&key, f);
+    xe_fence_key(&key, f);
     return is_above(of, &key);
 }
 

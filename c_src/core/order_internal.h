@@ -39,6 +39,23 @@ static inline int xe_order_compare(const struct xe_key *key, const struct xe_ord
     return key->flags & XE_ORDER_BEHIND ? 1 : -1;
 }
 
+/* A key on its way in / that of a record, to be compared with. */
+static inline struct xe_order_key_at xe_order_key_at(const struct xe_key *key)
+{
+    return (struct xe_order_key_at){.bytes = key->full, .len = key->full_len,
+                                    .has_handle = key->n_handles != 0,
+                                    .handle = key->n_handles ? key->handles[0] : 0};
+}
+
+static inline struct xe_order_key_at xe_order_record_key(const uint8_t *rec)
+{
+    struct xe_view v;
+    xe_record_view(rec, &v);
+    return (struct xe_order_key_at){.bytes = v.key, .len = v.klen,
+                                    .has_handle = v.n_key_handles != 0,
+                                    .handle = v.n_key_handles ? xe_load64(v.handles) : 0};
+}
+
 /* --- order_table.c: what the operations of table.c do with ordered tables ---- */
 
 /* The live segment of a key, locked; NULL: not in time. */
@@ -70,6 +87,12 @@ static inline struct xe_order_key_at xe_fence_key_at(const struct xe_fence *f)
 {
     return (struct xe_order_key_at){
         .bytes = f->bytes, .len = f->len, .handle = f->handle, .has_handle = f->env != NULL};
+}
+
+/* A fence as a key: the first one of those that it stands for. */
+static inline void xe_fence_key(struct xe_key *key, const struct xe_fence *f)
+{
+    xe_key_init_order(key, f->bytes, f->len, &f->handle, f->env != NULL);
 }
 
 enum {

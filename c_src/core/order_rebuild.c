@@ -70,23 +70,6 @@ uint32_t xe_part_leaves(const struct xe_part *part)
 
 /* --- Fences ------------------------------------------------------------------ */
 
-static struct xe_order_key_at key_of_entry(const struct xe_image_entry *e)
-{
-    struct xe_view v;
-    xe_record_view(e->rec, &v);
-    return (struct xe_order_key_at){.bytes = v.key, .len = v.klen,
-                                    .has_handle = v.n_key_handles != 0,
-                                    .handle = v.n_key_handles ? xe_load64(v.handles) : 0};
-}
-
-static struct xe_order_key_at key_of_arrival(const struct xe_arrival *a)
-{
-    const struct xe_key *key = a->key;
-    return (struct xe_order_key_at){.bytes = key->full, .len = key->full_len,
-                                    .has_handle = key->n_handles != 0,
-                                    .handle = key->n_handles ? key->handles[0] : 0};
-}
-
 /* A segment between two keys: it begins with the shortest bytes that tell them apart, or where
  * only terms do, with the right one (R. Bayer and K. Unterauer, "Prefix B-trees", 1977). */
 static struct xe_segment *segment_between(struct xe_table *t, const struct xe_order_key_at *left,
@@ -110,10 +93,10 @@ struct xe_segment *xe_order_segment_of_part(struct xe_table *t, const struct xe_
 {
     struct xe_order_key_at left, right;
     bool record = part->first > 0 && src->at[part->first - 1].hash + 1 == part->lo;
-    left = record ? key_of_entry(&src->at[part->first - 1])
-                  : key_of_arrival(&arrivals[part->arrived - 1]);
+    left = record ? xe_order_record_key(src->at[part->first - 1].rec)
+                  : xe_order_key_at(arrivals[part->arrived - 1].key);
     record = part->first < src->n && src->at[part->first].hash == part->lo;
-    right = record ? key_of_entry(&src->at[part->first]) : key_of_arrival(&arrivals[part->arrived]);
+    right = record ? xe_order_record_key(src->at[part->first].rec) : xe_order_key_at(arrivals[part->arrived].key);
     return segment_between(t, &left, &right);
 }
 
@@ -123,8 +106,7 @@ struct xe_segment *xe_order_segment_like(struct xe_table *t, const struct xe_seg
     struct xe_key fence;
     if (!s->fence)
         return xe_order_segment_new(t, NULL, xe_image_empty, true);
-    xe_key_init_order(&fence, s->fence->bytes, s->fence->len, &s->fence->handle,
-                      s->fence->env != NULL);
+    xe_fence_key(&fence, s->fence);
     return xe_order_segment_new(t, &fence, xe_image_empty, true);
 }
 
@@ -182,8 +164,8 @@ static enum xe_status split_at_end(struct xe_table *t, struct xe_epoch_slot *slo
         return XE_LIMIT;
     const uint8_t *beside = xe_image_record(img, first ? xe_leaves_forward(img, &begin)
                                                        : xe_leaves_backward(img, &end));
-    struct xe_order_key_at old = key_of_entry(&(struct xe_image_entry){.rec = beside});
-    struct xe_order_key_at new = key_of_arrival(arrival);
+    struct xe_order_key_at old = xe_order_record_key(beside);
+    struct xe_order_key_at new = xe_order_key_at(arrival->key);
     xe_source_init(&src);
     out[0] = xe_order_segment_like(t, s);
     out[1] = out[0] ? segment_between(t, first ? &new : &old, first ? &old : &new) : NULL;

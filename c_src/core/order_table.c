@@ -172,7 +172,7 @@ static void set_border(struct bound *b, const struct xe_fence *f)
 {
     b->has_key = true;
     b->behind = false;
-    xe_key_init_order(&b->key, f->bytes, f->len, &f->handle, f->env != NULL);
+    xe_fence_key(&b->key, f);
 }
 
 /* Where a traversal is: the bound that it goes on from, and what it has passed. */

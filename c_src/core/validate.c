@@ -221,8 +221,7 @@ static bool fences_are_sorted(const struct xe_segment *a, const struct xe_segmen
     if (!a || !a->fence || !b->fence)
         return !a == !b->fence; /* the first segment, and only that one, has none */
     struct xe_order_key_at at = xe_fence_key_at(b->fence);
-    xe_key_init_order(&key, a->fence->bytes, a->fence->len, &a->fence->handle,
-                      a->fence->env != NULL);
+    xe_fence_key(&key, a->fence);
     return xe_order_compare(&key, &at) < 0;
 }
 
@@ -231,8 +230,7 @@ static bool is_found(struct order_walk *w, const struct xe_segment *s)
     struct xe_key key;
     if (!s->fence)
         return xe_order_edge(w->t, false) == s;
-    xe_key_init_order(&key, s->fence->bytes, s->fence->len, &s->fence->handle,
-                      s->fence->env != NULL);
+    xe_fence_key(&key, s->fence);
     return xe_order_segment(w->t, &key) == s &&
            xe_order_left(w->t, s) == w->last && xe_order_right(w->t, w->last) == s;
 }
