@@ -1,0 +1,52 @@
+/*
+ * scan.h - all objects of a table, chunk by chunk.
+ *
+ * A chunk is read inside one section, and of one segment. Between chunks nothing is held: one goes
+ * on from a hash, or from a key, whatever has become of the segments meanwhile. So a scan meets
+ * every object that is there throughout exactly once (table.h, G4; order.h, S2).
+ *
+ * A mark tells later whether anything in the segment that a chunk was read of has changed since:
+ * any object of it inserted, replaced, patched or removed, or the segment split, merged or cleared.
+ */
+#ifndef XE_SCAN_H
+#define XE_SCAN_H
+
+#include "order.h"
+
+enum { XE_CHUNK_MAX = 2048 }; /* records that a chunk has at most: those of an image */
+
+struct xe_mark {
+    uint64_t segment; /* which one it was */
+    uint64_t stamp;
+};
+
+struct xe_chunk {
+    uint64_t next; /* tables of hashes: where the chunk behind this one begins */
+    bool more;     /* there may be objects behind this chunk */
+    uint32_t n;
+    struct xe_mark mark;
+    const uint8_t *recs[XE_CHUNK_MAX]; /* for xe_record_view() */
+};
+
+/*
+ * Tables of hashes: the objects from the hash `position` on (0: the first), at least `least` of
+ * them unless the segment ends before, and then to the end of a bucket; in a bag to the end of a
+ * key's objects in this segment, which come in the order of insertion. Hashes go on at `next`.
+ * XE_OK, XE_RETRY. O(n); in a bag O(objects of a segment).
+ */
+enum xe_status xe_scan_hashes(struct xe_table *t, uint64_t position, uint32_t least,
+                              struct xe_chunk *out);
+
+/* Ordered tables: as xe_order_read(), at most `most` objects, and all of one segment. Go on from
+ * the last one, exclusive; if there is none, then from where the segment ends: that is seen to
+ * here, so that n = 0 comes with `more` false only. */
+enum xe_status xe_scan_range(struct xe_table *t, const struct xe_range *range, uint32_t most,
+                             struct xe_chunk *out);
+
+/* Whether nothing has changed in the segment of the chunk that began at this hash, or has this key
+ * in it, since it was read. O(1), or the search for a segment. */
+bool xe_scan_is_unchanged(struct xe_table *t, uint64_t position, const struct xe_mark *mark);
+bool xe_scan_is_unchanged_at(struct xe_table *t, const struct xe_key *key,
+                             const struct xe_mark *mark);
+
+#endif
