@@ -1,8 +1,8 @@
 %% What tests of several processes have in common.
 -module(xets_test_lib).
 
--export([both/1, outcome/1, actor/0, run/2, start/2, await/1, call/4, kill/1, stop/1, dead/0,
-         foreign/0, transfer/1, no_transfer/1, eventually/1, settled/0, texts/3, small/2]).
+-export([both/1, outcome/1, actor/0, actor/1, run/2, start/2, await/1, call/4, kill/1, stop/1,
+         dead/0, foreign/0, transfer/1, no_transfer/1, eventually/1, settled/0, texts/3, small/2]).
 
 -include_lib("eunit/include/eunit.hrl").
 
@@ -18,7 +18,11 @@ outcome(Fun) ->
 %%% Processes that do what they are told
 
 actor() ->
-    spawn(fun act/0).
+    actor([]).
+
+%% The options are those of spawn_opt/2.
+actor(Options) ->
+    spawn_opt(fun act/0, Options).
 
 act() ->
     receive

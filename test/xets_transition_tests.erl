@@ -1,10 +1,13 @@
 %% The transitions of a table (O1-O4 of c_src/beam/owner.h), stopped in the middle. A build of the
 %% library for this stops at named points (c_src/beam/hooks.h) as long as a process has the point's
-%% name. It runs in an emulator of its own: a thread that stands still there takes a scheduler along.
+%% name. It runs in an emulator of its own: a thread that stands still there takes a scheduler along,
+%% and the processes that wait for it. So every process of a test that may stand still is bound to a
+%% scheduler of its own, and the test and its guards to another one. Nothing that takes all
+%% schedulers is done meanwhile: loading code, or tracing.
 -module(xets_transition_tests).
 
 %% Called in the other emulator.
--export([keep_moving/0, isolated/1]).
+-export([isolated/1]).
 -export([calls_wait_while_given/0, receiver_dies_while_given/0,
          receiver_with_heir_dies_while_given/0, giver_dies_while_given/0,
          receiver_dies_before_message/0, receiver_gives_on_before_message/0,
@@ -17,63 +20,96 @@
          renaming_is_one_store/0]).
 
 -include_lib("eunit/include/eunit.hrl").
--import(xets_test_lib, [outcome/1, actor/0, run/2, start/2, await/1, call/4, kill/1,
-                        transfer/1, no_transfer/1]).
+-import(xets_test_lib, [outcome/1, run/2, start/2, await/1, call/4, kill/1, transfer/1,
+                        no_transfer/1]).
 
--define(SCHEDULERS, 4).
+%% One for the test, and one for each of the processes that it starts, of which
+%% calls_wait_while_given/0 has the most.
+-define(SCHEDULERS, 14).
+
+%% A test that is not over by then (ms) fails. It takes the emulator along.
+-define(TEST_LIMIT, 40000).
+
+%% Nobody stands still for longer (ms), so that the emulator can end even if nobody has ended it.
+-define(GUARD_LIMIT, 60000).
 
 transitions_test_() ->
     {timeout, 120,
-     {setup, fun start_peer/0, fun peer:stop/1,
+     {setup, fun start_peer/0, fun end_peer/1,
       fun(Peer) -> [{atom_to_list(Name), {timeout, 60, fun() -> in_peer(Peer, Name) end}}
                     || Name <- names()]
       end}}.
 
+%% Embedded: a call of a module that has not been loaded here fails. Loading it would wait for
+%% schedulers that stand still.
 start_peer() ->
     Priv = filename:absname(os:getenv("XETS_TEST_HOOKS")),
     true = filelib:is_regular(filename:join(Priv, "xets.so")),
     Paths = lists:append([["-pa", filename:absname(filename:dirname(code:which(M)))]
                           || M <- [xets, ?MODULE]]),
-    Schedulers = integer_to_list(?SCHEDULERS),
+    Schedulers = lists:concat([?SCHEDULERS, ":", ?SCHEDULERS]),
     {ok, Peer, _} = peer:start(#{connection => standard_io,
                                  env => [{"XETS_PRIV", Priv}],
-                                 args => ["+S", Schedulers | Paths]}),
-    ok = peer:call(Peer, ?MODULE, keep_moving, []),
-    Peer.
+                                 args => ["+S", Schedulers, "+sbwt", "none", "-mode", "embedded"
+                                          | Paths]}),
+    [{module, M} = peer:call(Peer, code, load_file, [M])
+     || M <- [xets_errors, xets_options, xets_info, xets, xets_test_lib, ?MODULE]],
+    {Peer, peer:call(Peer, os, getpid, [])}.
 
-in_peer(Peer, Name) ->
-    ?assertEqual(ok, peer:call(Peer, ?MODULE, isolated, [Name], 60000)).
+%% At once: an emulator where a scheduler stands still does not end when it is told to.
+end_peer({Peer, OsPid}) ->
+    Monitor = monitor(process, Peer),
+    os:cmd("kill -9 " ++ OsPid),
+    receive {'DOWN', Monitor, process, Peer, _} -> ok end.
+
+%% Where a test has got stuck the next ones would too: without the emulator they fail at once.
+in_peer({Peer, _} = Emulator, Name) ->
+    try peer:call(Peer, ?MODULE, isolated, [Name], ?TEST_LIMIT) of
+        Result -> ?assertEqual(ok, Result)
+    catch
+        exit:Reason ->
+            end_peer(Emulator),
+            error(Reason)
+    end.
 
 %%% In the emulator with the points
 
-%% Processes that wait for a scheduler that stands still move to another one, if that wakes up.
-%% Code is loaded now: that takes all schedulers.
-keep_moving() ->
-    ok = code:ensure_modules_loaded([xets, xets_errors, xets_options, xets_test_lib]),
-    [spawn_opt(fun Tick() -> receive after 1 -> Tick() end end, [{scheduler, I}])
-     || I <- lists:seq(1, ?SCHEDULERS)],
-    ok.
-
 isolated(Name) ->
-    {Pid, Monitor} = spawn_monitor(fun() -> ?MODULE:Name(), exit(ok) end),
+    {Pid, Monitor} = spawn_opt(fun() ->
+                                       put(scheduler, 1),
+                                       ?MODULE:Name(),
+                                       exit(ok)
+                               end, [monitor, {scheduler, 1}]),
     receive {'DOWN', Monitor, process, Pid, Reason} -> ok end,
-    [exit(xets:info(Table, owner), kill) || Table <- xets:all()],
+    [kill(Owner) || Table <- xets:all(), Owner <- [xets:info(Table, owner)], is_pid(Owner)],
     Reason.
+
+%% An actor that has a scheduler for itself.
+actor() ->
+    xets_test_lib:actor([{scheduler, next_scheduler()}]).
+
+%% Fails if there are more processes than schedulers.
+next_scheduler() ->
+    Next = get(scheduler) + 1,
+    ?assert(Next =< ?SCHEDULERS),
+    put(scheduler, Next),
+    Next.
 
 %% From now on whoever comes to the point stops there.
 stop_at(Point) ->
     Self = self(),
-    Guard = spawn_link(fun() ->
-                               register(Point, self()),
-                               Self ! {at, self(), ready},
-                               guard(Self, Point)
-                       end),
+    Guard = spawn_opt(fun() ->
+                              register(Point, self()),
+                              Self ! {at, self(), ready},
+                              guard(Self, Point)
+                      end, [link, {scheduler, 1}]),
     receive {at, Guard, ready} -> Guard end.
 
 guard(Master, Point) ->
     receive
         Point -> Master ! {at, self(), Point}, guard(Master, Point);
         go -> ok
+    after ?GUARD_LIMIT -> exit({nobody_says_go, Point})
     end.
 
 %% Somebody has come to the point.
@@ -95,14 +131,14 @@ stop(Point, Actor, Fun) ->
 
 %% Calls that have met the table on its way, have yielded and try again.
 waiting(Calls) ->
-    [begin
-         Actor = actor(),
-         erlang:trace(Actor, true, [running]),
-         Call = start(Actor, Fun),
-         receive {trace, Actor, out, {xets, _, _}} -> ok end,
-         erlang:trace(Actor, false, [running]),
-         Call
-     end || Fun <- Calls].
+    true = register(xets_waits, self()),
+    Waiting = [begin
+                   Actor = actor(),
+                   Call = start(Actor, Fun),
+                   receive {xets_waits, Actor} -> Call end
+               end || Fun <- Calls],
+    true = unregister(xets_waits),
+    Waiting.
 
 names() ->
     [calls_wait_while_given, receiver_dies_while_given, receiver_with_heir_dies_while_given,
@@ -343,12 +379,13 @@ finder_dies_while_inherited() ->
 
 dies_slowly(Owner, Finder, Table) ->
     Self = self(),
-    Links = [spawn(fun() ->
-                           process_flag(trap_exit, true),
-                           link(Owner),
-                           Self ! {linked, self()},
-                           receive {'EXIT', Owner, _} -> Self ! {saw_exit, Owner} end
-                   end) || _ <- lists:seq(1, 3000)],
+    Scheduler = next_scheduler(),
+    Links = [spawn_opt(fun() ->
+                               process_flag(trap_exit, true),
+                               link(Owner),
+                               Self ! {linked, self()},
+                               receive {'EXIT', Owner, _} -> Self ! {saw_exit, Owner} end
+                       end, [{scheduler, Scheduler}]) || _ <- lists:seq(1, 3000)],
     [receive {linked, Link} -> ok end || Link <- Links],
     Guard = stop_at(xets_exit_moving),
     exit(Owner, kill),

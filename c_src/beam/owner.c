@@ -195,7 +195,10 @@ static ERL_NIF_TERM settle(ErlNifEnv *env, struct xe_owned *table)
             if (XE_LIKELY(lives(env, state)))
                 return state;
             complete_exit(env, table, state);
-        } else if (state == 0 || ++spins > MOVING_SPINS) {
+        } else if (state == 0) {
+            return state;
+        } else if (++spins > MOVING_SPINS) {
+            xe_hook_tell(env, "xets_waits");
             return state;
         } else {
             xe_cpu_relax();
