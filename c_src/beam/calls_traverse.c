@@ -7,6 +7,7 @@
 
 #include "call_key.h"
 #include "estate.h"
+#include "scan.h"
 
 /* --- Keys, one after the other ------------------------------------------ */
 
@@ -295,16 +296,10 @@ static void place_at(struct place *p, ErlNifEnv *env, const struct xe_view *view
     xe_key_init_order(&p->key, p->bytes, view->klen, &p->handle, view->n_key_handles);
 }
 
-/* Some objects more, from the last one down. False: there are no more. */
-static bool list_down(struct listing *l, struct xe_table *t, struct place *p)
+/* Lists the objects of a chunk that was read, or not. False: there are no more. */
+static bool list_chunk(struct listing *l, enum xe_status status, const struct xe_chunk *chunk,
+                       struct xe_view *last)
 {
-    enum { OBJECTS_A_SECTION = 256 };
-    const struct xe_range range = {
-        .to = p->begun ? &p->key : NULL, .to_exclusive = true, .reverse = true};
-    const uint8_t *recs[OBJECTS_A_SECTION];
-    struct xe_view view;
-    uint32_t n = 0;
-    enum xe_status status = xe_order_read(t, &range, OBJECTS_A_SECTION, recs, &n);
     /* On a dirty scheduler it tries again itself: starting over might never end. */
     if (status == XE_RETRY && l->budget == XE_TERM_NO_BUDGET)
         sched_yield();
@@ -312,13 +307,38 @@ static bool list_down(struct listing *l, struct xe_table *t, struct place *p)
         l->result = xe_call_of_core(status);
     if (status != XE_OK)
         return true;
-    for (uint32_t i = 0; i < n; i++) {
-        xe_record_view(recs[i], &view);
-        list_object(l, &view);
+    for (uint32_t i = 0; i < chunk->n; i++) {
+        xe_chunk_ahead(chunk, i);
+        xe_record_view(chunk->recs[i], last);
+        list_object(l, last);
     }
-    if (n > 0)
+    return chunk->more;
+}
+
+/* Some objects more, from the last one down. */
+static bool list_down(struct listing *l, struct xe_table *t, struct place *p)
+{
+    const struct xe_range range = {
+        .to = p->begun ? &p->key : NULL, .to_exclusive = true, .reverse = true};
+    struct xe_chunk chunk;
+    struct xe_view view;
+    enum xe_status status = xe_scan_range(t, &range, XE_CHUNK_MAX, &chunk);
+    bool more = list_chunk(l, status, &chunk, &view);
+    if (status == XE_OK && chunk.n > 0)
         place_at(p, l->env, &view);
-    return n == OBJECTS_A_SECTION;
+    return more;
+}
+
+/* Some objects more, from a hash on. */
+static bool list_hashes(struct listing *l, struct xe_table *t, uint64_t *position)
+{
+    struct xe_chunk chunk;
+    struct xe_view view;
+    enum xe_status status = xe_scan_hashes(t, *position, XE_CHUNK_MAX, &chunk);
+    bool more = list_chunk(l, status, &chunk, &view);
+    if (status == XE_OK)
+        *position = chunk.next;
+    return more;
 }
 
 static enum xe_result tab2list(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t budget,
@@ -344,7 +364,7 @@ static enum xe_result tab2list(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64
         else if (kind == XE_ORDERED)
             more = list_down(&l, use.table->core, &place);
         else
-            more = xe_table_scan(use.table->core, &position, list_object, &l);
+            more = list_hashes(&l, use.table->core, &position);
         xe_use_end(&use);
         /* On a dirty scheduler a killed process goes on: nobody wants the result. */
         if (budget == XE_TERM_NO_BUDGET && !enif_is_current_process_alive(env))
@@ -386,10 +406,13 @@ static enum xe_result hash_slot(struct listing *l, const struct xe_owned *t, uin
                                 ERL_NIF_TERM *out)
 {
     uint64_t n = xe_table_slots(t->core);
-    if (i < n)
-        xe_table_scan_slot(t->core, n, i, list_object, l);
-    *out = i == n ? xe_am.end_of_table : listed(l, t->kind);
-    return i > n ? XE_CALL_BADARG : l->result;
+    if (i >= n) {
+        *out = xe_am.end_of_table;
+        return i > n ? XE_CALL_BADARG : XE_CALL_OK;
+    }
+    enum xe_status status = xe_table_scan_slot(t->core, n, i, list_object, l);
+    *out = listed(l, t->kind);
+    return status == XE_OK ? l->result : xe_call_of_core(status);
 }
 
 static enum xe_result slot(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t budget,

@@ -441,7 +441,7 @@ static enum xe_result remove_from_bag(struct xe_use *use, const struct xe_object
     struct xe_prepared p;
     enum xe_status status = xe_table_prepare(use->table->core, o, &p);
     if (status == XE_OK) {
-        status = xe_bag_remove(use->table->core, use->slot, &p, xe_call_is_patient(budget));
+        status = xe_bag_remove(use->table->core, use->slot, &p, xe_call_is_patient(budget), NULL);
         xe_record_unprepare(&p);
     }
     return status == XE_ABSENT ? XE_CALL_OK : xe_call_of_core(status);

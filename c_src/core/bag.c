@@ -613,22 +613,24 @@ enum xe_status xe_bag_put(struct xe_table *t, struct xe_epoch_slot *slot, struct
 
 /* --- Removing ----------------------------------------------------------- */
 
-/* Removes what a locked segment has of the target. False: nothing. */
-static bool remove_from(struct xe_table *t, struct xe_epoch_slot *slot, struct xe_segment *s,
+/* Removes what a locked segment has of the target. Returns how many. */
+static uint32_t remove_from(struct xe_table *t, struct xe_epoch_slot *slot, struct xe_segment *s,
                         const struct target *what)
 {
     struct search it;
     struct xe_place place;
     struct xe_image *img = xe_segment_image(s);
+    uint32_t n = 0;
     search_begin(&it, img, s->hi, what);
     if (!search_next(&it, what, &place))
-        return false;
+        return 0;
     xe_segment_changes(s);
-    do
+    do {
         xe_table_drop(t, slot, img, &place);
-    while (search_next(&it, what, &place));
+        n++;
+    } while (search_next(&it, what, &place));
     xe_segment_changed(s);
-    return true;
+    return n;
 }
 
 /* Removes the target, whose segments are locked, and releases them: of several, as a list
@@ -719,7 +721,8 @@ enum xe_status xe_bag_take(struct xe_table *t, struct xe_epoch_slot *slot,
 
 /* Removes a target that is in one segment, which is locked, and releases it. */
 static enum xe_status remove_here(struct xe_table *t, struct xe_epoch_slot *slot,
-                                  struct xe_segment *s, const struct target *what)
+                                  struct xe_segment *s, const struct target *what,
+                                  uint32_t *removed)
 {
     struct xe_place place;
     enum xe_status status = XE_OK;
@@ -727,26 +730,33 @@ static enum xe_status remove_here(struct xe_table *t, struct xe_epoch_slot *slot
         bool found = image_has(xe_segment_image(s), s->hi, what, &place);
         status = found ? xe_table_bury_if_fixed(t, slot, what->key) : XE_ABSENT;
     }
-    if (status == XE_OK && !remove_from(t, slot, s, what))
+    *removed = status == XE_OK ? remove_from(t, slot, s, what) : 0;
+    if (status == XE_OK && *removed == 0)
         status = XE_ABSENT;
     xe_table_finish(t, slot, s, status == XE_OK);
     return status;
 }
 
 enum xe_status xe_bag_remove(struct xe_table *t, struct xe_epoch_slot *slot,
-                             const struct xe_prepared *p, bool patient)
+                             const struct xe_prepared *p, bool patient, uint32_t *removed)
 {
     struct target what = target_object(t, p);
     struct xe_run counted = {.at = NULL};
+    uint32_t n = 0;
     enum xe_status status = xe_table_write_begin(t, slot);
     if (status != XE_OK)
         return status;
     struct xe_segment *s = xe_segment_acquire(t, what.lo);
-    if (s) {
+    if (s && s->hi >= what.hi) {
         xe_image_prefetch_room(xe_segment_image(s));
-        if (s->hi >= what.hi)
-            return remove_here(t, slot, s, &what);
-        xe_lock_release(&s->lock);
+        status = remove_here(t, slot, s, &what, &n);
+    } else {
+        if (s)
+            xe_lock_release(&s->lock);
+        status = take(t, slot, &what, UINT32_MAX, NULL, NULL, patient, &counted);
+        n = status == XE_OK ? counted.n : 0;
     }
-    return take(t, slot, &what, UINT32_MAX, NULL, NULL, patient, &counted);
+    if (removed)
+        *removed = n;
+    return status;
 }

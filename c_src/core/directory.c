@@ -59,6 +59,7 @@ struct xe_segment *xe_segment_alloc(struct xe_table *t, uint64_t draw, struct xe
     memset(s, 0, sizeof *s);
     s->allocation = p;
     s->limit = draw_limit(t, draw);
+    s->id = xe_core_segment();
     atomic_init(&s->image, image);
     atomic_init(&s->lock, locked);
     atomic_init(&s->heat, t->hot ? HEAT_INITIAL : 0);

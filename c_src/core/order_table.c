@@ -125,6 +125,7 @@ enum xe_status xe_order_store(struct xe_table *t, struct xe_epoch_slot *slot,
         xe_segment_changed(s);
         xe_order_counted(s, xe_image_count(img));
     } else if (XE_LIKELY(status == XE_OK)) {
+        xe_segment_writes(s);
         xe_table_publish(t, slot, img, p, off, place);
     }
     xe_table_finish(t, slot, s, !is_new && status == XE_OK);
@@ -190,6 +191,7 @@ struct walk {
     /* Of those beyond: how many, the sum of their versions, and the table's shape before. */
     uint32_t n_beyond;
     uint64_t versions, shape;
+    struct xe_mark mark; /* of the segment that was looked at last */
 };
 
 /* The segment that a walk goes on in. */
@@ -252,6 +254,7 @@ static enum look walk_look(struct walk *w, uint32_t n, const uint8_t **recs, uin
 {
     uint32_t version;
     const struct xe_segment *s = walk_segment(w);
+    w->mark = xe_segment_mark(s);
     if (!look_begin(s, &version))
         return LOOK_AGAIN;
     *found = walk_image(w, xe_segment_image(s), n, recs);
@@ -366,6 +369,26 @@ enum xe_status xe_order_read(struct xe_table *t, const struct xe_range *range, u
         walk_begin(&w, t, range);
         *found = 0;
         tries++;
+    }
+    return XE_RETRY;
+}
+
+enum xe_status xe_scan_range(struct xe_table *t, const struct xe_range *range, uint32_t most,
+                             struct xe_chunk *out)
+{
+    struct walk w;
+    XE_ASSERT(most > 0);
+    walk_begin(&w, t, range);
+    most = most < XE_CHUNK_MAX ? most : XE_CHUNK_MAX;
+    for (int tries = 0; tries < LOOKS;) {
+        enum look look = walk_look(&w, most, out->recs, &out->n);
+        out->mark = w.mark;
+        out->more = look == LOOK_MORE || out->n == most;
+        if (look == LOOK_END || (look == LOOK_MORE && out->n))
+            return XE_OK;
+        tries += look == LOOK_AGAIN;
+        if (look == LOOK_AGAIN)
+            xe_cpu_relax();
     }
     return XE_RETRY;
 }

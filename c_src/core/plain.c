@@ -81,6 +81,7 @@ static inline void publish(struct xe_table *t, struct xe_epoch_slot *slot, struc
     uint32_t old = place->off;
     if (t->sequence)
         t->sequence(t->sequence_arg);
+    xe_segment_writes(s);
     if (t->kind == XE_ORDERED)
         xe_leaves_replace(img, place, off);
     else

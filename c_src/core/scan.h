@@ -3,20 +3,27 @@
  *
  * A chunk is read inside one section, and of one segment. Between chunks nothing is held: one goes
  * on from a hash, or from a key, whatever has become of the segments meanwhile. So a scan meets
- * every object that is there throughout exactly once (table.h, G4; order.h, S2).
+ * every object that is there throughout exactly once (table.h, G4; order.h, S2), however often it
+ * is overwritten; and it meets none twice but such as have been moved: a key of an ordered table,
+ * or of a set, never.
  *
  * A mark tells later whether anything in the segment that a chunk was read of has changed since:
  * any object of it inserted, replaced, patched or removed, or the segment split, merged or cleared.
+ * It may say so where nothing has.
  */
 #ifndef XE_SCAN_H
 #define XE_SCAN_H
 
 #include "order.h"
 
-enum { XE_CHUNK_MAX = 2048 }; /* records that a chunk has at most: those of an image */
+enum {
+    XE_CHUNK_MAX = 2048, /* records that a chunk has at most: those of an image */
+    XE_CHUNK_SLACK = 20, /* for reading a bucket at once */
+    XE_CHUNK_AHEAD = 16, /* records that are loaded ahead of time */
+};
 
 struct xe_mark {
-    uint64_t segment; /* which one it was */
+    uint64_t segment; /* which one it was; 0: it was being written, there is no telling */
     uint64_t stamp;
 };
 
@@ -25,21 +32,32 @@ struct xe_chunk {
     bool more;     /* there may be objects behind this chunk */
     uint32_t n;
     struct xe_mark mark;
-    const uint8_t *recs[XE_CHUNK_MAX]; /* for xe_record_view() */
+    const uint8_t *recs[XE_CHUNK_MAX + XE_CHUNK_SLACK]; /* for xe_record_view() */
 };
+
+/* To be called before record i is looked at: in a large table all of them are cache misses. */
+static inline void xe_chunk_ahead(const struct xe_chunk *chunk, uint32_t i)
+{
+    if (XE_LIKELY(i + XE_CHUNK_AHEAD < chunk->n))
+        __builtin_prefetch(chunk->recs[i + XE_CHUNK_AHEAD]);
+}
 
 /*
  * Tables of hashes: the objects from the hash `position` on (0: the first), at least `least` of
  * them unless the segment ends before, and then to the end of a bucket; in a bag to the end of a
  * key's objects in this segment, which come in the order of insertion. Hashes go on at `next`.
- * XE_OK, XE_RETRY. O(n); in a bag O(objects of a segment).
+ * Without an object it may be that there are more. XE_OK, XE_RETRY. O(n).
  */
 enum xe_status xe_scan_hashes(struct xe_table *t, uint64_t position, uint32_t least,
                               struct xe_chunk *out);
 
-/* Ordered tables: as xe_order_read(), at most `most` objects, and all of one segment. Go on from
+/* The same for hashes up to `last`. */
+enum xe_status xe_scan_between(struct xe_table *t, uint64_t position, uint64_t last,
+                               uint32_t least, struct xe_chunk *out);
+
+/* Ordered tables: as xe_order_read(), at most `most` objects (not 0), and all of one segment. Go on from
  * the last one, exclusive; if there is none, then from where the segment ends: that is seen to
- * here, so that n = 0 comes with `more` false only. */
+ * here, so that n = 0 comes with `more` false only. XE_OK, XE_RETRY. O(log objects + n). */
 enum xe_status xe_scan_range(struct xe_table *t, const struct xe_range *range, uint32_t most,
                              struct xe_chunk *out);
 

@@ -20,6 +20,7 @@ struct xe_shared_counter {
 struct xe_core_shared {
     uint64_t version; /* of this layout; first, so that every copy can read it */
     _Alignas(XE_CACHE_LINE) _Atomic int64_t bytes; /* of all tables */
+    _Atomic uint64_t segments; /* made so far */
     struct xe_shared_counter sequence[XE_SHARED_STRIPES];
 };
 
@@ -38,6 +39,14 @@ static inline void xe_core_account(int64_t bytes)
 {
     /* Relaxed: a sum that promises no instant. */
     atomic_fetch_add_explicit(&xe_core_the->bytes, bytes, memory_order_relaxed);
+}
+
+/* A number, not 0, that no segment has had before. At a million a second they last for half a
+ * million years. */
+static inline uint64_t xe_core_segment(void)
+{
+    /* Relaxed: as below. */
+    return atomic_fetch_add_explicit(&xe_core_the->segments, 1, memory_order_relaxed) + 1;
 }
 
 /* Takes `n` numbers in a row of a stripe, and returns the first: no number of a stripe is

@@ -1,5 +1,5 @@
 /*
- * table.c - operations on single objects, the write gate, scans. See table.h.
+ * table.c - operations on single objects, the write gate. See table.h.
  *
  * Every mutating call is a write section: the thread's epoch slot names the table before
  * the gate is looked at, so whoever closes the gate and then sees no slot that names
@@ -454,6 +454,7 @@ void xe_table_drop_from(struct xe_table *t, struct xe_epoch_slot *slot, struct x
 {
     struct xe_image *img = xe_segment_image(s);
     if (t->kind != XE_ORDERED) {
+        xe_segment_writes(s);
         xe_table_drop(t, slot, img, place);
         return;
     }
@@ -569,7 +570,9 @@ enum xe_status xe_table_store(struct xe_table *t, struct xe_epoch_slot *slot,
         status = xe_table_write_record(img, p, off);
     }
     if (XE_LIKELY(status == XE_OK)) {
-        if (t->kind != XE_SET)
+        if (t->kind == XE_SET)
+            xe_segment_writes(s);
+        else
             xe_segment_changes(s);
         xe_table_publish(t, slot, img, p, off, place);
         if (t->kind != XE_SET)

@@ -8,8 +8,8 @@
  *       none sees a part of it. Of equal keys in one list the last wins.
  *   G3  A reader finds every object that is there throughout, whatever
  *       rebuilds, splits and merges happen meanwhile.
- *   G4  A scan visits every object that is there throughout exactly once, in
- *       the order of segments.
+ *   G4  A scan (scan.h) meets every object that is there throughout exactly once, in
+ *       the order of hashes.
  *   G5  A call that returns XE_NOMEM or XE_LIMIT has changed nothing that can be read.
  *   G6  No call waits longer than about XE_LOCK_WAIT_NS for a lock: it returns XE_RETRY.
  *   G7  Deleting needs no memory (but for what a fixed table remembers of it).
@@ -230,9 +230,9 @@ enum xe_status xe_bag_put(struct xe_table *t, struct xe_epoch_slot *slot, struct
                           enum xe_put mode, bool patient);
 
 /* Removes the object that is equal (=:=) to a prepared one, in a duplicate bag all of them.
- * XE_OK, XE_ABSENT. O(1) in the number of other objects. */
+ * XE_OK, XE_ABSENT. `removed` (or NULL): how many they were. O(1) in the number of other objects. */
 enum xe_status xe_bag_remove(struct xe_table *t, struct xe_epoch_slot *slot,
-                             const struct xe_prepared *p, bool patient);
+                             const struct xe_prepared *p, bool patient, uint32_t *removed);
 
 /* Removes all objects with a key, at one instant, if there are at most `most`, and `accept` (or
  * NULL) accepts what is found; else XE_LIMIT. They are in `run` then. Without a run (NULL), and
@@ -267,16 +267,10 @@ enum xe_status xe_table_next(struct xe_table *t, const struct xe_key *after, uin
 /* Slots: the hashes in as many equal ranges. Their number, a power of two, changes as the table
  * grows, but not while it is fixed. */
 uint64_t xe_table_slots(const struct xe_table *t);
-/* Visits the objects of a slot below that number. `n_slots`: of xe_table_slots(). */
+/* Visits the objects of a slot below that number. `n_slots`: of xe_table_slots(). XE_OK, XE_RETRY. */
 typedef void (*xe_visit_fn)(void *arg, const struct xe_view *view);
-void xe_table_scan_slot(struct xe_table *t, uint64_t n_slots, uint64_t i, xe_visit_fn visit,
-                        void *arg);
-
-/* Visits the objects of the segment at *position (in a bag: those of a key in the order of
- * insertion) whose hashes are not below it, then sets
- * *position to the next segment. False when that was the last segment. Start at 0. `visit`
- * must not write. O(objects of one segment). */
-bool xe_table_scan(struct xe_table *t, uint64_t *position, xe_visit_fn visit, void *arg);
+enum xe_status xe_table_scan_slot(struct xe_table *t, uint64_t n_slots, uint64_t i,
+                                  xe_visit_fn visit, void *arg);
 
 struct xe_table_stats {
     uint64_t objects;  /* no instant while writers are at work */

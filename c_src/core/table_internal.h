@@ -7,6 +7,7 @@
 
 #include "image.h"
 #include "reclaim.h"
+#include "scan.h"
 #include "shared.h"
 #include "table.h"
 
@@ -39,6 +40,8 @@ struct xe_segment {
     _Atomic uint32_t version; /* of a bag's objects, of a table's order: xe_segment_changed() */
     _Atomic int32_t heat; /* contention: up when the lock is found taken, else down */
     void *allocation;     /* what to free: allocations are only 8-byte aligned */
+    uint64_t id;          /* no other segment of this process ever has it; fixed */
+    _Atomic uint64_t writes; /* to its objects: xe_segment_writes() */
 };
 
 /* A slot of the directory: the segments that meet its range of hashes, sorted. */
@@ -206,6 +209,44 @@ static inline struct xe_image *xe_segment_image(const struct xe_segment *s)
 }
 
 /*
+ * Marks (scan.h) tell later whether the objects of a segment are still those that a reader has
+ * seen. Whoever is about to change some counts that in `writes`, under the lock, before the change
+ * can be seen. So a mark that is taken before reading, while nobody holds the lock, is as old as
+ * what is read:
+ *
+ *   - Of every write that it counts the lock has been released since, so its changes are seen: the
+ *     count is stored with release, behind the lock, so that who reads it finds the lock taken, or
+ *     already released; and then what was published under it comes with that.
+ *   - Any other write is counted before its change. So who knows of the change, by seeing it or by
+ *     hearing of it from somebody who has, finds another count.
+ *
+ * While the lock is held there is no telling, and the mark is none: it never counts as unchanged.
+ */
+static inline void xe_segment_writes(struct xe_segment *s)
+{
+    uint64_t n = atomic_load_explicit(&s->writes, memory_order_relaxed);
+    /* Release: pairs with xe_segment_mark(). What publishes the change is a release, too. */
+    atomic_store_explicit(&s->writes, n + 1, memory_order_release);
+}
+
+/* To be taken before anything of the segment is read, its image included. */
+static inline struct xe_mark xe_segment_mark(const struct xe_segment *s)
+{
+    /* Acquire, both: as above; the second one pairs with xe_lock_release(). */
+    uint64_t writes = atomic_load_explicit(&s->writes, memory_order_acquire);
+    bool locked = atomic_load_explicit(&s->lock, memory_order_acquire) != 0;
+    return (struct xe_mark){.segment = locked ? 0 : s->id, .stamp = writes};
+}
+
+/* Whether the segment that has the place of the marked one is that one, as it was. */
+static inline bool xe_segment_is_as(const struct xe_segment *s, const struct xe_mark *mark)
+{
+    /* Relaxed: who has heard of a change finds it counted, and another segment's id with it. */
+    return mark->segment == s->id &&
+           atomic_load_explicit(&s->writes, memory_order_relaxed) == mark->stamp;
+}
+
+/*
  * Versions tell the readers of a bag, which look at several records, whether what they saw was
  * one state: the version of each segment is even and the same before and after. Whoever changes
  * objects makes it odd before and even afterwards. A segment that has moved stays odd: its image
@@ -217,6 +258,7 @@ static inline void xe_segment_changes(struct xe_segment *s)
      * those are releases. The lock is ours. */
     uint32_t v = atomic_load_explicit(&s->version, memory_order_relaxed);
     atomic_store_explicit(&s->version, v | 1, memory_order_relaxed);
+    xe_segment_writes(s);
 }
 
 static inline void xe_segment_changed(struct xe_segment *s)

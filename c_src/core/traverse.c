@@ -1,6 +1,6 @@
 /*
- * traverse.c - going through a table: scans, the next key, slots; and what is remembered for
- * that of a fixed table.
+ * traverse.c - going through a table by keys and by slots, and what is remembered for that of a
+ * fixed table.
  *
  * Order. Records are in the order of their hashes, those of one hash in that of their key bytes,
  * so a position is a key: it need not be in the table, and means the same after growth, splits
@@ -14,6 +14,7 @@
  */
 #include "find.h"
 #include "reclaim.h"
+#include "scan.h"
 #include "table_internal.h"
 
 enum { FIX_WAIT_NS = XE_LOCK_WAIT_NS };
@@ -179,108 +180,7 @@ enum xe_status xe_table_next(struct xe_table *t, const struct xe_key *after, uin
     return XE_OK;
 }
 
-/* --- Scans -------------------------------------------------------------- */
-
-/* The objects of a bag's segment, to be visited in the order of insertion. */
-struct visit {
-    uint64_t group, sequence;
-    const uint8_t *rec;
-};
-
-static bool comes_before(const struct visit *a, const struct visit *b)
-{
-    return a->group != b->group ? a->group < b->group : a->sequence < b->sequence;
-}
-
-/* Sifts the first of n down, in a heap whose top comes last. */
-static void sift(struct visit *heap, uint32_t n, uint32_t i)
-{
-    struct visit v = heap[i];
-    for (uint32_t child; (child = 2 * i + 1) < n; i = child) {
-        child += child + 1 < n && comes_before(&heap[child], &heap[child + 1]);
-        if (!comes_before(&v, &heap[child]))
-            break;
-        heap[i] = heap[child];
-    }
-    heap[i] = v;
-}
-
-static void sort_visits(struct visit *at, uint32_t n)
-{
-    for (uint32_t i = n / 2; i-- > 0;)
-        sift(at, n, i);
-    for (uint32_t end = n; end > 1;) {
-        struct visit top = at[0];
-        at[0] = at[--end];
-        at[end] = top;
-        sift(at, end, 0);
-    }
-}
-
-static void visit_record(const uint8_t *rec, xe_visit_fn visit, void *arg)
-{
-    struct xe_view view;
-    xe_record_view(rec, &view);
-    visit(arg, &view);
-}
-
-/* Visits what a bag's image has in lo..hi. */
-static void scan_bag_image(const struct xe_table *t, const struct xe_image *img, uint64_t lo,
-                           uint64_t hi, xe_visit_fn visit, void *arg)
-{
-    struct visit at[XE_IMAGE_OBJECTS_MAX];
-    struct xe_image_cursor cursor = {0};
-    uint32_t n = 0;
-    /* Writers may add to it meanwhile: more than there can be are not read. */
-    for (uint32_t off; n < XE_IMAGE_OBJECTS_MAX && (off = xe_image_next(img, &cursor));) {
-        const uint8_t *rec = xe_image_record(img, off);
-        uint64_t hash = xe_record_hash(rec, t->seed);
-        struct xe_bag_tail tail = xe_record_tail(rec, xe_load32(rec));
-        if (lo <= hash && hash <= hi)
-            at[n++] = (struct visit){hash & XE_BAG_KEY_HASH, xe_tail_sequence(&tail), rec};
-    }
-    sort_visits(at, n);
-    for (uint32_t i = 0; i < n; i++)
-        visit_record(at[i].rec, visit, arg);
-}
-
-static void scan_set_image(const struct xe_table *t, const struct xe_segment *s,
-                           const struct xe_image *img, uint64_t lo, uint64_t hi,
-                           xe_visit_fn visit, void *arg)
-{
-    /* After a merge the segment begins before the place where a scan is. */
-    bool filter = s->lo < lo || s->hi > hi;
-    struct xe_image_cursor cursor = {0};
-    for (uint32_t off; (off = xe_image_next(img, &cursor));) {
-        const uint8_t *rec = xe_image_record(img, off);
-        if (filter) {
-            uint64_t hash = xe_record_hash(rec, t->seed);
-            if (hash < lo || hash > hi)
-                continue;
-        }
-        visit_record(rec, visit, arg);
-    }
-}
-
-/* Visits what the segment of `lo` has in lo..hi; returns the segment's last hash. */
-static uint64_t scan_segment(const struct xe_table *t, uint64_t lo, uint64_t hi,
-                             xe_visit_fn visit, void *arg)
-{
-    const struct xe_segment *s = xe_directory_find(t, lo);
-    const struct xe_image *img = xe_segment_image(s);
-    if (t->kind == XE_SET)
-        scan_set_image(t, s, img, lo, hi, visit, arg);
-    else
-        scan_bag_image(t, img, lo, hi, visit, arg);
-    return s->hi;
-}
-
-bool xe_table_scan(struct xe_table *t, uint64_t *position, xe_visit_fn visit, void *arg)
-{
-    uint64_t end = scan_segment(t, *position, UINT64_MAX, visit, arg);
-    *position = end + 1;
-    return end != UINT64_MAX;
-}
+/* --- Slots -------------------------------------------------------------- */
 
 static uint32_t directory_bits(const struct xe_table *t)
 {
@@ -295,17 +195,24 @@ uint64_t xe_table_slots(const struct xe_table *t)
     return 1ull << directory_bits(t);
 }
 
-void xe_table_scan_slot(struct xe_table *t, uint64_t n_slots, uint64_t i, xe_visit_fn visit,
-                        void *arg)
+enum xe_status xe_table_scan_slot(struct xe_table *t, uint64_t n_slots, uint64_t i,
+                                  xe_visit_fn visit, void *arg)
 {
     uint64_t width = n_slots == 1 ? 0 : UINT64_MAX / n_slots + 1; /* 0: 2^64 */
     uint64_t lo = i * width, hi = lo + width - 1;
-    for (uint64_t position = lo;;) {
-        uint64_t end = scan_segment(t, position, hi, visit, arg);
-        if (end >= hi)
-            return;
-        position = end + 1;
-    }
+    struct xe_chunk chunk;
+    struct xe_view view;
+    chunk.next = lo;
+    do {
+        enum xe_status status = xe_scan_between(t, chunk.next, hi, XE_CHUNK_MAX, &chunk);
+        if (status != XE_OK)
+            return status;
+        for (uint32_t k = 0; k < chunk.n; k++) {
+            xe_record_view(chunk.recs[k], &view);
+            visit(arg, &view);
+        }
+    } while (chunk.more);
+    return XE_OK;
 }
 
 /* --- Fixing ------------------------------------------------------------- */

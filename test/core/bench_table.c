@@ -248,11 +248,8 @@ static uint32_t scan(struct bench *b)
 {
     uint32_t n = 0;
     uint64_t position = 0;
-    for (bool more = true; more;) {
-        struct xe_epoch_slot *slot = xe_epoch_enter();
-        more = xe_table_scan(b->t, &position, visit_pair, &n);
-        xe_epoch_leave(slot);
-    }
+    while (scan_some(b->t, &position, XE_CHUNK_MAX, visit_pair, &n))
+        ;
     CHECK(n == b->n);
     return n;
 }

@@ -80,7 +80,7 @@ static enum xe_status entry_remove(struct xe_table *t, uint64_t key, struct said
     entry_make(&e, t, &p, key, said);
     do {
         struct xe_epoch_slot *slot = xe_epoch_enter();
-        status = xe_bag_remove(t, slot, &p, said.n % 2 == 0);
+        status = xe_bag_remove(t, slot, &p, said.n % 2 == 0, NULL);
         xe_epoch_leave(slot);
     } while (status == XE_RETRY && sched_yield() == 0);
     return status;

@@ -84,11 +84,8 @@ static void scan_all(struct worker *w)
     while (atomic_load(&writing)) {
         uint32_t seen[STABLE] = {0};
         uint64_t position = 0;
-        for (bool more = true; more;) {
-            struct xe_epoch_slot *slot = xe_epoch_enter();
-            more = xe_table_scan(w->t, &position, count_stable, seen);
-            xe_epoch_leave(slot);
-        }
+        while (scan_some(w->t, &position, XE_CHUNK_MAX, count_stable, seen))
+            ;
         for (uint32_t key = 0; key < STABLE; key++)
             CHECK(seen[key] == 1);
     }

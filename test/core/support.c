@@ -4,6 +4,7 @@
 #include "support.h"
 
 #include <inttypes.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -586,6 +587,23 @@ enum xe_status look(struct xe_table *t, uint32_t key, uint64_t value)
     xe_epoch_leave(slot);
     lookup_free(&l);
     return status;
+}
+
+bool scan_some(struct xe_table *t, uint64_t *position, uint32_t least, xe_visit_fn visit,
+               void *arg)
+{
+    struct xe_chunk chunk;
+    struct xe_view view;
+    struct xe_epoch_slot *slot = xe_epoch_enter();
+    while (xe_scan_hashes(t, *position, least, &chunk) == XE_RETRY)
+        sched_yield();
+    for (uint32_t i = 0; i < chunk.n; i++) {
+        xe_record_view(chunk.recs[i], &view);
+        visit(arg, &view);
+    }
+    xe_epoch_leave(slot);
+    *position = chunk.next;
+    return chunk.more;
 }
 
 bool is_valid(struct xe_table *t)

@@ -10,6 +10,7 @@
 
 #include "image.h"
 #include "record.h"
+#include "scan.h"
 #include "table.h"
 
 /* Stops the program; for what cmocka's assertions cannot be used for: other threads. */
@@ -152,6 +153,10 @@ enum xe_status remove_key(struct xe_table *t, uint32_t key);
 /* XE_OK: it is there with this value; XE_ABSENT; XE_EXISTS: it has another value. */
 enum xe_status look(struct xe_table *t, uint32_t key, uint64_t value);
 bool is_valid(struct xe_table *t);
+/* Shows the objects of a chunk with at least `least` of a table of hashes, and goes on behind it.
+ * False: that was the last one. */
+bool scan_some(struct xe_table *t, uint64_t *position, uint32_t least, xe_visit_fn visit,
+               void *arg);
 struct xe_table_stats stats_of(struct xe_table *t);
 struct xe_table *table_new(uint32_t max_objects, bool hot);
 /* Puts the short keys 0..n-1, each with the small value of its number. */

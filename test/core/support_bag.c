@@ -44,7 +44,7 @@ enum xe_status bag_remove(struct xe_table *t, uint32_t key, uint64_t value)
     enum xe_status status = xe_table_prepare(t, &x.o, &p);
     if (status == XE_OK) {
         struct xe_epoch_slot *slot = xe_epoch_enter();
-        status = xe_bag_remove(t, slot, &p, false);
+        status = xe_bag_remove(t, slot, &p, false, NULL);
         xe_epoch_leave(slot);
         xe_record_unprepare(&p);
     }

@@ -225,9 +225,7 @@ static void step_scan(struct world *w)
     struct seen seen = {.w = w};
     uint64_t position = 0;
     for (bool more = true; more;) {
-        struct xe_epoch_slot *slot = xe_epoch_enter();
-        more = xe_table_scan(w->t, &position, visit, &seen);
-        xe_epoch_leave(slot);
+        more = scan_some(w->t, &position, XE_CHUNK_MAX, visit, &seen);
         memset(seen.at, 0, sizeof seen.at);
     }
     for (uint32_t i = 0; i < KEYS; i++)

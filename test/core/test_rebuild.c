@@ -52,9 +52,7 @@ static void g4_a_scan_visits_every_object_once(void **state)
     fill_table(t, N);
     assert_true(xe_table_segments(t) > N / 64);
     for (bool more = true; more;) {
-        struct xe_epoch_slot *slot = xe_epoch_enter();
-        more = xe_table_scan(t, &position, visit, &w);
-        xe_epoch_leave(slot);
+        more = scan_some(t, &position, XE_CHUNK_MAX, visit, &w);
         assert_true(!more || position > last);
         last = position;
     }
@@ -77,9 +75,7 @@ static void g4_a_scan_goes_on_after_splits_and_merges(void **state)
     uint32_t extra = 0, rounds = 0;
     fill_table(t, N);
     for (bool more = true, adding = true; more; rounds++) {
-        struct xe_epoch_slot *slot = xe_epoch_enter();
-        more = xe_table_scan(t, &position, visit, &w);
-        xe_epoch_leave(slot);
+        more = scan_some(t, &position, XE_CHUNK_MAX, visit, &w);
         while (extra < EXTRA && adding)
             put(t, short_key(N + extra++), small_value(1), XE_PUT);
         while (extra && !adding)
@@ -145,11 +141,8 @@ static void memory_comes_back_when_all_is_removed_in_the_order_of_a_scan(void **
         uint64_t base = stats_of(t).bytes, position = 0;
         fill_table(t, N);
         c.n = 0;
-        for (bool more = true; more;) {
-            struct xe_epoch_slot *slot = xe_epoch_enter();
-            more = xe_table_scan(t, &position, collect, &c);
-            xe_epoch_leave(slot);
-        }
+        while (scan_some(t, &position, XE_CHUNK_MAX, collect, &c))
+            ;
         assert_int_equal(c.n, N);
         for (uint32_t i = 0; i < N; i++)
             assert_int_equal(remove_key(t, c.keys[backward ? N - 1 - i : i]), XE_OK);

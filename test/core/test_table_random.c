@@ -289,11 +289,8 @@ static void count_visit(void *arg, const struct xe_view *view)
 static void step_scan(struct world *w)
 {
     uint64_t position = 0, n = 0, expected = 0;
-    for (bool more = true; more;) {
-        struct xe_epoch_slot *slot = xe_epoch_enter();
-        more = xe_table_scan(w->t, &position, count_visit, &n);
-        xe_epoch_leave(slot);
-    }
+    while (scan_some(w->t, &position, XE_CHUNK_MAX, count_visit, &n))
+        ;
     for (uint32_t i = 0; i < KEYS; i++)
         expected += w->model[i] != NONE;
     assert_int_equal(n, expected);

@@ -680,7 +680,7 @@ static void check_slots(struct xe_table *t, uint64_t n_slots)
     for (uint64_t i = 0; i < n_slots; i++) {
         memset(&one, 0, sizeof one);
         struct xe_epoch_slot *slot = xe_epoch_enter();
-        xe_table_scan_slot(t, n_slots, i, visit, &one);
+        CHECK(xe_table_scan_slot(t, n_slots, i, visit, &one) == XE_OK);
         xe_epoch_leave(slot);
         for (uint32_t k = 0; k < KEYS; k++) {
             assert_true(!one.keys[k] || !all.keys[k]);
