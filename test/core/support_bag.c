@@ -36,7 +36,8 @@ enum xe_status bag_put(struct xe_table *t, uint32_t key, uint64_t value, enum xe
     return status;
 }
 
-enum xe_status bag_remove(struct xe_table *t, uint32_t key, uint64_t value)
+static enum xe_status remove_object(struct xe_table *t, uint32_t key, uint64_t value,
+                                    uint32_t *removed)
 {
     struct object x;
     struct xe_prepared p;
@@ -44,12 +45,25 @@ enum xe_status bag_remove(struct xe_table *t, uint32_t key, uint64_t value)
     enum xe_status status = xe_table_prepare(t, &x.o, &p);
     if (status == XE_OK) {
         struct xe_epoch_slot *slot = xe_epoch_enter();
-        status = xe_bag_remove(t, slot, &p, false, NULL);
+        status = xe_bag_remove(t, slot, &p, false, removed);
         xe_epoch_leave(slot);
         xe_record_unprepare(&p);
     }
     object_free(&x);
     return status;
+}
+
+enum xe_status bag_remove(struct xe_table *t, uint32_t key, uint64_t value)
+{
+    return remove_object(t, key, value, NULL);
+}
+
+uint32_t bag_remove_counted(struct xe_table *t, uint32_t key, uint64_t value)
+{
+    uint32_t n = UINT32_MAX;
+    enum xe_status status = remove_object(t, key, value, &n);
+    CHECK(status == (n ? XE_OK : XE_ABSENT));
+    return n;
 }
 
 enum xe_status bag_member(struct xe_table *t, uint32_t key)

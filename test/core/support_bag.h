@@ -15,6 +15,8 @@ struct xe_table *bag_new(enum xe_kind kind, uint32_t max_objects);
 
 enum xe_status bag_put(struct xe_table *t, uint32_t key, uint64_t value, enum xe_put mode);
 enum xe_status bag_remove(struct xe_table *t, uint32_t key, uint64_t value);
+/* The same; how many objects went. */
+uint32_t bag_remove_counted(struct xe_table *t, uint32_t key, uint64_t value);
 enum xe_status bag_member(struct xe_table *t, uint32_t key);
 
 /* XE_OK: exactly these n values were found, in this order; XE_EXISTS: others were. */

@@ -657,6 +657,27 @@ static void objects_with_one_hash_fill_one_segment_and_no_more(void **state)
     xe_table_delete(t);
 }
 
+/* Equal ones of a duplicate bag may be in many segments. */
+static void removing_an_object_tells_how_many_went(void **state)
+{
+    (void)state;
+    enum { EQUAL = 2500 };
+    struct xe_table *bag = bag_new(XE_BAG, 0), *t = bag_new(XE_DUPLICATE_BAG, 0);
+    assert_int_equal(bag_put(bag, short_key(1), number(1), XE_PUT), XE_OK);
+    assert_int_equal(bag_remove_counted(bag, short_key(1), number(1)), 1);
+    assert_int_equal(bag_remove_counted(bag, short_key(1), number(1)), 0);
+    for (uint32_t i = 0; i < EQUAL; i++) {
+        assert_int_equal(bag_put(t, short_key(1), number(1), XE_PUT), XE_OK);
+        assert_int_equal(bag_put(t, short_key(1), number(2 + i / 3), XE_PUT), XE_OK);
+    }
+    assert_int_equal(bag_remove_counted(t, short_key(1), number(2)), 3);
+    assert_int_equal(bag_remove_counted(t, short_key(1), number(1)), EQUAL);
+    assert_int_equal(bag_remove_counted(t, short_key(1), number(1)), 0);
+    assert_int_equal(bag_count(t, short_key(1)), EQUAL - 3);
+    xe_table_delete(bag);
+    xe_table_delete(t);
+}
+
 /* test_bag [pattern]: the tests whose names match. */
 int main(int argc, char **argv)
 {
@@ -682,6 +703,7 @@ int main(int argc, char **argv)
         TEST(a_range_whose_last_object_weighs_most_is_divided),
         TEST(a_list_has_room_wherever_the_groups_are),
         TEST(objects_with_one_hash_fill_one_segment_and_no_more),
+        TEST(removing_an_object_tells_how_many_went),
     };
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);
