@@ -267,25 +267,31 @@ static void sort_by_byte(struct xe_run_entry *to, const struct xe_run_entry *fro
         to[ends[(from[i].sequence - least) >> shift & 0xff]++] = from[i];
 }
 
-/* A radix sort, by as many bytes as the numbers differ in. False: no memory. */
-static bool sort_many(struct xe_run *run)
+struct xe_run_entry *xe_bag_sort(struct xe_run_entry *at, struct xe_run_entry *other, uint32_t n)
 {
     uint64_t least = UINT64_MAX, most = 0;
-    for (uint32_t i = 0; i < run->n; i++) {
-        uint64_t sequence = run->at[i].sequence;
-        least = sequence < least ? sequence : least;
-        most = sequence > most ? sequence : most;
+    for (uint32_t i = 0; i < n; i++) {
+        least = at[i].sequence < least ? at[i].sequence : least;
+        most = at[i].sequence > most ? at[i].sequence : most;
     }
+    for (unsigned shift = 0; shift < 64 && least < most && (most - least) >> shift; shift += 8) {
+        struct xe_run_entry *from = at;
+        sort_by_byte(other, from, n, least, shift);
+        at = other;
+        other = from;
+    }
+    return at;
+}
+
+/* False: no memory. */
+static bool sort_many(struct xe_run *run)
+{
+    struct xe_run_entry *at = run->at;
     struct xe_run_entry *other = xe_cb.alloc((size_t)run->cap * sizeof *other);
     if (!other)
         return false;
-    for (unsigned shift = 0; shift < 64 && (most - least) >> shift; shift += 8) {
-        struct xe_run_entry *from = run->at;
-        sort_by_byte(other, from, run->n, least, shift);
-        run->at = other;
-        other = from;
-    }
-    xe_cb.free(other);
+    run->at = xe_bag_sort(at, other, run->n);
+    xe_cb.free(run->at == at ? other : at);
     return true;
 }
 

@@ -14,14 +14,23 @@
  * changed. One write that was counted before, and shows itself meanwhile, does not do both: a list
  * write only adds and replaces, a removal only removes.
  *
- * In a bag the objects of one key are in all chains of a run of hashes (bag.c). They are put in the
- * order of their numbers, and a chunk ends between the halves of hashes that are the keys'.
+ * In a bag the objects of a key are to come in the order of their numbers, and in one chunk as far as
+ * they are in one segment: it ends between the halves of hashes that are the keys' (bag.c). Nearly
+ * always the objects of a key are in one chain, and in order, because places are taken one
+ * after the other. So only those with the same bits of the key in their fingerprints are put in
+ * order, chain by chain, among themselves. Where a key's objects may be in several chains all
+ * records are sorted.
  */
 #include "scan.h"
 
 #include "order_internal.h"
 
-enum { LOOKS = 64 }; /* at a chain that is being written, before the caller yields */
+enum {
+    LOOKS = 64,       /* at a chain that is being written, before the caller yields */
+    KEY_PRINTS = 32,  /* values of a key's bits in a fingerprint, which are the high ones */
+    KEY_SHIFT = 3,
+    CHAIN_LONG = 128, /* records: beyond that a better sort is worth it */
+};
 
 _Static_assert((uint32_t)XE_CHUNK_MAX >= (uint32_t)XE_IMAGE_OBJECTS_MAX, "an image fits");
 _Static_assert((uint32_t)XE_CHUNK_SLACK >= (uint32_t)XE_BUCKET_PLACES, "a bucket fits behind it");
@@ -54,15 +63,23 @@ static bool first_hash(const struct range *r, uint32_t home, uint64_t *hash)
     return true;
 }
 
-/* Adds the records of a chain to the first n; stops when there are more than a chunk has. */
-static uint32_t read_chain(const struct xe_image *img, const struct xe_bucket *b,
-                           const uint8_t **recs, uint32_t n)
+/* Adds the records of a chain to the first n, of a bag with their fingerprints; stops when there
+ * are more than a chunk has. */
+static inline __attribute__((always_inline)) uint32_t
+read_chain(const struct xe_image *img, const struct xe_bucket *b, const uint8_t **recs,
+           uint8_t *prints, uint32_t n)
 {
     while (n <= XE_CHUNK_MAX) {
         for (uint32_t i = 0; i < XE_BUCKET_PLACES; i++) {
             /* Acquire: pairs with the publishing store, as in xe_find(). */
             uint32_t off = __atomic_load_n(&b->off[i], __ATOMIC_ACQUIRE);
             recs[n] = xe_image_record(img, off);
+            if (prints) {
+                /* Behind the offset, so it is not that of a record that was there before. */
+                prints[n] = __atomic_load_n(&b->fp[i], __ATOMIC_RELAXED);
+                /* It is going to be looked at, if only for its number. */
+                __builtin_prefetch(recs[n]);
+            }
             n += off != 0;
         }
         uint32_t link = __atomic_load_n(&b->link, __ATOMIC_ACQUIRE);
@@ -75,15 +92,16 @@ static uint32_t read_chain(const struct xe_image *img, const struct xe_bucket *b
 
 /* The same, of a chain that was not written twice meanwhile. False: it was, all the time; or there
  * is no room. */
-static inline bool read_still_chain(const struct range *r, uint32_t home, const uint8_t **recs,
-                                    uint32_t *n)
+static inline __attribute__((always_inline)) bool
+read_still_chain(const struct range *r, uint32_t home, const uint8_t **recs, uint8_t *prints,
+                 uint32_t *n)
 {
     const struct xe_bucket *b = xe_image_buckets(r->img) + home;
     for (int tries = 0; tries < LOOKS; tries++) {
         /* Acquire, both: the loads in between are acquires, too, so they stay there. Pairs with
          * xe_segment_writes(). */
         uint64_t writes = atomic_load_explicit(&r->s->writes, memory_order_acquire);
-        uint32_t end = read_chain(r->img, b, recs, *n);
+        uint32_t end = read_chain(r->img, b, recs, prints, *n);
         if (XE_LIKELY(atomic_load_explicit(&r->s->writes, memory_order_acquire) == writes)) {
             if (end > XE_CHUNK_MAX)
                 return false;
@@ -119,28 +137,20 @@ static bool is_cut(const struct range *r, uint32_t home)
            (home == r->last && r->hi < r->s->hi);
 }
 
-/* --- Chunks ------------------------------------------------------------- */
-
-/* Adds the wanted records of the next chain. False: it cannot be read. */
-static inline bool add_chain(struct range *r, struct xe_chunk *out)
-{
-    uint32_t n = out->n;
-    if (XE_UNLIKELY(!read_still_chain(r, r->home, out->recs, &n)))
-        return false;
-    if (XE_UNLIKELY(is_cut(r, r->home)))
-        n = part_by_hash(r->t, out->recs, out->n, n, r->lo, r->hi);
-    out->n = n;
-    r->home++;
-    return true;
-}
+/* --- Sets --------------------------------------------------------------- */
 
 /* Reads chains until there are `least`. XE_RETRY: not even one could be read. */
 static enum xe_status read_set(struct range *r, uint32_t least, struct xe_chunk *out)
 {
-    do
-        if (XE_UNLIKELY(!add_chain(r, out)))
+    do {
+        uint32_t n = out->n;
+        if (XE_UNLIKELY(!read_still_chain(r, r->home, out->recs, NULL, &n)))
             break;
-    while (r->home <= r->last && out->n < least);
+        if (XE_UNLIKELY(is_cut(r, r->home)))
+            n = part_by_hash(r->t, out->recs, out->n, n, r->lo, r->hi);
+        out->n = n;
+        r->home++;
+    } while (r->home <= r->last && out->n < least);
     if (XE_UNLIKELY(r->home == r->first))
         return XE_RETRY;
     if (!first_hash(r, r->home, &out->next))
@@ -148,7 +158,79 @@ static enum xe_status read_set(struct range *r, uint32_t least, struct xe_chunk 
     return XE_OK;
 }
 
-/* Whether a bag's chunk may end with the last chain, whose records begin at `n`. The objects of a
+/* --- Bags --------------------------------------------------------------- */
+
+/* What is known of a chunk's records: their fingerprints, and of those of the last chain the one
+ * before each that has the same bits of a key. */
+struct prints {
+    uint8_t at[XE_CHUNK_MAX + XE_CHUNK_SLACK];
+    uint16_t before[XE_CHUNK_MAX];
+    bool crossing; /* the objects of a key may be in several chains */
+};
+
+enum { NONE = UINT16_MAX };
+
+static uint64_t number_of(const uint8_t *rec)
+{
+    struct xe_bag_tail tail = xe_record_tail(rec, xe_load32(rec));
+    return xe_tail_sequence(&tail);
+}
+
+/* Puts record i where it belongs among those before it with the same bits of a key, of which the
+ * last one is j. */
+static void insert_among(const struct prints *p, const uint8_t **recs, uint32_t i, uint32_t j)
+{
+    const uint8_t *rec = recs[i];
+    uint64_t number = number_of(rec);
+    for (; j != NONE && number_of(recs[j]) > number; j = p->before[j]) {
+        recs[i] = recs[j];
+        i = j;
+    }
+    recs[i] = rec;
+}
+
+/* Puts the records first..n, which are a chain, in order as far as they may be of one key. `next`: the
+ * hash at which the chain behind it begins; 0: there is none. */
+static void order_chain(const struct xe_table *t, struct prints *p, const uint8_t **recs,
+                        uint32_t first, uint32_t n, uint64_t next)
+{
+    uint16_t last[KEY_PRINTS];
+    memset(last, 0xff, sizeof last);
+    p->crossing |= n - first > CHAIN_LONG;
+    if (p->crossing)
+        return;
+    for (uint32_t i = first; i < n; i++) {
+        uint32_t print = p->at[i] >> KEY_SHIFT, j = last[print];
+        p->before[i] = (uint16_t)j;
+        last[print] = (uint16_t)i;
+        if (j != NONE)
+            insert_among(p, recs, i, j);
+    }
+    /* Whether the key whose hashes the next chain begins in has objects here. */
+    for (uint32_t i = next ? last[next >> 32 & (KEY_PRINTS - 1)] : NONE; i != NONE; i = p->before[i])
+        p->crossing |= (xe_record_hash(recs[i], t->seed) ^ next) <= UINT32_MAX;
+}
+
+/* Adds the wanted records of the next chain. False: it cannot be read. */
+static bool add_chain(struct range *r, struct prints *p, struct xe_chunk *out)
+{
+    uint32_t n = out->n;
+    uint64_t next = 0;
+    if (XE_UNLIKELY(!read_still_chain(r, r->home, out->recs, p->at, &n)))
+        return false;
+    if (XE_UNLIKELY(is_cut(r, r->home))) {
+        n = part_by_hash(r->t, out->recs, out->n, n, r->lo, r->hi);
+        for (uint32_t i = out->n; i < n; i++)
+            p->at[i] = (uint8_t)xe_record_hash(out->recs[i], r->t->seed);
+    }
+    if (first_hash(r, ++r->home, &next) && !(next & ~XE_BAG_KEY_HASH))
+        next = 0;
+    order_chain(r->t, p, out->recs, out->n, n, next);
+    out->n = n;
+    return true;
+}
+
+/* Whether the chunk may end with the last chain, whose records begin at `n`. The objects of a
  * key whose hashes go on behind it are left for the next chunk then. */
 static bool end_at_key(const struct range *r, uint32_t n, uint32_t least, struct xe_chunk *out)
 {
@@ -166,88 +248,40 @@ static bool end_at_key(const struct range *r, uint32_t n, uint32_t least, struct
     return true;
 }
 
+/* Sorts all records by their numbers, and then by their keys' halves of the hashes. */
+static void sort_all(const struct range *r, struct xe_chunk *out)
+{
+    struct xe_run_entry room[2][XE_CHUNK_MAX], *at = room[0];
+    for (uint32_t i = 0; i < out->n; i++) {
+        xe_chunk_ahead(out, i);
+        at[i] = (struct xe_run_entry){.sequence = number_of(out->recs[i]), .rec = out->recs[i]};
+    }
+    at = xe_bag_sort(at, room[1], out->n);
+    if ((r->s->lo ^ r->s->hi) > UINT32_MAX) {
+        for (uint32_t i = 0; i < out->n; i++)
+            at[i].sequence = xe_record_hash(at[i].rec, r->t->seed) >> 32;
+        at = xe_bag_sort(at, room[at == room[0]], out->n);
+    }
+    for (uint32_t i = 0; i < out->n; i++)
+        out->recs[i] = at[i].rec;
+}
+
 static enum xe_status read_bag(struct range *r, uint32_t least, struct xe_chunk *out)
 {
+    struct prints p;
+    /* All of one key, or of few: then the fingerprint tells something else of them. */
+    p.crossing = (r->s->lo ^ r->s->hi) <= UINT32_MAX;
     out->next = r->hi + 1;
     while (r->home <= r->last) {
         uint32_t n = out->n;
-        if (XE_UNLIKELY(!add_chain(r, out)))
+        if (XE_UNLIKELY(!add_chain(r, &p, out)))
             return XE_RETRY;
         if (out->n >= least && end_at_key(r, n, least, out))
             break;
     }
+    if (p.crossing)
+        sort_all(r, out);
     return XE_OK;
-}
-
-/* --- The order of a bag's chunk ----------------------------------------- */
-
-/* A record by its key's half of the hash, and then by its number. */
-struct place_in_bag {
-    uint64_t group, sequence;
-    const uint8_t *rec;
-};
-
-static inline bool comes_before(const struct place_in_bag *a, const struct place_in_bag *b)
-{
-    return a->group != b->group ? a->group < b->group : a->sequence < b->sequence;
-}
-
-/* Sifts the first of n down, in a heap whose top comes last. */
-static void sift(struct place_in_bag *heap, uint32_t n, uint32_t i)
-{
-    struct place_in_bag v = heap[i];
-    for (uint32_t child; (child = 2 * i + 1) < n; i = child) {
-        child += child + 1 < n && comes_before(&heap[child], &heap[child + 1]);
-        if (!comes_before(&v, &heap[child]))
-            break;
-        heap[i] = heap[child];
-    }
-    heap[i] = v;
-}
-
-static void sort_any(struct place_in_bag *at, uint32_t n)
-{
-    for (uint32_t i = n / 2; i-- > 0;)
-        sift(at, n, i);
-    for (uint32_t end = n; end > 1;) {
-        struct place_in_bag top = at[0];
-        at[0] = at[--end];
-        at[end] = top;
-        sift(at, end, 0);
-    }
-}
-
-/* Sorts what is nearly in order. False: it was not. */
-static bool sort_near(struct place_in_bag *at, uint32_t n)
-{
-    uint32_t moves = 0, most = XE_BUCKET_PLACES * n;
-    for (uint32_t i = 1; i < n && moves < most; i++) {
-        struct place_in_bag e = at[i];
-        uint32_t j = i;
-        for (; j && comes_before(&e, &at[j - 1]); j--)
-            at[j] = at[j - 1];
-        at[j] = e;
-        moves += i - j;
-    }
-    return moves < most;
-}
-
-/* Chains are in the order of hashes, so most records are near to where they belong; but not those
- * of a key with many objects. */
-static void sort_bag(const struct xe_table *t, struct xe_chunk *out)
-{
-    struct place_in_bag at[XE_CHUNK_MAX];
-    for (uint32_t i = 0; i < out->n; i++) {
-        const uint8_t *rec = out->recs[i];
-        xe_chunk_ahead(out, i);
-        struct xe_bag_tail tail = xe_record_tail(rec, xe_load32(rec));
-        at[i] = (struct place_in_bag){.group = xe_record_hash(rec, t->seed) & XE_BAG_KEY_HASH,
-                                      .sequence = xe_tail_sequence(&tail), .rec = rec};
-    }
-    if (out->n > 1 && !sort_near(at, out->n))
-        sort_any(at, out->n);
-    for (uint32_t i = 0; i < out->n; i++)
-        out->recs[i] = at[i].rec;
 }
 
 /* --- Scans -------------------------------------------------------------- */
@@ -266,8 +300,6 @@ enum xe_status xe_scan_between(struct xe_table *t, uint64_t position, uint64_t l
         t->kind == XE_SET ? read_set(&r, least, out) : read_bag(&r, least, out);
     if (XE_UNLIKELY(status != XE_OK))
         return status;
-    if (t->kind != XE_SET)
-        sort_bag(t, out);
     /* In a sum modulo 2^64 what is behind the last hash is 0. */
     out->more = out->next - 1 < last;
     return XE_OK;

@@ -409,6 +409,10 @@ bool xe_bag_segment_has(const struct xe_segment *s, const struct xe_key *key);
 /* Finds the object of a bag that is equal (=:=) to a prepared one. */
 bool xe_bag_find_equal(const struct xe_image *img, const struct xe_prepared *p,
                        struct xe_place *out);
+/* Sorts entries by their numbers; equal ones stay in their order. A radix sort, by as many bytes as
+ * the numbers differ in: between here and `other`, which has as much room. Returns where they are
+ * in the end. */
+struct xe_run_entry *xe_bag_sort(struct xe_run_entry *at, struct xe_run_entry *other, uint32_t n);
 /* Numbers a prepared object: it comes behind all objects of its key so far. */
 void xe_bag_number(struct xe_prepared *p);
 
