@@ -10,7 +10,7 @@
 
 -export_type([cell/0, job/0, group/0]).
 
--type group() :: real | point | ordered | scans | memory | together | stalls.
+-type group() :: real | point | ordered | scans | bags | memory | together | stalls.
 
 -type cell() :: #{
     group := group(),
@@ -32,7 +32,8 @@ groups() ->
         {real, "Real data"},
         {point, "Point operations on set, one process"},
         {ordered, "ordered_set, one process"},
-        {scans, "Scans and bags"},
+        {scans, "Scans, one process"},
+        {bags, "Bags"},
         {memory, "Memory"},
         {together, "Together: two processes on two cores, tuned ETS"},
         {stalls, "No stalls"}
@@ -41,7 +42,8 @@ groups() ->
 %% @doc All jobs, in the order in which they run.
 -spec jobs() -> [job()].
 jobs() ->
-    real() ++ points() ++ fills() ++ ordered() ++ bags() ++ memory() ++ together() ++ stalls().
+    real() ++ points() ++ fills() ++ ordered() ++ scans() ++ bags() ++ memory() ++ together() ++
+        stalls().
 
 one(Group, Row, Column, Target, Measure) ->
     #{
@@ -185,16 +187,22 @@ ordered_scans(Kind, Column) ->
          || {Key, Row, Target} <- [
                 {next, "1 M: next over the whole table", 2.0},
                 {prev, "1 M: prev over the whole table", 2.0},
+                {select, "1 M: select of 1,000 by key guards", 500.0},
                 {range, "1 M: range of 1,000 (ETS: key guards)", 500.0}
             ]
         ]
     }.
 
 ordered_prefix(Kind, Column) ->
-    Row = "1 M: prefix of 1,000 (ETS: bound prefix)",
     #{
         measure => {xets_bench_order, #{what => prefix, kind => Kind}},
-        cells => [{prefix, ordered_cell(Row, Column, {faster, 1.5})}]
+        cells => [
+            {Key, ordered_cell(Row, Column, {faster, 1.5})}
+         || {Key, Row} <- [
+                {select, "1 M: select of 1,000 by a bound prefix"},
+                {prefix, "1 M: prefix of 1,000 (ETS: bound prefix)"}
+            ]
+        ]
     }.
 
 ordered_hot(Kind, Column) ->
@@ -226,13 +234,42 @@ ordered_positions(Kind, Column, {Size, Title, Microseconds}) ->
         ]
     }.
 
+%% Scans ------------------------------------------------------------------------------------------
+
+%% {What to measure, row, target}
+-define(SCANS, [
+    {select_count, "1 M: select_count with a guard", 8.0},
+    {match_object, "1 M: match_object with few hits", 8.0},
+    {select_delete, "1 M: select_delete with few hits", 8.0},
+    {select, "1 M: select returning half the table", 3.0},
+    {tab2list, "1 M: tab2list", 3.0},
+    {foldl, "1 M: foldl", 3.0}
+]).
+
+scans() ->
+    [
+        #{
+            measure => {xets_bench_scan, #{type => Type}},
+            cells => [
+                {Op, #{
+                    group => scans,
+                    row => Row,
+                    column => atom_to_list(Type),
+                    target => {faster, Target}
+                }}
+             || {Op, Row, Target} <- ?SCANS
+            ]
+        }
+     || Type <- [set, ordered_set, bag, duplicate_bag]
+    ].
+
 %% Bags -------------------------------------------------------------------------------------------
 
 bags() ->
     Cell = fun(Type, Op) ->
         Row = io_lib:format("~s, one key with 100,000 objects: ~s", [Type, Op]),
         {Op, #{
-            group => scans, row => lists:flatten(Row), column => none, target => {faster, 1000.0}
+            group => bags, row => lists:flatten(Row), column => none, target => {faster, 1000.0}
         }}
     end,
     %% In a duplicate_bag ETS inserts without looking at the others.

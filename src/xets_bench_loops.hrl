@@ -20,7 +20,8 @@
 
 -export([lookup/2, lookup_element/2, member/2, insert/2, update_counter/2, delete/2]).
 -export([delete_and_insert/2, delete_object/2, lookup_many/2]).
--export([next/3, prev/3, range/2, prefix/2, count/2, rank/2, nth/2, found/3]).
+-export([next/3, prev/3, range/2, prefix/2, select/2, count/2, rank/2, nth/2, found/3]).
+-export([scan/3]).
 -export([mix/4, counters/4, overwrite/4, grow/6]).
 
 %% Loops over prepared keys or objects -----------------------------------------------------------
@@ -105,6 +106,12 @@ prefix([Prefix | Prefixes], T) ->
 prefix([], _) ->
     ok.
 
+select([Spec | Specs], T) ->
+    _ = ?DO(select(T, Spec)),
+    select(Specs, T);
+select([], _) ->
+    ok.
+
 count([{From, To} | Ranges], T) ->
     _ = ?COUNT(T, From, To),
     count(Ranges, T);
@@ -126,9 +133,19 @@ nth([], _) ->
 %% What one call of those loops returns, so that it can be compared.
 found(range, {From, To}, T) -> ?RANGE(T, From, To);
 found(prefix, Prefix, T) -> ?PREFIX(T, Prefix);
+found(select, Spec, T) -> ?DO(select(T, Spec));
 found(count, {From, To}, T) -> ?COUNT(T, From, To);
 found(rank, Key, T) -> ?RANK(T, Key);
 found(nth, I, T) -> ?NTH(T, I).
+
+%% Calls that look at all objects, one at a time --------------------------------------------------
+
+scan(select_count, Spec, T) -> ?DO(select_count(T, Spec));
+scan(match_object, Pattern, T) -> ?DO(match_object(T, Pattern));
+scan(select_delete, Spec, T) -> ?DO(select_delete(T, Spec));
+scan(select, Spec, T) -> ?DO(select(T, Spec));
+scan(tab2list, _, T) -> ?DO(tab2list(T));
+scan(foldl, Fun, T) -> ?DO(foldl(Fun, 0, T)).
 
 %% Loops that draw their keys ---------------------------------------------------------------------
 %%

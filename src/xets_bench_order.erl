@@ -3,7 +3,8 @@
 %%
 %% ETS has no ranges, prefixes, ranks and counts: a program selects with guards on the key, for
 %% which ETS looks at all objects, or with a pattern in which the beginning of a tuple is bound,
-%% for which it looks at those that match. See xets_bench_on_ets.
+%% for which it looks at those that match. See xets_bench_on_ets. The same selections are
+%% measured on both sides, too.
 -module(xets_bench_order).
 
 -export([measure/2]).
@@ -25,15 +26,19 @@ measure(#{what := scans, kind := Kind}, #{large := Objects} = Conf) ->
     Outcomes = #{
         next => steps(next, Pair, first_and_last(Kind, Objects), Objects, Conf),
         prev => steps(prev, Pair, last_and_first(Kind, Objects), Objects, Conf),
-        range => ranges(Pair, Kind, Objects, Conf)
+        range => ranges(Pair, Kind, Objects, Conf),
+        select => selected_ranges(Pair, Kind, Objects, Conf)
     },
     ok = xets_bench_pair:close(Pair),
     Outcomes;
 measure(#{what := prefix, kind := Kind}, #{large := Objects} = Conf) ->
     Pair = filled([ets, xets], {grouped, Kind}, Objects),
-    Outcome = prefixes(Pair, {grouped, Kind}, Objects, Conf),
+    Outcomes = #{
+        prefix => prefixes(Pair, {grouped, Kind}, Objects, Conf),
+        select => selected_prefixes(Pair, {grouped, Kind}, Objects, Conf)
+    },
     ok = xets_bench_pair:close(Pair),
-    #{prefix => Outcome};
+    Outcomes;
 measure(#{what := positions, kind := Kind, size := Size}, Conf) ->
     Objects = objects(Size, Conf),
     %% To scan the largest table would take ETS longer than everything else here.
@@ -82,27 +87,43 @@ arrived(Side, Op, To, Found) -> xets_bench_pair:expect({Side, Op}, To, Found).
 
 %% Ranges and prefixes ----------------------------------------------------------------------------
 
-ranges(Pair, Kind, Objects, #{rounds := Rounds}) ->
+ranges(Pair, Kind, Objects, Conf) ->
+    Outcome = timed_ranges(range, fun(Ends) -> Ends end, Pair, Kind, Objects, Conf),
+    Outcome#{note => "ETS: select/2 with two guards on the key"}.
+
+selected_ranges(Pair, Kind, Objects, Conf) ->
+    Spec = fun({From, To}) ->
+        [{{'$1', '_'}, [{'>=', '$1', {const, From}}, {'=<', '$1', {const, To}}], ['$_']}]
+    end,
+    timed_ranges(select, Spec, Pair, Kind, Objects, Conf).
+
+timed_ranges(Op, Given, Pair, Kind, Objects, #{rounds := Rounds}) ->
     Length = xets_bench_objects:group(),
     Key = fun(I) -> xets_bench_objects:key(Kind, I) end,
     First = fun(J) -> place(J, Objects - Length + 1, 2) end,
-    Item = fun(J) -> {Key(First(J)), Key(First(J) + Length - 1)} end,
+    Item = fun(J) -> Given({Key(First(J)), Key(First(J) + Length - 1)}) end,
     Expected = made(Kind, First(0), Length),
-    [ok = check(range, Side, Pair, Item(0), Expected) || Side <- [ets, xets]],
+    [ok = check(Op, Side, Pair, Item(0), Expected) || Side <- [ets, xets]],
     %% ETS looks at the whole table each time.
     Calls = #{ets => 1, xets => ?CALLS, none => ?CALLS},
-    Outcome = timed(range, [ets, xets], Pair, Item, Calls, Rounds),
-    Outcome#{note => "ETS: select/2 with two guards on the key"}.
+    timed(Op, [ets, xets], Pair, Item, Calls, Rounds).
 
-prefixes(Pair, Kind, Objects, #{rounds := Rounds}) ->
+prefixes(Pair, Kind, Objects, Conf) ->
+    Outcome = timed_prefixes(prefix, fun(Prefix) -> Prefix end, Pair, Kind, Objects, Conf),
+    Outcome#{note => "ETS: select/2 with a key of which all but the last element is bound"}.
+
+selected_prefixes(Pair, Kind, Objects, Conf) ->
+    Spec = fun(Prefix) -> [{{erlang:append_element(Prefix, '_'), '_'}, [], ['$_']}] end,
+    timed_prefixes(select, Spec, Pair, Kind, Objects, Conf).
+
+timed_prefixes(Op, Given, Pair, Kind, Objects, #{rounds := Rounds}) ->
     Length = xets_bench_objects:group(),
     Group = fun(J) -> place(J, Objects div Length, 2) end,
-    Item = fun(J) -> xets_bench_objects:prefix(Kind, Group(J)) end,
+    Item = fun(J) -> Given(xets_bench_objects:prefix(Kind, Group(J))) end,
     Expected = made(Kind, Group(0) * Length, Length),
-    [ok = check(prefix, Side, Pair, Item(0), Expected) || Side <- [ets, xets]],
+    [ok = check(Op, Side, Pair, Item(0), Expected) || Side <- [ets, xets]],
     Calls = #{ets => ?CALLS, xets => ?CALLS, none => ?CALLS},
-    Outcome = timed(prefix, [ets, xets], Pair, Item, Calls, Rounds),
-    Outcome#{note => "ETS: select/2 with a key of which all but the last element is bound"}.
+    timed(Op, [ets, xets], Pair, Item, Calls, Rounds).
 
 %% The objects with consecutive keys that a table was filled with.
 made(Kind, First, Length) ->
