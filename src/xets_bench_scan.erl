@@ -61,12 +61,18 @@ timed(Op, Pair, Objects, Count, Rounds) ->
         Tag = Round rem tags(Count),
         Table = xets_bench_pair:table(Side, Pair),
         Work = work(Op, Tag),
-        {ok, {Time, Found}} = xets_bench_lib:fresh(fun() -> run(Side, Op, Work, Table) end),
+        {Time, Found} = apart(fun() -> run(Side, Op, Work, Table) end),
         ok = check(Side, {Op, Tag}, Expected(Tag), Found),
         ok = put_back(Side, Op, tagged(Tag, Objects, Count), Table),
         Time / Count
     end,
     xets_bench_lib:net(xets_bench_lib:interleave(Rounds, ?SIDES ++ [none], Sample)).
+
+apart(Fun) ->
+    case xets_bench_lib:fresh(Fun) of
+        {ok, Result} -> Result;
+        {failed, {Reason, Stack}} -> erlang:raise(error, Reason, Stack)
+    end.
 
 run(Side, Op, Work, Table) ->
     Loops = xets_bench_lib:loops(Side),
