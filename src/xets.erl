@@ -77,10 +77,12 @@
 -export([range/1, range/3, range/4, prefix/1, prefix/2, prefix/3, count/3, count/4]).
 -export([nth/2, rank/2, first_n/2, last_n/2, take_first/1, take_last/1]).
 -export([update_counter/3, update_counter/4, update_element/3, update_element/4]).
+-export([explain/2]).
 -export([i/0, i/1]).
 -export([format_error/2]).
 -export_type([table/0, tid/0, access/0, type/0, option/0, update_op/0, element_spec/0]).
 -export_type([page_option/0, range_option/0, end_option/0, continuation/0]).
+-export_type([plan/0, plan_end/0]).
 
 -on_load(load/0).
 -nifs([
@@ -131,6 +133,7 @@
     rank_nif/2,
     take_first_nif/1,
     take_last_nif/1,
+    explain_nif/2,
     update_counter_nif/3,
     update_counter_nif/4,
     update_element_nif/3,
@@ -167,6 +170,14 @@
 -type page_option() :: {limit, pos_integer()} | reverse | {reverse, boolean()}.
 -type end_option() :: {from | to, inclusive | exclusive | unbounded}.
 -type range_option() :: page_option() | end_option().
+-type plan() ::
+    #{plan := point, keys := [term(), ...]}
+    | #{plan := range, from := plan_end(), to := plan_end()}
+    | #{plan := scan | nothing}.
+%% Which objects are looked at for a match specification, as `explain/2' returns it.
+-type plan_end() :: {inclusive | exclusive, KeyPattern :: term()} | unbounded.
+%% An end of a range. In the pattern `'_'' stands for anything: the first or last key that matches
+%% it is the end.
 -opaque continuation() :: xets_order:continuation().
 %% What is left of a range, as `range/4' and `prefix/3' return it.
 
@@ -1424,6 +1435,68 @@ take_last(Table) ->
         error:xets_retry -> erlang:yield(), take_last(Table)
     end.
 
+%%% Plans
+
+%% @doc Which objects of a table a match specification makes the functions look at that take one,
+%% as `select/2'. Not in `ets'.
+%%
+%% Of these objects the specification lets through those that match: the plan changes how long
+%% that takes, and nothing else. Returns a map, in which `plan' is
+%% <dl>
+%% <dt>`point'</dt><dd>`keys' are the keys of the objects: each is looked up.</dd>
+%% <dt>`range'</dt><dd>They are between two keys of an `ordered_set', `from' and `to'. Each of
+%% these is `{inclusive, Key}', `{exclusive, Key}' or `unbounded'. A key of which only the beginning
+%% is known has `\'_\'' from there on: `{inclusive, {user, \'_\'}}' as `from' is before
+%% the first key that is a tuple of two elements, of which the first is `user'. Where a part of such
+%% a key is a pid, a port, a reference or a fun, or longer than 4 KiB, keys with another such term
+%% may be looked at, too.</dd>
+%% <dt>`scan'</dt><dd>They are all objects.</dd>
+%% <dt>`nothing'</dt><dd>There are none: no object can match.</dd>
+%% </dl>
+%%
+%% A clause gives a point if its head has a key without variables, `\'_\'' and maps (which match
+%% larger maps, too), or if a guard says that the variable that is the key is equal (`=:=') to a
+%% constant. With `==' in its place that is so in an `ordered_set', and in other tables if no number
+%% is in the constant: there is another key that is equal to 1.
+%%
+%% In an `ordered_set' guards with `>', `>=', `<' and `=<' on the key give a range, and so does a key
+%% that is a tuple or a list and bound from its first element up to some other one, which guards may
+%% bound in turn.
+%%
+%% Guards are looked at under `andalso' and `and', in either order of their operands. Constants are
+%% numbers, atoms, binaries and the like, `{const, Term}', and lists, maps and `{{...}}' of constants.
+%% Clauses that give points are planned as all their points, others as the range that has all of
+%% them in it.
+%% ```
+%% 1> T = xets:new(visits, [ordered_set]).
+%% 2> xets:explain(T, ets:fun2ms(fun({{user, Id}, N}) when Id >= 10, Id < 20 -> N end)).
+%% #{from => {inclusive,{user,10}},plan => range,to => {exclusive,{user,20}}}
+%% 3> xets:explain(T, [{{'$1', '$2'}, [{'=:=', '$1', {{user, 7}}}], ['$2']}]).
+%% #{keys => [{user,7}],plan => point}
+%% 4> xets:explain(T, [{{'$1', '$2'}, [{'>', '$2', 100}], ['$1']}]).
+%% #{plan => scan}
+%% '''
+%%
+%% Errors: `badarg' if `MatchSpec' is not a valid match specification.
+%%
+%% Complexity: O(size of the match specification).
+-spec explain(Table, MatchSpec) -> plan() when
+    Table :: table(),
+    MatchSpec :: ets:match_spec().
+explain(Table, MatchSpec) ->
+    try
+        %% Of no clauses, it is valid for select/2, and compiled by nobody.
+        _ = MatchSpec =:= [] orelse ets:match_spec_compile(MatchSpec),
+        explain_nif(Table, MatchSpec)
+    catch
+        error:badarg ->
+            Args = [Table, MatchSpec],
+            ?BADARG(Args, xets_errors:cause(explain, Args));
+        error:xets_retry ->
+            erlang:yield(),
+            explain(Table, MatchSpec)
+    end.
+
 %%% Updating
 
 %% @doc Adds to one or more elements of the object that has this key.
@@ -1781,6 +1854,9 @@ take_first_nif(_Table) -> ?NIF.
 
 -spec take_last_nif(table()) -> [tuple()].
 take_last_nif(_Table) -> ?NIF.
+
+-spec explain_nif(table(), term()) -> plan().
+explain_nif(_Table, _MatchSpec) -> ?NIF.
 
 %% `slow': an integer does not fit a machine word; nothing has been changed.
 -spec update_counter_nif(table(), term(), term()) -> integer() | [integer()] | {slow, tuple()}.

@@ -61,7 +61,7 @@ cause(Function, [Table | Args]) ->
 access(Function) ->
     Reads = [lookup, lookup_element, lookup_elements, lookup_many, tab2list, slot, safe_fixtable],
     Traversals = [first, last, next, prev, first_lookup, last_lookup, next_lookup, prev_lookup],
-    case lists:member(Function, Reads ++ Traversals ++ reads_in_order()) of
+    case lists:member(Function, [explain | Reads ++ Traversals ++ reads_in_order()]) of
         true -> read;
         false -> write
     end.
@@ -302,6 +302,8 @@ arg_texts(nth, [I], _Cause) ->
     [position_error(I)];
 arg_texts(Some, [N], _Cause) when Some =:= first_n; Some =:= last_n ->
     [number_error(N)];
+arg_texts(explain, [_MatchSpec], none) ->
+    [<<"not a valid match specification">>];
 arg_texts(update_counter, [_Key, UpdateOp], table_type) ->
     ["", counter_error(UpdateOp, table_type)];
 arg_texts(Update, _Args, table_type) when Update =:= update_counter; Update =:= update_element ->

@@ -34,7 +34,32 @@
     X(unchanged, "unchanged")                                                                     \
     X(undefined, "undefined")                                                                     \
     X(used, "used")                                                                               \
-    X(xets_retry, "xets_retry")
+    X(xets_retry, "xets_retry")                                                                   \
+    XE_ATOMS_PLAN(X)
+
+/* Of match specifications and plans for them. */
+#define XE_ATOMS_PLAN(X)                                                                          \
+    X(any, "_")                                                                                   \
+    X(and, "and")                                                                                 \
+    X(and_also, "andalso")                                                                        \
+    X(constant, "const")                                                                          \
+    X(equal, "==")                                                                                \
+    X(exclusive, "exclusive")                                                                     \
+    X(from, "from")                                                                               \
+    X(greater, ">")                                                                               \
+    X(greater_equal, ">=")                                                                        \
+    X(identical, "=:=")                                                                           \
+    X(inclusive, "inclusive")                                                                     \
+    X(keys, "keys")                                                                               \
+    X(less, "<")                                                                                  \
+    X(less_equal, "=<")                                                                           \
+    X(nothing, "nothing")                                                                         \
+    X(plan, "plan")                                                                               \
+    X(point, "point")                                                                             \
+    X(range, "range")                                                                             \
+    X(scan, "scan")                                                                               \
+    X(to, "to")                                                                                   \
+    X(unbounded, "unbounded")
 
 #define XE_ATOM_FIELD(name, text) ERL_NIF_TERM name;
 struct xe_atoms {

@@ -258,6 +258,7 @@ bool xe_call_get_access(ERL_NIF_TERM term, enum xe_access *out);
     X(rank, 2)                                                                                    \
     X(take_first, 1)                                                                              \
     X(take_last, 1)
+#define XE_CALLS_EXPLAIN(X) X(explain, 2)
 
 #define XE_CALL_DECLARE(name, arity)                                                              \
     ERL_NIF_TERM name##_nif(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]);
@@ -268,6 +269,7 @@ XE_CALLS_TRAVERSE(XE_CALL_DECLARE)
 XE_CALLS_WRITE(XE_CALL_DECLARE)
 XE_CALLS_UPDATE(XE_CALL_DECLARE)
 XE_CALLS_ORDER(XE_CALL_DECLARE)
+XE_CALLS_EXPLAIN(XE_CALL_DECLARE)
 #undef XE_CALL_DECLARE
 
 #endif

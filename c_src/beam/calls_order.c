@@ -426,15 +426,6 @@ struct bounds {
     uint8_t end[XE_KEY_BYTES_MAX + XE_READ_SLACK];
 };
 
-/* The least bytes that do not begin with these, and are not less. *len: as long as they are. No
- * key begins with ff, so there are some. */
-static void bytes_behind(uint8_t *bytes, size_t *len)
-{
-    while (*len > 1 && bytes[*len - 1] == 0xff)
-        --*len;
-    bytes[*len - 1]++;
-}
-
 /* Sets the range to what begins with the prefix, the tuples being of one size. */
 static enum xe_result bounds_begin(struct bounds *b, struct reading *r, const struct prefix *p,
                                    size_t arity)
@@ -455,7 +446,7 @@ static enum xe_result bounds_begin(struct bounds *b, struct reading *r, const st
     }
     size_t end = e->klen;
     memcpy(b->end, e->bytes, end);
-    bytes_behind(b->end, &end);
+    xe_key_bytes_behind(b->end, &end);
     xe_key_init_order(&b->from, e->bytes, e->len, NULL, 0);
     xe_key_init_order(&b->to, b->end, end, NULL, 0);
     r->range = (struct xe_range){.from = &b->from,

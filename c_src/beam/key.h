@@ -164,12 +164,26 @@ enum xe_term_status xe_key_decode(ErlNifEnv *env, const struct xe_order_key *key
  *                       bytes: none, and not exact
  * xe_key_prefix_binary  bit strings that begin with the bytes of a binary. Those that end within
  *                       its last byte may begin with the same order bytes; they are less
+ * xe_key_prefix_open    keys that are (==) this one up to the first place, from left to right, at
+ *                       which it has the atom `open`; from there on they may be anything. That
+ *                       place is not the whole key
  */
 enum xe_term_status xe_key_prefix_tuple(struct xe_encoder *e, const ERL_NIF_TERM *elements,
                                         size_t n, size_t arity, bool *exact);
 enum xe_term_status xe_key_prefix_list(struct xe_encoder *e, ERL_NIF_TERM list, bool *exact);
 enum xe_term_status xe_key_prefix_binary(struct xe_encoder *e, const ErlNifBinary *bin,
                                          bool *exact);
+enum xe_term_status xe_key_prefix_open(struct xe_encoder *e, ERL_NIF_TERM key, ERL_NIF_TERM open,
+                                       bool *exact);
+
+/* Makes of a prefix's order bytes the least bytes that do not begin with them, and are not less.
+ * *len: as long as they are. No key begins with ff, so there are some. */
+static inline void xe_key_bytes_behind(uint8_t *bytes, size_t *len)
+{
+    while (*len > 1 && bytes[*len - 1] == 0xff)
+        --*len;
+    bytes[*len - 1]++;
+}
 
 /* The size of the tuple that a key is, -1 if it is none. With it, tuples of any size that begin
  * with given terms are found without looking for sizes that no key has. */

@@ -610,3 +610,19 @@ enum xe_term_status xe_key_prefix_binary(struct xe_encoder *e, const ErlNifBinar
         e->klen = e->len - BITS_END;
     return finish_prefix(&w, ok, exact);
 }
+
+enum xe_term_status xe_key_prefix_open(struct xe_encoder *e, ERL_NIF_TERM key, ERL_NIF_TERM open,
+                                       bool *exact)
+{
+    struct walk w;
+    walk_init(&w, e);
+    bool ok = put_term(&w, key);
+    while (ok && w.n_frames && !w.cut) {
+        ERL_NIF_TERM t = take(&w);
+        if (t == open)
+            w.n_frames = 0;
+        else
+            ok = put_term(&w, t);
+    }
+    return finish_prefix(&w, ok, exact);
+}
