@@ -41,7 +41,7 @@ static unsigned traits_of_atom(struct planning *p, ERL_NIF_TERM atom)
         return HAS_OPEN;
     if (enif_get_atom(p->env, atom, text, sizeof text, ERL_NIF_LATIN1) < 3 || text[0] != '$')
         return 0;
-    if (text[1] >= '0' && text[1] <= '9')
+    if (text[1 + strspn(text + 1, "0123456789")] == 0)
         return HAS_OPEN | HAS_VALUE;
     return (text[1] == '_' || text[1] == '$') && text[2] == 0 ? HAS_VALUE : 0;
 }
