@@ -112,6 +112,9 @@ defmodule Xets do
   @typedoc "An option of `count/4` and `range/4`."
   @type end_option :: {:from | :to, :inclusive | :exclusive | :unbounded}
 
+  @typedoc "Which objects are looked at for a match specification."
+  @type plan :: :xets.plan()
+
   @typedoc "What is left of a range."
   @type continuation :: :xets.continuation()
 
@@ -931,6 +934,34 @@ defmodule Xets do
   """
   @spec take_last(table) :: [tuple]
   defdelegate take_last(table), to: :xets
+
+  @doc """
+  Which objects of a table a match specification makes the functions look at that take one. Not in
+  `:ets`.
+
+  Returns a map, in which `:plan` is
+
+    * `:point` - `:keys` are the keys of the objects: each is looked up.
+    * `:range` - the objects are between two keys of an `:ordered_set`, `:from` and `:to`, each of
+      which is `{:inclusive, key}`, `{:exclusive, key}` or `:unbounded`. A key of which only the
+      beginning is known has `:_` from there on.
+    * `:scan` - all objects are looked at.
+    * `:nothing` - none is, for none can match.
+
+  Keys are told by heads, and by guards that compare the variable that is the key, or the next part
+  of a key that is a tuple or a list, with a constant. `:xets.explain/2` has the rules.
+
+      iex> visits = Xets.new(:visits, [:ordered_set])
+      iex> Xets.explain(visits, [{{{:user, :"$1"}, :_}, [{:>=, :"$1", 10}], [:"$_"]}])
+      %{plan: :range, from: {:inclusive, {:user, 10}}, to: {:inclusive, {:user, :_}}}
+      iex> Xets.explain(visits, [{{:"$1", :"$2"}, [{:"=:=", :"$1", {{:user, 7}}}], [:"$2"]}])
+      %{plan: :point, keys: [{:user, 7}]}
+      iex> Xets.explain(visits, [{{:"$1", :"$2"}, [{:>, :"$2", 100}], [:"$1"]}])
+      %{plan: :scan}
+
+  """
+  @spec explain(table, :ets.match_spec()) :: plan
+  defdelegate explain(table, match_spec), to: :xets
 
   @doc """
   Adds to one or more elements of the object that has this key, and returns the new value

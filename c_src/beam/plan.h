@@ -52,7 +52,7 @@ struct xe_plan_end {
 /* Not to be moved: it points into itself. Its terms are those of the environment it was made in. */
 struct xe_plan {
     enum xe_plan_kind kind;
-    /* POINTS: keys, each once (by =:=); in an ordered table ascending, and each once by ==. */
+    /* POINTS: keys, ascending, each once by =:=, in an ordered table by ==. */
     ERL_NIF_TERM *points;
     unsigned n_points;
     /* RANGE: for xe_order_read() and the like. Not `reverse`. One end at least is bounded. */
@@ -63,9 +63,10 @@ struct xe_plan {
 
 /*
  * Any term may be asked about; what is no specification is a scan, or whatever plan its clauses
- * have. XE_CALL_OK: to be ended by xe_plan_clear(). XE_CALL_BUDGET. XE_CALL_LIMIT: out of memory.
- * O(size of the specification), and for each variable of a key that a guard binds once more O(size
- * of the guards).
+ * have. XE_CALL_OK: to be ended by xe_plan_clear(), which may also be called, more than once,
+ * after XE_CALL_BUDGET and XE_CALL_LIMIT (out of memory). The same specification has the same plan
+ * in every call. O(size of the specification), and for each variable of a key that a guard binds
+ * once more O(size of the guards).
  */
 enum xe_result xe_plan_make(ErlNifEnv *env, ERL_NIF_TERM spec, const struct xe_form *form,
                             uint64_t budget, struct xe_plan *out);

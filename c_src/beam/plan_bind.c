@@ -112,16 +112,16 @@ static unsigned traits_of(struct planning *p, ERL_NIF_TERM t, unsigned depth)
     return traits | (enif_is_map(p->env, t) ? traits_of_map(p, t, depth) : traits_of_leaf(p, t));
 }
 
-/* Of a head: '$_' and '$$' are atoms like others there. */
-static bool is_variable(struct planning *p, ERL_NIF_TERM t)
+/* Whether a term stands for itself alone in a head. Maps match larger ones; '$_' and '$$' are atoms
+ * like others there. */
+static bool are_bound(unsigned traits)
 {
-    return enif_is_atom(p->env, t) && (traits_of_atom(p, t) & HAS_OPEN) && t != xe_am.any;
+    return !(traits & (HAS_OPEN | HAS_MAP | HAS_UNSEEN));
 }
 
-/* Whether a term stands for itself alone in a head. Maps match larger ones. */
 static bool is_bound(struct planning *p, ERL_NIF_TERM t)
 {
-    return !(traits_of(p, t, 0) & (HAS_OPEN | HAS_MAP | HAS_UNSEEN));
+    return are_bound(traits_of(p, t, 0));
 }
 
 bool planning_weigh(struct planning *p, ERL_NIF_TERM t, uint64_t *words)
@@ -248,18 +248,18 @@ static ERL_NIF_TERM flipped(ERL_NIF_TERM relation)
                                              : relation;
 }
 
-static bool is_relation(ERL_NIF_TERM t)
+/* Whether keys of such a table are found by it. */
+static bool is_relation(struct planning *p, ERL_NIF_TERM t)
 {
-    return t == xe_am.identical || t == xe_am.equal || t == xe_am.greater || t == xe_am.less ||
-           t == xe_am.greater_equal || t == xe_am.less_equal;
+    return t == xe_am.identical || t == xe_am.equal ||
+           (planning_is_ordered(p) && (t == xe_am.greater || t == xe_am.less ||
+                                       t == xe_am.greater_equal || t == xe_am.less_equal));
 }
 
 static void bound(struct planning *p, struct bounds *b, ERL_NIF_TERM relation, ERL_NIF_TERM t)
 {
     if (relation == xe_am.identical || relation == xe_am.equal)
         bound_point(p, b, t, relation == xe_am.identical);
-    else if (!planning_is_ordered(p))
-        return;
     else if (relation == xe_am.greater || relation == xe_am.greater_equal)
         bound_from(p, b, t, relation == xe_am.greater);
     else
@@ -280,7 +280,7 @@ static void bound_by_guard(struct planning *p, struct bounds *b, ERL_NIF_TERM va
             guard = is[arity - 1]; /* they are nested at this end, mostly */
             continue;
         }
-        if (arity == 3 && is_relation(is[0]) && (is[1] == variable) != (is[2] == variable))
+        if (arity == 3 && is_relation(p, is[0]) && (is[1] == variable) != (is[2] == variable))
             t = constant(p, is[is[1] == variable ? 2 : 1], 0);
         if (t)
             bound(p, b, is[1] == variable ? is[0] : flipped(is[0]), t);
@@ -364,12 +364,13 @@ static ERL_NIF_TERM fill(struct filling *f, ERL_NIF_TERM t, unsigned depth)
     const ERL_NIF_TERM *elements;
     ERL_NIF_TERM head, tail;
     int arity;
-    if (f->out->open || !planning_charge(p, 1))
+    if (f->out->open)
         return xe_am.any;
-    if (is_variable(p, t))
-        return fill_variable(f, t, depth);
-    if (is_bound(p, t))
+    unsigned traits = traits_of(p, t, 0);
+    if (are_bound(traits))
         return t;
+    if (enif_is_atom(p->env, t) && t != xe_am.any && p->result == XE_CALL_OK)
+        return fill_variable(f, t, depth);
     if (depth < FILL_DEPTH_MAX && enif_get_tuple(p->env, t, &arity, &elements) &&
         arity <= FILL_ARITY_MAX)
         return fill_tuple(f, elements, arity, depth);
