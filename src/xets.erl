@@ -1459,14 +1459,14 @@ take_last(Table) ->
 %% constant. With `==' in its place that is so in an `ordered_set', and in other tables if no number
 %% is in the constant: there is another key that is equal to 1.
 %%
-%% In an `ordered_set' guards with `>', `>=', `<' and `=<' on the key give a range, and so does a key
-%% that is a tuple or a list and bound from its first element up to some other one, which guards may
-%% bound in turn.
+%% In an `ordered_set' guards with `>', `>=', `<' and `=<' on the key give a range, and so does a
+%% key that is a tuple or a list and bound from its first element up to some other one, which guards
+%% may bound in turn.
 %%
 %% Guards are looked at under `andalso' and `and', in either order of their operands. Constants are
-%% numbers, atoms, binaries and the like, `{const, Term}', and lists, maps and `{{...}}' of constants.
-%% Clauses that give points are planned as all their points, others as the range that has all of
-%% them in it.
+%% numbers, atoms, binaries and the like, `{const, Term}', and lists, maps and `{{...}}' of
+%% constants. Clauses that give points are planned as all their points, others as the range that has
+%% all of them in it.
 %% ```
 %% 1> T = xets:new(visits, [ordered_set]).
 %% 2> xets:explain(T, ets:fun2ms(fun({{user, Id}, N}) when Id >= 10, Id < 20 -> N end)).

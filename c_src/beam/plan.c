@@ -252,8 +252,8 @@ static int compare_equal(const void *a, const void *b)
     return enif_compare(*(const ERL_NIF_TERM *)a, *(const ERL_NIF_TERM *)b);
 }
 
-/* Points that are equal, but not identical, by a hash that is the same in every life of the program:
- * who has seen some of the points goes on from their number, after a restart, too. */
+/* Points that are equal, but not identical, by a hash that is the same in every life of the
+ * program: who has seen some of the points goes on from their number, after a restart, too. */
 static int compare_identical(const void *a, const void *b)
 {
     ERL_NIF_TERM x = *(const ERL_NIF_TERM *)a, y = *(const ERL_NIF_TERM *)b;

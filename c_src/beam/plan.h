@@ -40,13 +40,13 @@ enum {
 struct xe_plan_end {
     bool bounded;
     bool behind;
-    bool exclusive;        /* what explain tells of the pattern */
-    ERL_NIF_TERM pattern;  /* a key; '_' in it stands for whatever there is from there on */
-    ERL_NIF_TERM handle;   /* the term of a cut key; 0: bytes are all there is */
+    bool exclusive;       /* what explain tells of the pattern */
+    ERL_NIF_TERM pattern; /* a key; '_' in it stands for whatever there is from there on */
+    ERL_NIF_TERM handle;  /* the term of a cut key; 0: bytes are all there is */
     size_t len;
-    uint8_t *large;        /* NULL: the bytes are in `small` */
+    uint8_t *large; /* NULL: the bytes are in `small` */
     uint8_t small[XE_PLAN_SMALL_BYTES + XE_READ_SLACK];
-    struct xe_key key;     /* when the plan is made */
+    struct xe_key key; /* when the plan is made */
 };
 
 /* Not to be moved: it points into itself. Its terms are those of the environment it was made in. */

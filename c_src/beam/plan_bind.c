@@ -24,9 +24,9 @@ enum {
 /* --- Traits of terms ---------------------------------------------------- */
 
 enum {
-    HAS_OPEN = 1,    /* stands for more than itself in a head: '_', or what may be a variable */
-    HAS_VALUE = 2,   /* is evaluated in a guard: what may be a variable, '$_', '$$' */
-    HAS_NUMBER = 4,  /* may be == to something that it is not =:= to */
+    HAS_OPEN = 1,   /* stands for more than itself in a head: '_', or what may be a variable */
+    HAS_VALUE = 2,  /* is evaluated in a guard: what may be a variable, '$_', '$$' */
+    HAS_NUMBER = 4, /* may be == to something that it is not =:= to */
     HAS_TUPLE = 8,
     HAS_MAP = 16,
     HAS_UNSEEN = 32, /* is nested too deeply to tell */
