@@ -13,6 +13,7 @@
     X(bytes, "bytes")                                                                             \
     X(duplicate_bag, "duplicate_bag")                                                             \
     X(end_of_table, "$end_of_table")                                                              \
+    X(exited, "EXIT")                                                                             \
     X(ets_transfer, "ETS-TRANSFER")                                                               \
     X(no, "false")                                                                                \
     X(image_bytes, "image_bytes")                                                                 \

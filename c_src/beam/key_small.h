@@ -5,7 +5,9 @@
 #ifndef XE_KEY_SMALL_H
 #define XE_KEY_SMALL_H
 
+#include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 enum {
     KEY_ZERO = 0x44, /* tags of numbers: KEY_ZERO + or - the next one and the exponent */
@@ -62,6 +64,37 @@ static inline unsigned xe_key_small(int64_t i, uint64_t *high, uint64_t *low)
     *high = (i < 0 ? KEY_ZERO - x : KEY_ZERO + x) << 56 | first >> 8;
     *low = first << 56 | ninth << 48;
     return 1 + groups;
+}
+
+/*
+ * The integer of order bytes, of which eight more can be read, and behind which no restore bytes
+ * are. False: they are of something else, or of an integer that has more than 56 bits behind its
+ * first one.
+ */
+static inline bool xe_key_to_small(const uint8_t *bytes, size_t len, int64_t *out)
+{
+    unsigned tag = bytes[0];
+    if (tag == KEY_ZERO) {
+        *out = 0;
+        return true;
+    }
+    bool negative = tag < KEY_ZERO;
+    unsigned exponent = (negative ? KEY_ZERO - tag : tag - KEY_ZERO) - KEY_EXPONENT_0;
+    if (exponent > 58 || len > 9)
+        return false;
+    uint64_t x;
+    memcpy(&x, bytes + 1, sizeof x);
+    x = (__builtin_bswap64(x) ^ (negative ? UINT64_MAX : 0)) & ~(len > 8 ? 0 : UINT64_MAX >> 8 * (len - 1));
+    x = x >> 1 & 0x7f7f7f7f7f7f7f7f;
+    x = (x & 0x7f007f007f007f00) >> 1 | (x & 0x007f007f007f007f);
+    x = (x & 0x3fff00003fff0000) >> 2 | (x & 0x00003fff00003fff);
+    x = (x & 0x0fffffff00000000) >> 4 | (x & 0x000000000fffffff);
+    uint64_t fraction = x << 8;
+    if (xe_key_fraction_bits(fraction) > exponent)
+        return false;
+    uint64_t magnitude = (uint64_t)1 << exponent | (exponent ? fraction >> (64 - exponent) : 0);
+    *out = negative ? -(int64_t)magnitude : (int64_t)magnitude;
+    return true;
 }
 
 #endif

@@ -30,6 +30,9 @@ enum xe_matched {
     XE_MATCHED,
     XE_MATCHED_BUDGET, /* more words than allowed here: do it on a dirty scheduler */
     XE_MATCHED_NOMEM,
+    /* An expression met what is not computed here, such as a large integer. The caller drops what
+     * the run has found so far, changes nothing for this object, and starts over through ets. */
+    XE_MATCHED_OTHER,
 };
 
 /* What is asked of an object. */
@@ -41,7 +44,8 @@ enum xe_match_want {
 /* One who runs a program on objects, one after the other. */
 struct xe_matcher;
 
-/* Results are terms of `env`. NULL: out of memory. `budget`: words, for all objects together. */
+/* Results are terms of `env`, in which the program has been compiled; {self} is its process. NULL: out
+ * of memory. `budget`: words, for all objects together. */
 struct xe_matcher *xe_matcher_new(ErlNifEnv *env, const struct xe_program *p, uint64_t budget);
 void xe_matcher_free(struct xe_matcher *m);
 
@@ -49,7 +53,8 @@ void xe_matcher_free(struct xe_matcher *m);
  * of the object), and mostly of what the heads look at. */
 enum xe_matched xe_matcher_run(struct xe_matcher *m, const struct xe_view *view,
                                enum xe_match_want want, ERL_NIF_TERM *out);
-/* What is left of the budget; and takes work off it. */
+/* What is left of the budget; and takes work off it. False: that is more than is left. */
 uint64_t xe_matcher_left(const struct xe_matcher *m);
+bool xe_matcher_charge(struct xe_matcher *m, uint64_t words);
 
 #endif

@@ -333,6 +333,14 @@ static enum xe_term_status read_term(struct decoder *d, ERL_NIF_TERM *out)
     return ok ? XE_TERM_OK : XE_TERM_NOMEM;
 }
 
+enum xe_term_status xe_node_decode(ErlNifEnv *env, const struct xe_cursor *c, ERL_NIF_TERM *out)
+{
+    struct decoder d;
+    d.c = *c;
+    decoder_init(&d, env);
+    return read_term(&d, out);
+}
+
 /* Skipping. */
 
 bool xe_node_skip(struct xe_cursor *c, uint64_t max_nodes, struct xe_extent *x)
@@ -395,9 +403,16 @@ bool xe_node_skip(struct xe_cursor *c, uint64_t max_nodes, struct xe_extent *x)
             c->p += 1 + n * (kw + vw);
             left += (kw ? 0 : n) + (vw ? 0 : n);
             break;
-        default:
-            XE_ASSERT(tag >> 3 == XE_NODE_EXT && !c->in_key);
+        case XE_NODE_EXTBIN:
+            xe_cursor_varint(c);
             x->words += XE_COST_EXT;
+            c->p += XE_TERM_DIGEST_BYTES;
+            c->handles += 8;
+            break;
+        default:
+            XE_ASSERT(tag >> 3 == XE_NODE_EXT);
+            x->words += XE_COST_EXT;
+            c->p += c->in_key ? XE_TERM_HASH_BYTES : 0;
             c->handles += 8;
         }
         XE_ASSERT(c->p <= c->end);

@@ -300,8 +300,11 @@ struct xe_extent {
                       * XE_TERM_BIN_VALUE_MAX: only compressed bodies have any */
 };
 
-/* Moves the cursor past one node of a body, iteratively. False: `x->nodes`
+/* Moves the cursor past one node, iteratively. False: `x->nodes`
  * reached `max_nodes`, and the cursor stands anywhere. */
 bool xe_node_skip(struct xe_cursor *c, uint64_t max_nodes, struct xe_extent *x);
+
+/* The term of the node at the cursor, in `env`. O(size of the node), whatever it is. */
+enum xe_term_status xe_node_decode(ErlNifEnv *env, const struct xe_cursor *c, ERL_NIF_TERM *out);
 
 #endif

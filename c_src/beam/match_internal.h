@@ -1,0 +1,372 @@
+/*
+ * match_internal.h - what compiling and running match specifications share.
+ *
+ * A program is three arrays, and clauses that say where in them their parts begin.
+ *
+ *   patterns   the head, as a tree: the children of a pattern lie side by side
+ *   checks     the head of a tuple once more, for flat objects: what is asked of each element, as one
+ *              load and one comparison
+ *   ops        guards and body, for a machine with a stack of values
+ *
+ *   {{'$1', 500, {'$1', '_'}}, [{'>', '$1', 3}], ['$1']}
+ *
+ *   patterns   0 TUPLE 3, children from 1     checks   never: element 3 is to be a tuple
+ *              1 BIND var 0                   ops      TEST var 0 > 3
+ *              2 WORD 500                              VAR 0
+ *              3 TUPLE 2, children from 4              RETURN
+ *              4 SAME var 0
+ *              5 ANY
+ *
+ * Values are references to nodes as long as nobody needs the term. Terms that a guard needs are
+ * made in an environment of the matcher's own; what is returned is made in the caller's.
+ */
+#ifndef XE_MATCH_INTERNAL_H
+#define XE_MATCH_INTERNAL_H
+
+#include "key.h"
+#include "match.h"
+#include "term_internal.h"
+
+enum {
+    XE_MATCH_VARS_MAX = 128,       /* variables of a clause */
+    XE_MATCH_NESTING_MAX = 64,     /* of expressions: they are compiled by recursion */
+    XE_MATCH_PATTERNS_MAX = 16384, /* of a program, and likewise ops */
+    XE_MATCH_CLAUSES_MAX = 1024,
+    XE_MATCH_SCRATCH_WORDS = 8192, /* that the matcher's environment may hold between two objects */
+};
+
+/* Patterns. */
+
+enum xe_pattern_kind {
+    XE_PATTERN_ANY,
+    XE_PATTERN_BIND,  /* var */
+    XE_PATTERN_SAME,  /* var */
+    XE_PATTERN_WORD,  /* word: an immediate */
+    XE_PATTERN_FLOAT, /* word: the bits. ets compares bits in heads, whatever =:= says of zeros */
+    XE_PATTERN_TERM,  /* word: any other term without variables */
+    XE_PATTERN_TUPLE, /* n children */
+    XE_PATTERN_LIST,  /* n elements, then the tail */
+    XE_PATTERN_MAP,   /* n pairs of a key, which is a KEY, and its value */
+    XE_PATTERN_KEY,   /* word */
+};
+
+struct xe_pattern {
+    uint8_t kind;
+    uint32_t n;
+    uint32_t needed; /* children up to the last one that is not ANY */
+    union {
+        uint32_t first; /* index of the first child */
+        uint32_t var;
+    };
+    uint64_t word;
+};
+
+/* What is asked of an element of a flat object. */
+struct xe_check {
+    uint8_t kind;   /* WORD, BIND, SAME or, of the key only, any other */
+    bool is_key;
+    uint16_t index; /* among the elements of the body */
+    uint32_t var;
+    uint32_t pattern;
+    uint64_t word;
+};
+
+/* Expressions. */
+
+enum xe_op_code {
+    XE_OP_TERM,     /* word */
+    XE_OP_VAR,      /* var */
+    XE_OP_OBJECT,
+    XE_OP_SELF,
+    XE_OP_TUPLE,    /* of the n values on top */
+    XE_OP_LIST,     /* of n elements and, on top of them, the tail */
+    XE_OP_MAP,      /* of the n values on top; its keys are the words of the n ops behind, KEYs */
+    XE_OP_KEY,
+    XE_OP_AND,      /* of n values */
+    XE_OP_OR,
+    XE_OP_ANDALSO,  /* to op n, if the value on top decides */
+    XE_OP_ORELSE,
+    XE_OP_CALL,     /* n: xe_function */
+    XE_OP_TEST,     /* a guard: var compared, as function n says, with the small integer `word` */
+    XE_OP_CHECK,    /* the end of a guard: it is to be `true` */
+    XE_OP_HEAD_END, /* the end of the guards */
+    XE_OP_RETURN,
+};
+
+struct xe_op {
+    uint8_t code;
+    uint32_t var;
+    uint32_t n;
+    uint64_t word;
+};
+
+enum xe_function {
+    XE_FN_EQ, /* == */
+    XE_FN_NE,
+    XE_FN_LT,
+    XE_FN_LE,
+    XE_FN_GT,
+    XE_FN_GE,
+    XE_FN_IS, /* =:= */
+    XE_FN_IS_NOT,
+    XE_FN_PLUS,
+    XE_FN_MINUS,
+    XE_FN_TIMES,
+    XE_FN_DIVIDE,
+    XE_FN_DIV,
+    XE_FN_REM,
+    XE_FN_BAND,
+    XE_FN_BOR,
+    XE_FN_BXOR,
+    XE_FN_BSL,
+    XE_FN_BSR,
+    XE_FN_XOR,
+    XE_FN_ELEMENT,
+    XE_FN_IS_MAP_KEY,
+    XE_FN_MAP_GET,
+    XE_FN_BINARY_LAST = XE_FN_MAP_GET,
+    XE_FN_NOT,
+    XE_FN_BNOT,
+    XE_FN_NEGATE,
+    XE_FN_POSITIVE,
+    XE_FN_ABS,
+    XE_FN_ROUND,
+    XE_FN_TRUNC,
+    XE_FN_FLOAT,
+    XE_FN_HD,
+    XE_FN_TL,
+    XE_FN_LENGTH,
+    XE_FN_SIZE,
+    XE_FN_BYTE_SIZE,
+    XE_FN_BIT_SIZE,
+    XE_FN_MAP_SIZE,
+    XE_FN_IS_ATOM,
+    XE_FN_IS_BINARY,
+    XE_FN_IS_FLOAT,
+    XE_FN_IS_FUNCTION,
+    XE_FN_IS_INTEGER,
+    XE_FN_IS_LIST,
+    XE_FN_IS_MAP,
+    XE_FN_IS_NUMBER,
+    XE_FN_IS_PID,
+    XE_FN_IS_PORT,
+    XE_FN_IS_REFERENCE,
+    XE_FN_IS_TUPLE,
+    XE_FN_UNARY_LAST = XE_FN_IS_TUPLE,
+    XE_FN_IS_RECORD, /* of three */
+};
+
+/* Programs. */
+
+/* What a body is, if that is told without running it. */
+enum xe_body_kind { XE_BODY_OPS, XE_BODY_TERM, XE_BODY_OBJECT };
+
+struct xe_clause {
+    uint32_t head; /* its pattern */
+    uint32_t checks, n_checks;
+    bool flat_never; /* no flat object matches */
+    bool guarded;
+    uint8_t body_kind;
+    uint32_t guards; /* the first op */
+    uint32_t body;
+    uint32_t n_vars;
+};
+
+struct xe_program {
+    int keypos;
+    bool ordered, bag;
+    bool needs_body; /* something else than keys is looked at */
+    uint32_t n_clauses, n_patterns, n_checks, n_ops;
+    uint32_t most_vars, most_values, most_pending; /* what running needs room for */
+    const struct xe_clause *clauses;
+    const struct xe_pattern *patterns;
+    const struct xe_check *checks;
+    const struct xe_op *ops;
+};
+
+/* Small integers: the word of i is i << 4 | small_tag (xe_program_compile() has checked it). */
+
+static inline bool xe_word_is_small(uint64_t word)
+{
+    return (word & 15) == xe_term_traits.small_tag;
+}
+
+static inline int64_t xe_small_of(uint64_t word)
+{
+    return (int64_t)word >> 4;
+}
+
+static inline bool xe_fits_small(int64_t i)
+{
+    return i >= -((int64_t)1 << 59) && i < (int64_t)1 << 59;
+}
+
+static inline uint64_t xe_word_of(int64_t i)
+{
+    return (uint64_t)i << 4 | xe_term_traits.small_tag;
+}
+
+/* Values. */
+
+enum xe_value_kind {
+    XE_VALUE_NONE,
+    XE_VALUE_TERM,    /* an immediate, or a term of the caller's environment */
+    XE_VALUE_FOREIGN, /* a term of another one, to be copied if it is returned */
+    XE_VALUE_FLOAT,
+    XE_VALUE_NODE,
+    XE_VALUE_KEY, /* the key of an ordered table, not decoded */
+    XE_VALUE_OBJECT,
+};
+
+struct xe_value {
+    uint8_t kind;
+    bool in_key; /* NODE: in the form that key bytes have */
+    union {
+        ERL_NIF_TERM term;
+        double d;
+        const uint8_t *p;
+    };
+    const uint8_t *handles; /* NODE: the next one */
+};
+
+/* A variable: its value, and the term that a body has made of it. */
+struct xe_var {
+    struct xe_value value;
+    ERL_NIF_TERM result; /* or 0 */
+};
+
+struct xe_pending {
+    const struct xe_pattern *pattern;
+    struct xe_value value;
+};
+
+struct xe_matcher {
+    ErlNifEnv *env;
+    ErlNifEnv *scratch; /* made when it is needed first */
+    uint64_t scratch_words;
+    const struct xe_program *program;
+    uint64_t left;
+    enum xe_matched error; /* why a step answered XE_STEP_ERROR */
+    bool in_body;
+    bool to_result; /* what is built is part of the result */
+    /* The object at hand. */
+    const struct xe_view *view;
+    const uint8_t *body;
+    struct xe_value key; /* NONE: not looked at yet */
+    ERL_NIF_TERM object; /* in `env`, or 0 */
+    ERL_NIF_TERM scratch_object;
+    struct xe_var *vars;
+    struct xe_value *values;
+    struct xe_pending *pending;
+    uint32_t n_pending;
+    struct xe_expanded expanded;
+};
+
+/* What a step of a run says. FAIL: it does not match; of an expression, that it has no value. */
+enum xe_step { XE_STEP_FAIL, XE_STEP_OK, XE_STEP_ERROR };
+
+static inline enum xe_step xe_match_error(struct xe_matcher *m, enum xe_matched error)
+{
+    m->error = error;
+    return XE_STEP_ERROR;
+}
+
+static inline enum xe_step xe_match_charge(struct xe_matcher *m, uint64_t words)
+{
+    if (XE_UNLIKELY(words > m->left))
+        return xe_match_error(m, XE_MATCHED_BUDGET);
+    m->left -= words;
+    return XE_STEP_OK;
+}
+
+static inline enum xe_step xe_step_of_bool(bool b)
+{
+    return b ? XE_STEP_OK : XE_STEP_FAIL;
+}
+
+static inline struct xe_value xe_value_of_term(ERL_NIF_TERM t)
+{
+    return (struct xe_value){.kind = XE_VALUE_TERM, .term = t};
+}
+
+/* Of a term that is not the caller's, unless it is an immediate. */
+static inline struct xe_value xe_value_of_foreign(ERL_NIF_TERM t)
+{
+    return (struct xe_value){
+        .kind = xe_term_is_immediate(t) ? XE_VALUE_TERM : XE_VALUE_FOREIGN, .term = t};
+}
+
+static inline bool xe_value_is_word(const struct xe_value *v)
+{
+    return v->kind == XE_VALUE_TERM && xe_term_is_immediate(v->term);
+}
+
+static inline bool xe_value_is_small(const struct xe_value *v)
+{
+    return v->kind == XE_VALUE_TERM && xe_word_is_small(v->term);
+}
+
+static inline bool xe_value_is_term(const struct xe_value *v)
+{
+    return v->kind == XE_VALUE_TERM || v->kind == XE_VALUE_FOREIGN;
+}
+
+/* match_value.c. A cursor stands at a node, `v` is set to its value; the cursor stays. */
+void xe_value_load(const struct xe_cursor *c, struct xe_value *v);
+/* A cursor at a NODE. */
+static inline struct xe_cursor xe_value_cursor(const struct xe_matcher *m, const struct xe_value *v)
+{
+    return (struct xe_cursor){.p = v->p,
+                              .end = v->in_key ? m->view->key + m->view->klen
+                                               : m->view->body + m->view->blen,
+                              .handles = v->handles,
+                              .in_key = v->in_key};
+}
+
+/* The environment for what is not returned. NULL: out of memory. */
+ErlNifEnv *xe_matcher_scratch(struct xe_matcher *m);
+/* The object's key, as something else than a KEY if it is a small integer. */
+enum xe_step xe_matcher_key(struct xe_matcher *m, struct xe_value *v);
+/* A KEY is decoded, other values stay. */
+enum xe_step xe_value_settle(struct xe_matcher *m, struct xe_value *v);
+/* The term of a value: only to look at, or as a part of the result. */
+enum xe_step xe_value_term(struct xe_matcher *m, const struct xe_value *v, ERL_NIF_TERM *out);
+enum xe_step xe_value_result(struct xe_matcher *m, const struct xe_value *v, ERL_NIF_TERM *out);
+/* The type; a NODE or OBJECT is not decoded. The value must be settled. */
+enum xe_value_type {
+    XE_TYPE_ATOM,
+    XE_TYPE_INTEGER,
+    XE_TYPE_FLOAT,
+    XE_TYPE_REFERENCE,
+    XE_TYPE_FUN,
+    XE_TYPE_PORT,
+    XE_TYPE_PID,
+    XE_TYPE_TUPLE,
+    XE_TYPE_MAP,
+    XE_TYPE_LIST, /* [] is one */
+    XE_TYPE_BINARY,
+    XE_TYPE_BITS,
+    XE_TYPE_OTHER,
+};
+enum xe_value_type xe_value_type(const struct xe_matcher *m, const struct xe_value *v);
+/* OK: a =:= b; FAIL: not. */
+enum xe_step xe_value_identical(struct xe_matcher *m, struct xe_value *a, struct xe_value *b);
+/* The order of the terms, as enif_compare(). */
+enum xe_step xe_value_compare(struct xe_matcher *m, struct xe_value *a, struct xe_value *b,
+                              int *order);
+/* Element i (from 0) of a TUPLE node or of the object. FAIL: it has none. */
+enum xe_step xe_value_element(struct xe_matcher *m, const struct xe_value *tuple, uint64_t i,
+                              struct xe_value *out);
+
+/* match_head.c */
+enum xe_step xe_match_head(struct xe_matcher *m, const struct xe_clause *clause);
+
+/* match_call.c. The result takes the place of args[0]. */
+enum xe_step xe_match_call(struct xe_matcher *m, enum xe_function fn, struct xe_value *args);
+enum xe_step xe_match_compare(struct xe_matcher *m, enum xe_function fn, struct xe_value *a,
+                              struct xe_value *b, bool *out);
+
+/* match_expr.c: guards, and the body in `m->in_body`. The value is on the bottom of the stack. */
+enum xe_step xe_match_ops(struct xe_matcher *m, uint32_t at);
+
+#endif
