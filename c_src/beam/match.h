@@ -49,7 +49,7 @@ struct xe_matcher;
 struct xe_matcher *xe_matcher_new(ErlNifEnv *env, const struct xe_program *p, uint64_t budget);
 void xe_matcher_free(struct xe_matcher *m);
 
-/* `view` is read during the call only. *out is set if it matches and the result is wanted. O(size
+/* `view` is read during the call only. *out is the result if it matches and the result is wanted. O(size
  * of the object), and mostly of what the heads look at. */
 enum xe_matched xe_matcher_run(struct xe_matcher *m, const struct xe_view *view,
                                enum xe_match_want want, ERL_NIF_TERM *out);

@@ -10,7 +10,7 @@
 
 static enum xe_step set_bool(struct xe_value *out, bool b)
 {
-    *out = xe_value_of_term(b ? xe_am.yes : xe_am.no);
+    xe_value_set(out, b ? xe_am.yes : xe_am.no);
     return XE_STEP_OK;
 }
 
@@ -18,7 +18,7 @@ static enum xe_step set_integer(struct xe_matcher *m, struct xe_value *out, int6
 {
     if (!xe_fits_small(i))
         return xe_match_error(m, XE_MATCHED_OTHER);
-    *out = xe_value_of_term(xe_word_of(i));
+    xe_value_set(out, xe_word_of(i));
     return XE_STEP_OK;
 }
 
@@ -124,19 +124,6 @@ static enum xe_step calculate_smalls(struct xe_matcher *m, enum xe_function fn, 
     }
 }
 
-/* + - * / */
-static enum xe_step calculate(struct xe_matcher *m, enum xe_function fn, struct xe_value *args)
-{
-    struct number a = number_of(m, &args[0]), b = number_of(m, &args[1]);
-    if (a.kind == NONE || b.kind == NONE)
-        return XE_STEP_FAIL;
-    if (a.kind == LARGE || b.kind == LARGE)
-        return xe_match_error(m, XE_MATCHED_OTHER);
-    if (fn == XE_FN_DIVIDE || a.kind == DOUBLE || b.kind == DOUBLE)
-        return calculate_doubles(fn, a.d, b.d, args);
-    return calculate_smalls(m, fn, a.i, b.i, args);
-}
-
 static enum xe_step shift(struct xe_matcher *m, int64_t i, int64_t left, struct xe_value *out)
 {
     if (left <= 0) {
@@ -170,6 +157,48 @@ static enum xe_step integers(struct xe_matcher *m, enum xe_function fn, int64_t 
     default:
         return shift(m, a, -b, out);
     }
+}
+
+/* Of two small integers, but for `/`. */
+static inline enum xe_step call_smalls(struct xe_matcher *m, enum xe_function fn,
+                                       struct xe_value *args)
+{
+    int64_t a = xe_small_of(args[0].term), b = xe_small_of(args[1].term);
+    switch (fn) {
+    case XE_FN_EQ:
+    case XE_FN_IS:
+        return set_bool(args, a == b);
+    case XE_FN_NE:
+    case XE_FN_IS_NOT:
+        return set_bool(args, a != b);
+    case XE_FN_LT:
+        return set_bool(args, a < b);
+    case XE_FN_LE:
+        return set_bool(args, a <= b);
+    case XE_FN_GT:
+        return set_bool(args, a > b);
+    case XE_FN_GE:
+        return set_bool(args, a >= b);
+    case XE_FN_PLUS:
+    case XE_FN_MINUS:
+    case XE_FN_TIMES:
+        return calculate_smalls(m, fn, a, b, args);
+    default:
+        return integers(m, fn, a, b, args);
+    }
+}
+
+/* + - * / */
+static enum xe_step calculate(struct xe_matcher *m, enum xe_function fn, struct xe_value *args)
+{
+    struct number a = number_of(m, &args[0]), b = number_of(m, &args[1]);
+    if (a.kind == NONE || b.kind == NONE)
+        return XE_STEP_FAIL;
+    if (a.kind == LARGE || b.kind == LARGE)
+        return xe_match_error(m, XE_MATCHED_OTHER);
+    if (fn == XE_FN_DIVIDE || a.kind == DOUBLE || b.kind == DOUBLE)
+        return calculate_doubles(fn, a.d, b.d, args);
+    return calculate_smalls(m, fn, a.i, b.i, args);
 }
 
 /* div rem band bor bxor bsl bsr */
@@ -447,6 +476,9 @@ static enum xe_step look_up(struct xe_matcher *m, enum xe_function fn, struct xe
 static enum xe_step call_binary(struct xe_matcher *m, enum xe_function fn, struct xe_value *args)
 {
     bool holds;
+    if (fn <= XE_FN_BSR && fn != XE_FN_DIVIDE && xe_value_is_small(&args[0]) &&
+        xe_value_is_small(&args[1]))
+        return call_smalls(m, fn, args);
     if (fn <= XE_FN_IS_NOT)
         return xe_match_compare(m, fn, &args[0], &args[1], &holds) == XE_STEP_OK
                    ? set_bool(args, holds)

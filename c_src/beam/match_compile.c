@@ -52,6 +52,14 @@ bool xe_match_emit(struct xe_build *b, struct xe_op op)
     return true;
 }
 
+bool xe_match_add_test(struct xe_build *b, struct xe_test test)
+{
+    if (!grow(b, (void **)&b->tests, b->small_tests, b->n_tests, 1, sizeof test, &b->cap_tests))
+        return false;
+    b->tests[b->n_tests++] = test;
+    return true;
+}
+
 static bool add_check(struct xe_build *b, struct xe_check check)
 {
     if (!grow(b, (void **)&b->checks, b->small_checks, b->n_checks, 1, sizeof check,
@@ -117,7 +125,7 @@ static bool set_variable(struct xe_build *b, struct xe_pattern *p, uint32_t numb
     /* Specifications with large numbers are renumbered by ets, constants included. */
     b->renumbered |= number >= XE_MATCH_RENUMBERED;
     if (var) {
-        var->used = true;
+        var->uses++;
         p->kind = XE_PATTERN_SAME;
     } else {
         if (b->n_vars == XE_MATCH_VARS_MAX)
@@ -275,7 +283,7 @@ static void tidy_patterns(struct xe_build *b, uint32_t from)
 {
     for (uint32_t i = from; i < b->n_patterns; i++) {
         struct xe_pattern *p = &b->patterns[i];
-        if (p->kind == XE_PATTERN_BIND && !b->vars[p->var].used)
+        if (p->kind == XE_PATTERN_BIND && b->vars[p->var].uses == 0)
             p->kind = XE_PATTERN_ANY;
     }
     for (uint32_t i = from; i < b->n_patterns; i++) {
@@ -288,26 +296,68 @@ static void tidy_patterns(struct xe_build *b, uint32_t from)
     }
 }
 
-/* Checks: those that are cheap and may fail come first, variables in their order. */
+/* Checks: constants and tests come first, which are cheap and may fail; then variables in their
+ * order. What is only tested need not be bound. */
 
-static bool is_key(const struct xe_build *b, uint32_t i)
+static bool add_check_of(struct xe_build *b, const struct xe_pattern *head, uint32_t i,
+                         enum xe_pattern_kind kind, uint32_t var, uint64_t word)
 {
-    return i + 1 == (uint32_t)b->form->keypos;
+    uint32_t key = (uint32_t)b->form->keypos - 1;
+    return add_check(b, (struct xe_check){.kind = (uint8_t)kind,
+                                          .is_key = i == key,
+                                          .index = (uint16_t)(i - (i > key)),
+                                          .var = var,
+                                          .pattern = head->first + i,
+                                          .word = word});
 }
 
-static bool add_checks_of(struct xe_build *b, const struct xe_pattern *head, bool constants)
+static bool add_constants(struct xe_build *b, const struct xe_pattern *head)
 {
     for (uint32_t i = 0; i < head->needed; i++) {
         const struct xe_pattern *p = &b->patterns[head->first + i];
-        bool constant = p->kind == XE_PATTERN_WORD && !is_key(b, i);
-        if (p->kind == XE_PATTERN_ANY || constant != constants)
-            continue;
-        if (!add_check(b, (struct xe_check){.kind = p->kind,
-                                            .is_key = is_key(b, i),
-                                            .index = (uint16_t)(i - (i + 1 > (uint32_t)b->form->keypos)),
-                                            .var = p->var,
-                                            .pattern = head->first + i,
-                                            .word = p->word}))
+        if (p->kind == XE_PATTERN_WORD && !add_check_of(b, head, i, p->kind, 0, p->word))
+            return false;
+    }
+    return true;
+}
+
+/* The variables of a flat object's clause are bound at the top, or in a key that is a container:
+ * then the clause has no checks. */
+static bool add_tests(struct xe_build *b, const struct xe_pattern *head,
+                      const struct xe_clause *clause)
+{
+    for (uint32_t j = clause->tests; j < b->n_tests; j++) {
+        uint32_t i = 0;
+        while (b->patterns[head->first + i].kind != XE_PATTERN_BIND ||
+               b->patterns[head->first + i].var != b->tests[j].var)
+            i++;
+        if (!add_check_of(b, head, i, XE_PATTERN_TEST, b->tests[j].fn, b->tests[j].word))
+            return false;
+    }
+    return true;
+}
+
+static bool add_variables(struct xe_build *b, const struct xe_pattern *head)
+{
+    for (uint32_t i = 0; i < head->needed; i++) {
+        const struct xe_pattern *p = &b->patterns[head->first + i];
+        bool bound = p->kind == XE_PATTERN_BIND && b->vars[p->var].uses > b->vars[p->var].tests;
+        if ((bound || p->kind > XE_PATTERN_BIND) && p->kind != XE_PATTERN_WORD &&
+            !add_check_of(b, head, i, p->kind, p->var, p->word))
+            return false;
+    }
+    return true;
+}
+
+static bool tests_are_of_elements(const struct xe_build *b, const struct xe_pattern *head,
+                                  const struct xe_clause *clause)
+{
+    for (uint32_t j = clause->tests; j < b->n_tests; j++) {
+        bool found = false;
+        for (uint32_t i = 0; i < head->needed; i++)
+            found |= b->patterns[head->first + i].kind == XE_PATTERN_BIND &&
+                     b->patterns[head->first + i].var == b->tests[j].var;
+        if (!found)
             return false;
     }
     return true;
@@ -319,17 +369,17 @@ static bool make_checks(struct xe_build *b, struct xe_clause *clause)
     clause->checks = b->n_checks;
     if (head->kind != XE_PATTERN_TUPLE)
         return true;
+    clause->flat = true;
     clause->flat_never = head->n > XE_TERM_FLAT_ARITY_MAX || head->n < (uint32_t)b->form->keypos;
-    for (uint32_t i = 0; i < head->needed; i++) {
-        const struct xe_pattern *p = &b->patterns[head->first + i];
-        if (p->kind > XE_PATTERN_WORD && !is_key(b, i))
+    for (uint32_t i = 0; i < head->needed; i++)
+        if (b->patterns[head->first + i].kind > XE_PATTERN_WORD &&
+            i + 1 != (uint32_t)b->form->keypos)
             clause->flat_never = true;
-        if (p->kind != XE_PATTERN_ANY && !is_key(b, i))
-            b->needs_body = true;
-    }
     if (clause->flat_never)
         return true;
-    if (!add_checks_of(b, head, true) || !add_checks_of(b, head, false))
+    clause->flat = tests_are_of_elements(b, head, clause);
+    if (clause->flat && !(add_constants(b, head) && add_tests(b, head, clause) &&
+                          add_variables(b, head)))
         return false;
     clause->n_checks = b->n_checks - clause->checks;
     return true;
@@ -350,9 +400,6 @@ static bool compile_clause(struct xe_build *b, ERL_NIF_TERM term, struct xe_clau
         !xe_match_compile_guards(b, parts[1], clause) ||
         !xe_match_compile_body(b, parts[2], clause))
         return false;
-    /* A variable that is the whole object. */
-    if (b->patterns[clause->head].kind == XE_PATTERN_BIND)
-        b->needs_body = true;
     tidy_patterns(b, from);
     clause->n_vars = b->n_vars;
     if (b->most_vars < b->n_vars)
@@ -394,10 +441,11 @@ static bool make_program(struct xe_build *b, struct xe_program **out)
 {
     _Static_assert(sizeof(struct xe_program) % 8 == 0 && sizeof(struct xe_clause) % 4 == 0 &&
                        sizeof(struct xe_pattern) % 8 == 0 && sizeof(struct xe_op) % 8 == 0 &&
-                       sizeof(struct xe_check) % 8 == 0,
+                       sizeof(struct xe_check) % 8 == 0 &&
+                       sizeof(struct xe_test) % 8 == 0,
                    "the arrays lie behind each other");
     size_t size = sizeof **out + b->n_patterns * sizeof *b->patterns +
-                  b->n_ops * sizeof *b->ops + b->n_checks * sizeof *b->checks +
+                  b->n_tests * sizeof *b->tests + b->n_ops * sizeof *b->ops + b->n_checks * sizeof *b->checks +
                   b->n_clauses * sizeof *b->clauses;
     struct xe_program *p = enif_alloc(size);
     if (!p)
@@ -405,14 +453,13 @@ static bool make_program(struct xe_build *b, struct xe_program **out)
     uint8_t *at = (uint8_t *)(p + 1);
     *p = (struct xe_program){
         .keypos = b->form->keypos,
-        .ordered = b->form->kind == XE_ORDERED,
-        .needs_body = b->needs_body,
         .n_clauses = b->n_clauses,
         .most_vars = b->most_vars,
         .most_values = b->most_values,
         .most_pending = b->most_pending,
         .patterns = put(&at, b->patterns, b->n_patterns, sizeof *b->patterns),
         .ops = put(&at, b->ops, b->n_ops, sizeof *b->ops),
+        .tests = put(&at, b->tests, b->n_tests, sizeof *b->tests),
         .checks = put(&at, b->checks, b->n_checks, sizeof *b->checks),
         .clauses = put(&at, b->clauses, b->n_clauses, sizeof *b->clauses),
     };
@@ -430,6 +477,8 @@ static void build_init(struct xe_build *b, ErlNifEnv *env, const struct xe_form 
     b->cap_patterns = XE_BUILD_ITEMS;
     b->ops = b->small_ops;
     b->cap_ops = XE_BUILD_ITEMS;
+    b->tests = b->small_tests;
+    b->cap_tests = XE_BUILD_ITEMS;
     b->checks = b->small_checks;
     b->cap_checks = XE_BUILD_ITEMS;
     b->waiting = b->small_waiting;
@@ -443,6 +492,8 @@ static void build_clear(struct xe_build *b)
         enif_free(b->patterns);
     if (b->ops != b->small_ops)
         enif_free(b->ops);
+    if (b->tests != b->small_tests)
+        enif_free(b->tests);
     if (b->checks != b->small_checks)
         enif_free(b->checks);
     if (b->waiting != b->small_waiting)

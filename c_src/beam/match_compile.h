@@ -16,7 +16,8 @@ enum {
 
 struct xe_build_var {
     uint32_t number;
-    bool used;
+    uint32_t uses; /* in the head, but for the first, in ops and in tests */
+    uint32_t tests;
 };
 
 struct xe_waiting {
@@ -29,21 +30,21 @@ struct xe_build {
     ErlNifEnv *env;
     const struct xe_form *form;
     enum xe_compiled status; /* once something failed, why */
-    bool needs_body;
     bool renumbered, literals; /* see XE_MATCH_RENUMBERED; there are terms that it would change */
-    bool in_body;
-    uint32_t n_clauses, n_patterns, n_checks, n_ops, n_waiting, n_vars;
+    uint32_t n_clauses, n_patterns, n_tests, n_checks, n_ops, n_waiting, n_vars;
     uint32_t most_vars, most_values, most_pending;
     uint32_t clause_containers;
     uint32_t n_values; /* on the stack at this op */
-    size_t cap_patterns, cap_checks, cap_ops, cap_waiting;
+    size_t cap_patterns, cap_tests, cap_checks, cap_ops, cap_waiting;
     struct xe_pattern *patterns;
+    struct xe_test *tests;
     struct xe_check *checks;
     struct xe_op *ops;
     struct xe_waiting *waiting;
     struct xe_clause *clauses;
     struct xe_build_var vars[XE_MATCH_VARS_MAX];
     struct xe_pattern small_patterns[XE_BUILD_ITEMS];
+    struct xe_test small_tests[XE_BUILD_ITEMS];
     struct xe_check small_checks[XE_BUILD_ITEMS];
     struct xe_op small_ops[XE_BUILD_ITEMS];
     struct xe_waiting small_waiting[XE_BUILD_ITEMS];
@@ -66,6 +67,7 @@ struct xe_word {
 bool xe_match_fail(struct xe_build *b, enum xe_compiled why);
 bool xe_match_word(struct xe_build *b, ERL_NIF_TERM word, struct xe_word *out);
 bool xe_match_emit(struct xe_build *b, struct xe_op op);
+bool xe_match_add_test(struct xe_build *b, struct xe_test test);
 struct xe_build_var *xe_match_variable(struct xe_build *b, uint32_t number);
 
 bool xe_match_compile_guards(struct xe_build *b, ERL_NIF_TERM guards, struct xe_clause *clause);

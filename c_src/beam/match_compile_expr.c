@@ -5,8 +5,7 @@
  * operands are constants are made at once.
  *
  * Guards under `and` and `andalso` at the top are guards of their own: all of them have to be true,
- * and one that fails makes the clause fail, either way. A guard that compares a variable with
- * a small integer is one operation.
+ * and one that fails makes the clause fail, either way.
  *
  * Of a body only the last expression counts; what stands before it is compiled, for it may be
  * wrong, and dropped, for it has no effect.
@@ -299,7 +298,7 @@ static bool use_variable(struct xe_build *b, uint32_t number)
     struct xe_build_var *var = xe_match_variable(b, number);
     if (!var)
         return is_not(b);
-    var->used = true;
+    var->uses++;
     return emit(b, (struct xe_op){.code = XE_OP_VAR, .var = (uint32_t)(var - b->vars)}, 0);
 }
 
@@ -377,26 +376,31 @@ static uint32_t turned(uint32_t fn)
     }
 }
 
-/* Makes one op of {Comparison, Variable, SmallInteger}, in either order, if that is the guard. */
+/* Makes a test of {Comparison, Variable, SmallInteger}, in either order. *done: that is the guard. */
+static bool end_test(struct xe_build *b, uint32_t from, bool *done)
+{
+    const struct xe_op *op = b->ops + from;
+    *done = false;
+    if (b->n_ops - from != 3 || op[2].code != XE_OP_CALL || op[2].n > XE_FN_IS_NOT)
+        return true;
+    bool first = op[0].code == XE_OP_VAR;
+    const struct xe_op *var = first ? op : op + 1, *constant = first ? op + 1 : op;
+    if (var->code != XE_OP_VAR || constant->code != XE_OP_TERM || !xe_word_is_small(constant->word))
+        return true;
+    *done = true;
+    b->n_ops = from;
+    b->vars[var->var].tests++;
+    return xe_match_add_test(b, (struct xe_test){.var = var->var,
+                                                 .fn = first ? op[2].n : turned(op[2].n),
+                                                 .word = constant->word});
+}
+
 static bool end_guard(struct xe_build *b, uint32_t from)
 {
-    struct xe_op *op = b->ops + from;
-    if (b->n_ops - from == 3 && op[2].code == XE_OP_CALL && op[2].n <= XE_FN_IS_NOT) {
-        bool first = op[0].code == XE_OP_VAR;
-        const struct xe_op *var = first ? op : op + 1, *constant = first ? op + 1 : op;
-        if (var->code == XE_OP_VAR && constant->code == XE_OP_TERM &&
-            xe_word_is_small(constant->word)) {
-            op[0] = (struct xe_op){.code = XE_OP_TEST,
-                                   .var = var->var,
-                                   .n = first ? op[2].n : turned(op[2].n),
-                                   .word = constant->word};
-            b->n_ops = from + 1;
-            b->n_values = 0;
-            return true;
-        }
-    }
+    bool done;
     b->n_values = 0;
-    return xe_match_emit(b, (struct xe_op){.code = XE_OP_CHECK});
+    return end_test(b, from, &done) &&
+           (done || xe_match_emit(b, (struct xe_op){.code = XE_OP_CHECK}));
 }
 
 static bool is_conjunction(struct xe_build *b, const ERL_NIF_TERM *tuple, int arity)
@@ -426,12 +430,14 @@ bool xe_match_compile_guards(struct xe_build *b, ERL_NIF_TERM guards, struct xe_
 {
     ERL_NIF_TERM guard;
     clause->guards = b->n_ops;
+    clause->tests = b->n_tests;
     while (enif_get_list_cell(b->env, guards, &guard, &guards))
         if (!compile_guard(b, guard, 0))
             return false;
     if (guards != xe_term_traits.nil)
         return is_not(b);
     clause->guarded = b->n_ops > clause->guards;
+    clause->n_tests = b->n_tests - clause->tests;
     return xe_match_emit(b, (struct xe_op){.code = XE_OP_HEAD_END});
 }
 

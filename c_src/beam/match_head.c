@@ -39,7 +39,7 @@ static inline enum xe_step match_value(struct xe_matcher *m, const struct xe_pat
     case XE_PATTERN_ANY:
         return XE_STEP_OK;
     case XE_PATTERN_BIND:
-        m->vars[p->var].value = *v;
+        xe_value_copy(&m->vars[p->var].value, v);
         m->vars[p->var].result = 0;
         return XE_STEP_OK;
     case XE_PATTERN_SAME:
@@ -126,8 +126,7 @@ static enum xe_step match_object(struct xe_matcher *m, const struct xe_pattern *
         if (i == key) {
             if (children[i].kind == XE_PATTERN_ANY)
                 continue;
-            if (xe_matcher_key(m, &v) != XE_STEP_OK)
-                return XE_STEP_ERROR;
+            xe_value_copy(&v, xe_matcher_key(m));
         } else if (flat) {
             v = xe_value_of_term(xe_term_packed(packed, width));
             packed += width;
@@ -279,44 +278,100 @@ static enum xe_step match_pending(struct xe_matcher *m)
     return XE_STEP_OK;
 }
 
+static inline bool small_holds(uint32_t fn, int64_t a, int64_t b)
+{
+    switch (fn) {
+    case XE_FN_EQ:
+    case XE_FN_IS:
+        return a == b;
+    case XE_FN_NE:
+    case XE_FN_IS_NOT:
+        return a != b;
+    case XE_FN_LT:
+        return a < b;
+    case XE_FN_LE:
+        return a <= b;
+    case XE_FN_GT:
+        return a > b;
+    default:
+        return a >= b;
+    }
+}
+
+static __attribute__((noinline)) enum xe_step test_other(struct xe_matcher *m, uint32_t fn,
+                                                         uint64_t word, const struct xe_value *v)
+{
+    struct xe_value value = *v, constant = xe_value_of_term(word);
+    bool holds;
+    if (xe_match_compare(m, fn, &value, &constant, &holds) != XE_STEP_OK)
+        return XE_STEP_ERROR;
+    return xe_step_of_bool(holds);
+}
+
+static inline enum xe_step test(struct xe_matcher *m, uint32_t fn, uint64_t word,
+                                const struct xe_value *v)
+{
+    /* Words are in the order of their integers. */
+    if (XE_LIKELY(xe_value_is_small(v)))
+        return xe_step_of_bool(small_holds(fn, (int64_t)v->term, (int64_t)word));
+    return test_other(m, fn, word, v);
+}
+
+static __attribute__((noinline)) enum xe_step
+check_other(struct xe_matcher *m, const struct xe_check *check, const struct xe_value *v)
+{
+    struct xe_value value = *v;
+    if (check->kind == XE_PATTERN_TEST)
+        return test_other(m, check->var, check->word, v);
+    return match_value(m, m->program->patterns + check->pattern, &value);
+}
+
+static inline enum xe_step check_word(struct xe_matcher *m, const struct xe_check *check,
+                                      uint64_t word)
+{
+    struct xe_value v;
+    if (check->kind == XE_PATTERN_WORD)
+        return xe_step_of_bool(word == check->word);
+    if (check->kind == XE_PATTERN_TEST && xe_word_is_small(word))
+        return xe_step_of_bool(small_holds(check->var, (int64_t)word, (int64_t)check->word));
+    if (check->kind == XE_PATTERN_BIND) {
+        xe_value_set(&m->vars[check->var].value, word);
+        return XE_STEP_OK;
+    }
+    xe_value_set(&v, word);
+    return check_other(m, check, &v);
+}
+
 /* A flat object, by the checks of the clause. */
 static inline enum xe_step match_flat(struct xe_matcher *m, const struct xe_clause *clause)
 {
     const struct xe_pattern *head = m->program->patterns + clause->head;
-    unsigned arity = m->body[0] >> 3 & 15, width = (m->body[0] & 7) + 1;
+    const unsigned arity = m->body[0] >> 3 & 15, width = (m->body[0] & 7) + 1;
     const uint64_t mask = UINT64_MAX >> (64 - 8 * width);
     const uint8_t *packed = m->body + 1;
     if (arity != head->n || clause->flat_never)
         return XE_STEP_FAIL;
     const struct xe_check *check = m->program->checks + clause->checks;
-    for (uint32_t i = 0; i < clause->n_checks; i++, check++) {
-        struct xe_value v;
-        if (check->is_key) {
-            if (xe_matcher_key(m, &v) != XE_STEP_OK)
-                return XE_STEP_ERROR;
+    const struct xe_check *end = check + clause->n_checks;
+    for (; check < end; check++) {
+        enum xe_step step;
+        if (!check->is_key) {
+            step = check_word(m, check, xe_load64(packed + check->index * width) & mask);
         } else {
-            uint64_t word = xe_load64(packed + check->index * width) & mask;
-            if (check->kind == XE_PATTERN_WORD) {
-                if (word != check->word)
-                    return XE_STEP_FAIL;
-                continue;
-            }
-            v = xe_value_of_term(word);
+            const struct xe_value *key = xe_matcher_key(m);
+            step = XE_LIKELY(xe_value_is_word(key)) ? check_word(m, check, key->term)
+                                                    : check_other(m, check, key);
         }
-        enum xe_step step = match_value(m, m->program->patterns + check->pattern, &v);
         if (step != XE_STEP_OK)
             return step;
     }
-    return match_pending(m);
+    return XE_LIKELY(m->n_pending == 0) ? XE_STEP_OK : match_pending(m);
 }
 
-enum xe_step xe_match_head(struct xe_matcher *m, const struct xe_clause *clause)
+static enum xe_step match_other(struct xe_matcher *m, const struct xe_clause *clause)
 {
     const struct xe_pattern *head = m->program->patterns + clause->head;
     struct xe_value object = {.kind = XE_VALUE_OBJECT};
-    m->n_pending = 0;
-    if (head->kind == XE_PATTERN_TUPLE && XE_LIKELY(m->body[0] & XE_TERM_BODY_FLAT))
-        return match_flat(m, clause);
     enum xe_step step;
     switch (head->kind) {
     case XE_PATTERN_TUPLE:
@@ -329,8 +384,18 @@ enum xe_step xe_match_head(struct xe_matcher *m, const struct xe_clause *clause)
     default:
         return XE_STEP_FAIL; /* no tuple */
     }
-    if (XE_LIKELY(step == XE_STEP_OK))
-        return match_pending(m);
-    m->n_pending = 0;
+    if (step == XE_STEP_OK)
+        step = match_pending(m);
+    const struct xe_test *next = m->program->tests + clause->tests;
+    for (uint32_t i = 0; step == XE_STEP_OK && i < clause->n_tests; i++, next++)
+        step = test(m, next->fn, next->word, &m->vars[next->var].value);
     return step;
+}
+
+enum xe_step xe_match_head(struct xe_matcher *m, const struct xe_clause *clause)
+{
+    m->n_pending = 0;
+    if (clause->flat && XE_LIKELY(m->body[0] & XE_TERM_BODY_FLAT))
+        return match_flat(m, clause);
+    return match_other(m, clause);
 }

@@ -1,21 +1,23 @@
 /*
  * match_internal.h - what compiling and running match specifications share.
  *
- * A program is three arrays, and clauses that say where in them their parts begin.
+ * A program is four arrays, and clauses that say where in them their parts begin.
  *
  *   patterns   the head, as a tree: the children of a pattern lie side by side
- *   checks     the head of a tuple once more, for flat objects: what is asked of each element, as one
- *              load and one comparison
- *   ops        guards and body, for a machine with a stack of values
+ *   tests      guards that compare a variable with a small integer: all of them come before others
+ *   checks     head and tests once more, for flat objects: what is asked of each element, as one load
+ *              and one comparison
+ *   ops        other guards, and the body, for a machine with a stack of values
  *
- *   {{'$1', 500, {'$1', '_'}}, [{'>', '$1', 3}], ['$1']}
+ *   {{'$1', 500, '$2', {'$2', '_'}}, [{'>', '$1', 3}], ['$2']}
  *
- *   patterns   0 TUPLE 3, children from 1     checks   never: element 3 is to be a tuple
- *              1 BIND var 0                   ops      TEST var 0 > 3
- *              2 WORD 500                              VAR 0
- *              3 TUPLE 2, children from 4              RETURN
- *              4 SAME var 0
- *              5 ANY
+ *   patterns   0 TUPLE 4, children from 1     tests    var 0 > 3
+ *              1 BIND var 0                   checks   no: element 4 is to be a tuple, and no flat
+ *              2 WORD 500                              object matches. Without it: element 2 WORD 500;
+ *              3 BIND var 1                            element 1 > 3; element 3 BIND var 1
+ *              4 TUPLE 2, children from 5     ops      VAR 1, RETURN
+ *              5 SAME var 1
+ *              6 ANY
  *
  * Values are references to nodes as long as nobody needs the term. Terms that a guard needs are
  * made in an environment of the matcher's own; what is returned is made in the caller's.
@@ -48,6 +50,7 @@ enum xe_pattern_kind {
     XE_PATTERN_LIST,  /* n elements, then the tail */
     XE_PATTERN_MAP,   /* n pairs of a key, which is a KEY, and its value */
     XE_PATTERN_KEY,   /* word */
+    XE_PATTERN_TEST,  /* of checks only: compares, as function `var` says, with `word` */
 };
 
 struct xe_pattern {
@@ -61,9 +64,15 @@ struct xe_pattern {
     uint64_t word;
 };
 
+/* A guard. */
+struct xe_test {
+    uint32_t var, fn;
+    uint64_t word; /* a small integer */
+};
+
 /* What is asked of an element of a flat object. */
 struct xe_check {
-    uint8_t kind;   /* WORD, BIND, SAME or, of the key only, any other */
+    uint8_t kind;   /* WORD, TEST, BIND, SAME or, of the key only, any other */
     bool is_key;
     uint16_t index; /* among the elements of the body */
     uint32_t var;
@@ -87,7 +96,6 @@ enum xe_op_code {
     XE_OP_ANDALSO,  /* to op n, if the value on top decides */
     XE_OP_ORELSE,
     XE_OP_CALL,     /* n: xe_function */
-    XE_OP_TEST,     /* a guard: var compared, as function n says, with the small integer `word` */
     XE_OP_CHECK,    /* the end of a guard: it is to be `true` */
     XE_OP_HEAD_END, /* the end of the guards */
     XE_OP_RETURN,
@@ -164,8 +172,10 @@ enum xe_body_kind { XE_BODY_OPS, XE_BODY_TERM, XE_BODY_OBJECT };
 struct xe_clause {
     uint32_t head; /* its pattern */
     uint32_t checks, n_checks;
-    bool flat_never; /* no flat object matches */
-    bool guarded;
+    uint32_t tests, n_tests;
+    bool flat;       /* flat objects are matched by the checks */
+    bool flat_never; /* none matches */
+    bool guarded;    /* by ops */
     uint8_t body_kind;
     uint32_t guards; /* the first op */
     uint32_t body;
@@ -174,12 +184,11 @@ struct xe_clause {
 
 struct xe_program {
     int keypos;
-    bool ordered, bag;
-    bool needs_body; /* something else than keys is looked at */
-    uint32_t n_clauses, n_patterns, n_checks, n_ops;
+    uint32_t n_clauses;
     uint32_t most_vars, most_values, most_pending; /* what running needs room for */
     const struct xe_clause *clauses;
     const struct xe_pattern *patterns;
+    const struct xe_test *tests;
     const struct xe_check *checks;
     const struct xe_op *ops;
 };
@@ -229,7 +238,7 @@ struct xe_value {
     const uint8_t *handles; /* NODE: the next one */
 };
 
-/* A variable: its value, and the term that a body has made of it. */
+/* A variable: its value, and the term that a body has made of it, if the value is none. */
 struct xe_var {
     struct xe_value value;
     ERL_NIF_TERM result; /* or 0 */
@@ -289,6 +298,24 @@ static inline struct xe_value xe_value_of_term(ERL_NIF_TERM t)
     return (struct xe_value){.kind = XE_VALUE_TERM, .term = t};
 }
 
+/* Fields are set one by one where it matters: a value that is copied as a whole right after parts of
+ * it were stored waits for them to reach the cache. */
+static inline void xe_value_set(struct xe_value *v, ERL_NIF_TERM t)
+{
+    v->kind = XE_VALUE_TERM;
+    v->term = t;
+}
+
+static inline void xe_value_copy(struct xe_value *to, const struct xe_value *from)
+{
+    to->kind = from->kind;
+    to->term = from->term;
+    if (XE_UNLIKELY(from->kind == XE_VALUE_NODE)) {
+        to->in_key = from->in_key;
+        to->handles = from->handles;
+    }
+}
+
 /* Of a term that is not the caller's, unless it is an immediate. */
 static inline struct xe_value xe_value_of_foreign(ERL_NIF_TERM t)
 {
@@ -325,8 +352,14 @@ static inline struct xe_cursor xe_value_cursor(const struct xe_matcher *m, const
 
 /* The environment for what is not returned. NULL: out of memory. */
 ErlNifEnv *xe_matcher_scratch(struct xe_matcher *m);
-/* The object's key, as something else than a KEY if it is a small integer. */
-enum xe_step xe_matcher_key(struct xe_matcher *m, struct xe_value *v);
+/* Loads the object's key into m->key, as something else than a KEY if it is a small integer. */
+void xe_matcher_load_key(struct xe_matcher *m);
+static inline const struct xe_value *xe_matcher_key(struct xe_matcher *m)
+{
+    if (m->key.kind == XE_VALUE_NONE)
+        xe_matcher_load_key(m);
+    return &m->key;
+}
 /* A KEY is decoded, other values stay. */
 enum xe_step xe_value_settle(struct xe_matcher *m, struct xe_value *v);
 /* The term of a value: only to look at, or as a part of the result. */
@@ -359,6 +392,7 @@ enum xe_step xe_value_element(struct xe_matcher *m, const struct xe_value *tuple
                               struct xe_value *out);
 
 /* match_head.c */
+/* Head and tests. */
 enum xe_step xe_match_head(struct xe_matcher *m, const struct xe_clause *clause);
 
 /* match_call.c. The result takes the place of args[0]. */

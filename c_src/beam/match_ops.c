@@ -130,7 +130,7 @@ static bool is_atom(const struct xe_value *v, ERL_NIF_TERM atom)
 /* A variable of a body is made a term once, however often the result has it. */
 static enum xe_step load_variable(struct xe_matcher *m, struct xe_var *var, struct xe_value *out)
 {
-    *out = var->value;
+    xe_value_copy(out, &var->value);
     if (XE_LIKELY(out->kind == XE_VALUE_TERM))
         return XE_STEP_OK;
     if (!m->to_result)
@@ -139,39 +139,6 @@ static enum xe_step load_variable(struct xe_matcher *m, struct xe_var *var, stru
         return XE_STEP_ERROR;
     *out = xe_value_of_term(var->result);
     return XE_STEP_OK;
-}
-
-static inline bool small_holds(uint32_t fn, int64_t a, int64_t b)
-{
-    switch (fn) {
-    case XE_FN_EQ:
-    case XE_FN_IS:
-        return a == b;
-    case XE_FN_NE:
-    case XE_FN_IS_NOT:
-        return a != b;
-    case XE_FN_LT:
-        return a < b;
-    case XE_FN_LE:
-        return a <= b;
-    case XE_FN_GT:
-        return a > b;
-    default:
-        return a >= b;
-    }
-}
-
-static inline enum xe_step test(struct xe_matcher *m, const struct xe_op *op)
-{
-    struct xe_value v = m->vars[op->var].value, constant;
-    bool holds;
-    /* Words are in the order of their integers. */
-    if (XE_LIKELY(xe_value_is_small(&v)))
-        return xe_step_of_bool(small_holds(op->n, (int64_t)v.term, (int64_t)op->word));
-    constant = xe_value_of_term(op->word);
-    if (xe_match_compare(m, op->n, &v, &constant, &holds) != XE_STEP_OK)
-        return XE_STEP_ERROR;
-    return xe_step_of_bool(holds);
 }
 
 static enum xe_step load_self(struct xe_matcher *m, struct xe_value *out)
@@ -190,11 +157,8 @@ enum xe_step xe_match_ops(struct xe_matcher *m, uint32_t at)
     enum xe_step step;
     for (;; op++) {
         switch (op->code) {
-        case XE_OP_TEST:
-            step = test(m, op);
-            break;
         case XE_OP_TERM:
-            *top++ = xe_value_of_term(op->word);
+            xe_value_set(top++, op->word);
             continue;
         case XE_OP_VAR:
             step = load_variable(m, &m->vars[op->var], top++);

@@ -60,8 +60,8 @@ static enum xe_step run_body(struct xe_matcher *m, const struct xe_clause *claus
     struct xe_value v;
     switch (clause->body_kind) {
     case XE_BODY_TERM:
-        v = xe_value_of_term(m->program->ops[clause->body].word);
-        break;
+        *out = m->program->ops[clause->body].word;
+        return xe_step_of_bool(want == XE_WANT_RESULT || *out == xe_am.yes);
     case XE_BODY_OBJECT:
         v.kind = XE_VALUE_OBJECT;
         break;

@@ -27,7 +27,7 @@ void xe_value_load(const struct xe_cursor *c, struct xe_value *v)
     unsigned tag = *c->p;
     switch (tag >> 3) {
     case XE_NODE_IMM:
-        *v = xe_value_of_term(xe_term_packed(c->p + 1, (tag & 7) + 1));
+        xe_value_set(v, xe_term_packed(c->p + 1, (tag & 7) + 1));
         break;
     case XE_NODE_FLOAT:
         v->kind = XE_VALUE_FLOAT;
@@ -48,36 +48,31 @@ void xe_value_load(const struct xe_cursor *c, struct xe_value *v)
 
 /* Keys. */
 
-static void load_ordered_key(const struct xe_view *view, struct xe_value *key)
+static inline void load_ordered_key(const struct xe_view *view, struct xe_value *key)
 {
     int64_t i;
     if (!(view->flags & XE_REC_RESTORE) && xe_key_to_small(view->key, view->klen, &i))
-        *key = xe_value_of_term(xe_word_of(i));
+        xe_value_set(key, xe_word_of(i));
     else
         key->kind = XE_VALUE_KEY;
 }
 
-static void load_key(const struct xe_view *view, struct xe_value *key)
+void xe_matcher_load_key(struct xe_matcher *m)
 {
     struct xe_cursor c;
-    const uint8_t *body = xe_term_body(view);
-    if (XE_UNLIKELY(view->flags & XE_REC_ORDER)) {
-        load_ordered_key(view, key);
-        return;
+    const struct xe_view *view = m->view;
+    unsigned tag = view->key[0];
+    if (view->flags & XE_REC_ORDER) {
+        load_ordered_key(view, &m->key);
+    } else if (tag >> 3 == XE_NODE_IMM) {
+        xe_value_set(&m->key, xe_term_packed(view->key + 1, (tag & 7) + 1));
+    } else {
+        if (!(m->body[0] & XE_TERM_BODY_FLAT) && (m->body[0] & XE_TERM_BODY_KEY))
+            xe_cursor_body(&c, view);
+        else
+            xe_cursor_key(&c, view);
+        xe_value_load(&c, &m->key);
     }
-    if (!(body[0] & XE_TERM_BODY_FLAT) && (body[0] & XE_TERM_BODY_KEY))
-        xe_cursor_body(&c, view);
-    else
-        xe_cursor_key(&c, view);
-    xe_value_load(&c, key);
-}
-
-enum xe_step xe_matcher_key(struct xe_matcher *m, struct xe_value *v)
-{
-    if (m->key.kind == XE_VALUE_NONE)
-        load_key(m->view, &m->key);
-    *v = m->key;
-    return XE_STEP_OK;
 }
 
 static enum xe_step decode_key(struct xe_matcher *m, ErlNifEnv *env, ERL_NIF_TERM *out)
@@ -449,8 +444,10 @@ static enum xe_step object_element(struct xe_matcher *m, uint64_t i, struct xe_v
     uint64_t key = (uint64_t)m->program->keypos - 1;
     if (i >= (uint64_t)xe_term_arity(m->view))
         return XE_STEP_FAIL;
-    if (i == key)
-        return xe_matcher_key(m, out);
+    if (i == key) {
+        xe_value_copy(out, xe_matcher_key(m));
+        return XE_STEP_OK;
+    }
     i -= i > key;
     if (m->body[0] & XE_TERM_BODY_FLAT) {
         unsigned width = (m->body[0] & 7) + 1;
