@@ -457,12 +457,12 @@ static bool make_program(struct xe_build *b, struct xe_program **out)
         .most_vars = b->most_vars,
         .most_values = b->most_values,
         .most_pending = b->most_pending,
-        .patterns = put(&at, b->patterns, b->n_patterns, sizeof *b->patterns),
-        .ops = put(&at, b->ops, b->n_ops, sizeof *b->ops),
-        .tests = put(&at, b->tests, b->n_tests, sizeof *b->tests),
-        .checks = put(&at, b->checks, b->n_checks, sizeof *b->checks),
-        .clauses = put(&at, b->clauses, b->n_clauses, sizeof *b->clauses),
     };
+    p->patterns = put(&at, b->patterns, b->n_patterns, sizeof *b->patterns);
+    p->tests = put(&at, b->tests, b->n_tests, sizeof *b->tests);
+    p->checks = put(&at, b->checks, b->n_checks, sizeof *b->checks);
+    p->ops = put(&at, b->ops, b->n_ops, sizeof *b->ops);
+    p->clauses = put(&at, b->clauses, b->n_clauses, sizeof *b->clauses);
     *out = p;
     return true;
 }
