@@ -5,7 +5,7 @@
 %% gives one.
 -module(xets_match_engine_tests).
 
--export([run/1, specification/0, object/0]).
+-export([run/1]).
 
 -include_lib("eunit/include/eunit.hrl").
 
@@ -39,6 +39,7 @@ cases(Seed, I, More, {Native, Hits} = Sums) ->
     case More(I) of
         true ->
             {N, H} = a_case(Seed, I),
+            _ = mutant(Seed, I),
             cases(Seed, I + 1, More, {Native + N, Hits + H});
         false -> Sums
     end.
@@ -46,9 +47,9 @@ cases(Seed, I, More, {Native, Hits} = Sums) ->
 %% A case is known by the two numbers.
 a_case(Seed, I) ->
     rand:seed(exsss, {Seed, I, 5}),
-    Objects = [object() || _ <- lists:seq(1, 4)],
-    Spec = specification(Objects),
-    Form = one_of(?FORMS),
+    Objects = [xets_match_engine_gen:object() || _ <- lists:seq(1, 4)],
+    Spec = xets_match_engine_gen:specification(Objects),
+    Form = xets_match_engine_gen:one_of(?FORMS),
     try agree(Spec, Objects, Form)
     catch Class:Reason:Stack ->
             io:format(standard_error, "case {~b, ~b}: ~p~n~p~n~p~n",
@@ -84,189 +85,236 @@ counted(_) -> no.
 %% Signs of zeros included, which =:= may not see.
 exactly(Outcome) -> {Outcome, term_to_binary(Outcome)}.
 
-%%% Generators
+%%% Each construct: done natively, as ets does it, for objects that match and others
 
-specification() -> specification([object() || _ <- lists:seq(1, 3)]).
+-define(OBJECTS, [{1, 2}, {2, 2}, {1.0, 2.0}, {a, b}, {a, a}, {{a, 1}, [1, 2]}, {[1, 2 | c], {a, 1}},
+                  {{x, {y, 2}}, #{a => 1, b => {c, 2}}}, {<<"key">>, <<"value">>}, {#{}, #{a => 1}},
+                  {1, #{<<"k">> => 1, a => 2.5, {t} => [x]}}, {"list", [{a, 1}, {b, 2}]},
+                  {1 bsl 70, -(1 bsl 70)}, {1, 2, 3}, {7, {7}, {7, [7]}}, {<<1:3>>, <<2:9>>},
+                  {k, binary:copy(<<"v">>, 100)}, {self(), make_ref()}, {fun lists:map/2, []},
+                  {0.0, xets_terms:negative_zero()}, {xets_terms:negative_zero(), 0.0}, {true, false},
+                  {{}, {}}, {-5, 5}, {1, lists:seq(1, 40)}, {1, [[] | 1]}, {3, 2.5}, {b, -1.5}]).
 
-specification(Objects) ->
-    [clause(one_of(Objects)) || _ <- lists:seq(1, one_of([1, 1, 1, 2, 3]))].
+heads_test_() ->
+    natively([{Head, [], ['$_', '$$']} ||
+                 Head <- ['_', '$1', '$0', {'_', '_'}, {'$1', '_'}, {'$1', '$2'}, {'$1', '$1'}, {1, '_'},
+                          {'_', 2}, {'$2', 2.0}, {'_', b}, {'$1', <<"value">>},
+                          {'_', 0.0}, {xets_terms:negative_zero(), '_'}, {0.0, '$1'},
+                          {'_', binary:copy(<<"v">>, 100)}, {'_', <<2:9>>}, {'_', -(1 bsl 70)},
+                          {{'$1', '$2'}, '_'}, {{a, '$1'}, '_'}, {{'_', {'_', '$2'}}, '$1'},
+                          {'$1', {'$1'}, {'$1', ['$1']}}, {'_', ['$1', '$2']}, {'_', ['$1' | '$2']},
+                          {'_', [1 | '_']}, {['$1', '$2' | c], '_'}, {['$1' | '$2'], {'$3', '_'}},
+                          {'_', [{a, '$1'} | '$2']}, {'_', [[] | '$1']}, {'_', [[] | 1]}, {'_', []},
+                          {'_', #{}}, {'_', #{a => '$1'}}, {'_', #{b => {'$1', 2}, a => '$2'}},
+                          {'_', #{<<"k">> => '$1'}}, {'_', #{{t} => ['$1']}}, {#{}, #{a => 1}},
+                          {'$1', '$2', '$3'}, {{}, '$1'}, {fun lists:map/2, '$1'},
+                          {'$300', '$20'}, {'$17', '$17'}, {self(), '$1'}]]).
 
-clause(Object) ->
-    put(vars, []),
-    Head = head(Object),
-    Vars = get(vars),
-    {Head, [expression(Vars, 3) || _ <- lists:seq(1, one_of([0, 0, 0, 1, 1, 2]))],
-     [body(Vars) || _ <- lists:seq(1, one_of([1, 1, 1, 2]))]}.
+guards_test_() ->
+    natively([{{'$1', '$2'}, [Guard], ['$1']} || Guard <- guards()]).
 
-%% A pattern made of an object, so that it mostly matches.
-head(Object) ->
-    case rand:uniform(12) of
-        1 -> '_';
-        2 -> variable(Object);
-        3 -> pattern(object(), 3);
-        _ -> list_to_tuple([pattern(E, 3) || E <- tuple_to_list(Object)])
+guards() ->
+    [{Compare, A, B} || Compare <- ['>', '>=', '<', '=<', '==', '/=', '=:=', '=/='],
+                        {A, B} <- [{'$1', 1}, {1, '$2'}, {'$1', '$2'}, {'$2', 2.0}, {'$1', a},
+                                   {'$1', {const, {a, 1}}}, {'$2', <<"value">>}, {'$2', 1 bsl 65},
+                                   {'$1', []}, {'$1', {{a, '$2'}}}, {'$_', {{1, '$2'}}}]]
+        ++ [{Is, V} || V <- ['$1', '$2'],
+                       Is <- [is_atom, is_float, is_integer, is_list, is_number, is_pid, is_port,
+                              is_reference, is_tuple, is_map, is_binary, is_function]]
+        ++ [{'is_tuple', '$_'}, {'not', {is_atom, '$1'}}, {'not', '$1'}, {'xor', '$1', true},
+            {'and', {is_list, '$1'}, {'>', {length, '$2'}, 1}}, {'and', '$1', '$2'},
+            {'or', '$1', '$2'}, {'or', {is_atom, '$1'}, {is_tuple, '$1'}},
+            {'andalso', {is_list, '$2'}, {'>', {length, '$2'}, 1}},
+            {'orelse', {is_atom, '$1'}, {'>', {size, '$1'}, 1}}, {'orelse', '$1', '$2'},
+            {'andalso', true, '$1'}, {'andalso', '$1'}, {'orelse', false, false, '$1'},
+            {'==', {element, 1, '$1'}, a}, {'==', {element, 2, '$_'}, 2},
+            {'==', {element, '$1', '$_'}, 2}, {is_record, '$1', a, 2}, {is_record, '$_', a, 2},
+            {'==', {hd, '$2'}, 1}, {'==', {tl, '$2'}, [2]}, {'==', {hd, '$1'}, $l},
+            {'==', {length, '$2'}, 2}, {'==', {size, '$1'}, 2}, {'==', {size, '$2'}, 5},
+            {'==', {byte_size, '$2'}, 5}, {'==', {bit_size, '$2'}, 9}, {'==', {size, '$2'}, 1},
+            {'==', {map_size, '$2'}, 2}, {'==', {map_get, a, '$2'}, 1},
+            {'==', {map_get, b, '$2'}, {{c, 2}}}, {is_map_key, <<"k">>, '$2'},
+            {is_map_key, {const, {t}}, '$2'}, {'==', {abs, '$1'}, 5}, {'==', {abs, '$2'}, 1.5},
+            {'==', {round, '$2'}, 3}, {'==', {round, '$2'}, -2}, {'==', {trunc, '$2'}, 2},
+            {'=:=', {float, '$2'}, 2.0}, {'==', {'-', '$1'}, 5}, {'==', {'+', '$1'}, -5},
+            {'==', {'+', '$1', '$2'}, 4}, {'=:=', {'+', '$1', 0.5}, 1.5},
+            {'==', {'-', '$1', '$2'}, -1}, {'==', {'*', '$1', '$2'}, 4}, {'==', {'/', 4, '$2'}, 2.0},
+            {'==', {'div', 5, '$2'}, 2}, {'==', {'rem', '$1', 2}, -1}, {'==', {'band', '$1', 3}, 2},
+            {'==', {'bor', '$1', 2}, 3}, {'==', {'bxor', '$1', 2}, 3}, {'==', {'bnot', '$1'}, 4},
+            {'==', {'bsl', '$1', '$2'}, 4}, {'==', {'bsr', 8, '$2'}, 2}, {'==', {'bsl', 8, -2}, 2},
+            {'==', '$$', {const, [1, 2]}}, {'==', ['$1' | '$2'], [a | b]},
+            {'==', #{a => '$1'}, #{a => 1}}, {'==', '$2', #{a => 1, b => {{c, 2}}}},
+            {'==', {self}, '$1'}].
+
+bodies_test_() ->
+    natively([{{'$1', '$2'}, [], [Body]} ||
+                 Body <- ['$_', '$$', '$1', true, {const, {'$1', b}}, 1.5, [], {{}}, {{'$1', '$2', x}},
+                          {{'$2', {{'$1', ['$2']}}}}, ['$1', '$2'], ['$1' | '$2'], [a, {{b}}],
+                          [a | '$2'], #{a => '$1', 1 => '$2'}, #{}, #{a => [1, {{2}}]}, {self},
+                          {element, 1, '$2'}, {hd, '$2'}, {tl, '$2'}, {map_get, b, '$2'},
+                          {'+', '$1', 1}, {'+', '$2', 0.5}, {'>', '$1', '$2'}, {is_atom, {hd, '$1'}},
+                          {'and', '$1', '$2'}, {'or', '$1', true}, {'orelse', '$1', true},
+                          {'andalso', '$1', '$2'}, {{{hd, '$2'}, {'not', '$1'}}},
+                          {length, {tl, '$2'}}, {{'$2', '$2', {hd, '$2'}}}]])
+        ++ natively([{{'$1', '_'}, [], [{hd, '$1'}, {{'$1'}}, {const, '$1'}]}]).
+
+clauses_test_() ->
+    {"the first clause that matches counts",
+     fun() ->
+             native([{{'$1', 2}, [{'>', '$1', 1}], [first]}, {{'$1', '$1'}, [], ['$$']},
+                     {{'_', '$1'}, [{is_map, '$1'}], [{{third, '$1'}}]}, {{'_', '_', '_'}, [], [false]},
+                     {{'$2', ['$1' | '_']}, [], ['$$']}])
+     end}.
+
+natively(Clauses) ->
+    [{lists:flatten(io_lib:format("~0tp", [Clause])), fun() -> native([Clause]) end} ||
+        Clause <- Clauses].
+
+%% Accepted, and answered for all objects in all forms.
+native(Spec) ->
+    lists:foreach(
+      fun({_, KeyPos, _} = Form) ->
+              Fit = [O || O <- ?OBJECTS, tuple_size(O) >= KeyPos],
+              ?assertEqual([], [O || {other, O} <- lists:zip(
+                                                     xets_match_nif:run(Spec, Fit, Form, result, infinity),
+                                                     Fit), not is_for_ets(O)]),
+              ?assertMatch({1, _}, agree(Spec, Fit, Form))
+      end, ?FORMS).
+
+%% Large integers, and zeros of which the sign may be asked.
+is_for_ets(Object) ->
+    lists:any(fun(E) -> is_integer(E) andalso abs(E) > 1 bsl 59 orelse is_float(E) andalso E == 0 end,
+              tuple_to_list(Object)).
+
+%%% What is left to ets
+
+left_test_() ->
+    [{lists:flatten(io_lib:format("~0tp", [Spec])),
+      fun() ->
+              ?assertEqual(Valid, is_reference(catch ets:match_spec_compile(Spec))),
+              ?assertEqual(rejected, xets_match_nif:run(Spec, [{1, 2}], {set, 1, false}, true, infinity))
+      end} || {Valid, Specs} <- [{true, rare()}, {false, wrong()}], Spec <- Specs].
+
+rare() ->
+    [[{{'$1', '_'}, [{'==', {node, '$1'}, {node}}], ['$_']}],
+     [{'_', [], [{binary_part, <<"abc">>, 1, 1}]}],
+     [{{'$1', '_'}, [], [nested(65)]}], [{{'$1', '_'}, [nested(70)], [true]}],
+     [{{'$30', '_'}, [], [{const, '$30'}]}], %% ets gives {const, '$0'}
+     [{'_', [], [maps:from_list([{I, '$_'} || I <- lists:seq(1, 33)])]}],
+     [{'_', [], [true]} || _ <- lists:seq(1, 1025)],
+     [{list_to_tuple(lists:duplicate(20000, '_')), [], [true]}],
+     [{list_to_tuple([list_to_atom([$$ | integer_to_list(I)]) || I <- lists:seq(1, 129)]), [], [true]}]].
+
+nested(0) -> '$1';
+nested(N) -> {{nested(N - 1)}}.
+
+wrong() ->
+    [[], x, [x], [{'_', []}], [{'_', [], []}], [{'_', [], true}], [{'_', true, [true]}],
+     [{'_', [true | true], [true]}], [{'_', [], [true | true]}], [{'_', [], ['$1']}],
+     [{{'$1'}, [], ['$2']}], [{{'$1'}, [], ['$2', '$1']}], [{'_', [], [{}]}], [{'_', [], [{1}]}],
+     [{'_', [], [{'$_'}]}], [{'_', [], [{no_such_function, 1}]}], [{'_', [], [{hd}]}],
+     [{'_', [], [{self, 1}]}], [{'_', [], [{const}]}], [{'_', [], [{const, 1, 2}]}],
+     [{'_', [], [{'and'}]}], [{'_', [], [{'orelse'}]}], [{{#{'$1' => 1}}, [], [true]}],
+     [{{#{'_' => 1}}, [], [true]}], [{'_', [], [true]} | x], [{{'$1'}, [{'>', '$01', 1}, '$7'], [1]}]].
+
+%% Arithmetic beyond small integers. Nothing else is.
+large_test_() ->
+    Large = (1 bsl 59) - 1,
+    [{lists:flatten(io_lib:format("~0tp", [Body])),
+      ?_assertEqual([other], xets_match_nif:run([{{'$1', '$2'}, [], [Body]}], [{Large, 1 bsl 60}],
+                                                {set, 1, false}, result, infinity))} ||
+        Body <- [{'+', '$1', 1}, {'*', '$1', '$1'}, {'-', {'-', '$1'}, 2}, {'bsl', '$1', 1},
+                 {'+', '$2', 1}, {'bnot', '$2'}, {abs, '$2'}, {'bsl', 1, 100}, {round, 1.0e20},
+                 {'div', '$2', 1}, {'/', '$2', 2}]].
+
+deep_test_() ->
+    Deep = fun(Leaf) -> lists:foldl(fun(I, T) when I rem 2 =:= 0 -> {T}; (_, T) -> [T, T] end, Leaf,
+                                    lists:seq(1, 12)) end,
+    Long = fun(Leaf) -> lists:foldl(fun(_, T) -> {a, T} end, Leaf, lists:seq(1, 3000)) end,
+    [{"patterns of any depth",
+      fun() ->
+              native([{{'_', Deep('$1')}, [], ['$1']}]),
+              [?assertMatch({1, 1}, agree([{{'$2', F('$1')}, [], ['$$']}], [{1, F(x)}], Form))
+               || F <- [Deep, Long], Form <- ?FORMS]
+      end}].
+
+%% Many objects, the keys of which are decoded to be looked at.
+sequence_test() ->
+    Objects = [{{a, I, "key"}, I} || I <- lists:seq(1, 5000)],
+    [?assertEqual([case I rem 2 of 0 -> {yes, {{a, I, "key"}}}; 1 -> no end || I <- lists:seq(1, 5000)],
+                  xets_match_nif:run([{{'$1', '_'}, [{'==', {'rem', {element, 2, '$1'}, 2}, 0}],
+                                       [{{'$1'}}]}], Objects, Form, result, infinity))
+     || {_, 1, _} = Form <- ?FORMS].
+
+%%% Budgets and memory
+
+budget_test_() ->
+    {timeout, 60,
+     {"a run ends as it should, or says that it takes too long",
+      fun() ->
+              Object = {lists:seq(1, 300), {x, #{a => "text", {b} => [{c}]}}, binary:copy(<<"y">>, 300)},
+              [begin
+                   [Expected] = xets_match_nif:run(Spec, [Object], Form, result, infinity),
+                   Outcomes = [xets_match_nif:run(Spec, [Object], Form, result, Budget) ||
+                                  Budget <- lists:seq(0, 60) ++ lists:seq(100, 20000, 400)],
+                   ?assertEqual([[budget]], lists:usort(lists:droplast(Outcomes)) -- [[Expected]]),
+                   ?assertEqual([Expected], lists:last(Outcomes))
+               end || Spec <- [[{'_', [], ['$_']}],
+                               [{{'$1', {x, #{a => '$2'}}, '_'}, [{'>', {length, {tl, '$1'}}, 1}],
+                                 [{{'$1', '$2'}}]}],
+                               [{{'_', {'$1', #{{b} => [{'$2'}]}}, '$3'}, [{'<', {{'$2'}}, '$3'}],
+                                 [[['$1' | '$2'], '$3']]}]],
+                      Form <- ?FORMS]
+      end}}.
+
+%% Allocation by allocation. Environments of the emulator's are not among them.
+memory_test() ->
+    Object = {{a, 1.5, lists:seq(1, 300)}, lists:duplicate(300, {x}), #{a => <<1:9>>}},
+    Specs = [[{{'$1', '$2', '_'}, [{'==', '$1', {{a, 1.5, '$3'}}}], [{{'$2', '$1'}}]} ||
+                 _ <- lists:seq(1, 6)],
+             [{{'$1', '$2', '$3'}, [{'=/=', '$2', '$1'}], ['$_']}],
+             [{{'$1', '$2', #{a => '$4'}}, [{'<', {tl, '$2'}, {{'$4'}}}], ['$$']} || _ <- lists:seq(1, 90)]],
+    Blocks = xets_match_nif:fail_after(-1),
+    [begin
+         Expected = xets_match_nif:run(Spec, [Object], Form, result, infinity),
+         failing(0, Spec, Object, Form, Expected),
+         ?assertEqual(Blocks, xets_match_nif:fail_after(-1))
+     end || Spec <- Specs, Form <- ?FORMS].
+
+failing(N, Spec, Object, Form, Expected) ->
+    xets_match_nif:fail_after(N),
+    Outcome = xets_match_nif:run(Spec, [Object], Form, result, infinity),
+    xets_match_nif:fail_after(-1),
+    case Outcome of
+        Expected -> N;
+        _ ->
+            ?assert(lists:member(Outcome, [nomem, [nomem]])),
+            failing(N + 1, Spec, Object, Form, Expected)
     end.
 
-pattern(Term, 0) -> leaf_pattern(Term);
-pattern(Term, Depth) ->
-    case rand:uniform(5) of
-        1 -> '_';
-        2 -> leaf_pattern(Term);
-        3 -> Term;
-        _ -> inner_pattern(Term, Depth - 1)
+%%% Any term as a specification
+
+mutants_test_() ->
+    {timeout, 120,
+     fun() ->
+             Cases = xets_test_lib:small(6000, 1500),
+             Accepted = lists:sum([mutant(1, I) || I <- lists:seq(1, Cases)]),
+             ?assert(Accepted > Cases div 20),
+             ?assert(Accepted < Cases div 2)
+     end}.
+
+%% Whatever is accepted, ets accepts, and answers the same. (What is not accepted is not given to
+%% ets: there are terms at which its compiler ends the emulator.)
+mutant(Seed, I) ->
+    rand:seed(exsss, {Seed, I, 6}),
+    Objects = [xets_match_engine_gen:object() || _ <- lists:seq(1, 3)],
+    Spec = xets_match_engine_gen:mutated(xets_match_engine_gen:specification(Objects)),
+    Form = xets_match_engine_gen:one_of(?FORMS),
+    try
+        {Accepted, _} = agree(Spec, Objects, Form),
+        Accepted
+    catch Class:Reason:Stack ->
+            io:format(standard_error, "mutant {~b, ~b}: ~p~n~p~n~p~n",
+                      [Seed, I, Form, Spec, Objects]),
+            erlang:raise(Class, Reason, Stack)
     end.
-
-inner_pattern(T, Depth) when is_tuple(T) ->
-    list_to_tuple([pattern(E, Depth) || E <- tuple_to_list(T)]);
-inner_pattern([H | T], Depth) ->
-    [pattern(H, Depth) | case rand:uniform(3) of
-                             1 -> pattern(T, Depth);
-                             _ when is_list(T), T =/= [] -> inner_pattern(T, Depth);
-                             _ -> T
-                         end];
-inner_pattern(T, Depth) when is_map(T) ->
-    maps:map(fun(_, V) -> pattern(V, Depth) end,
-             maps:filter(fun(_, _) -> rand:uniform(2) =:= 1 end, T));
-inner_pattern(T, _) -> leaf_pattern(T).
-
-leaf_pattern(Term) ->
-    case rand:uniform(4) of
-        1 -> '_';
-        2 -> Term;
-        _ -> variable(Term)
-    end.
-
-%% A variable that has been bound to the same term, or another.
-variable(Term) ->
-    Vars = get(vars),
-    case [V || {V, T} <- Vars, T =:= Term] of
-        [V | _] -> case rand:uniform(3) of
-                       1 -> fresh(Term, Vars);
-                       _ -> V
-                   end;
-        [] -> fresh(Term, Vars)
-    end.
-
-fresh(Term, Vars) ->
-    V = one_of(['$0', '$1', '$2', '$3', '$4', '$5', '$7', '$17', '$300']),
-    case lists:keymember(V, 1, Vars) of
-        true when Vars =/= [] -> case rand:uniform(6) of
-                                     1 -> V;
-                                     _ -> '_'
-                                 end;
-        _ -> put(vars, [{V, Term} | Vars]), V
-    end.
-
-body(Vars) ->
-    case rand:uniform(4) of
-        1 -> one_of(['$_', true, '$$']);
-        _ -> expression(Vars, 3)
-    end.
-
-expression(Vars, 0) -> leaf(Vars);
-expression(Vars, Depth) ->
-    D = Depth - 1,
-    case rand:uniform(14) of
-        N when N =< 3 -> leaf(Vars);
-        N when N =< 7 -> comparison(Vars, D);
-        8 -> {one_of([is_atom, is_float, is_integer, is_list, is_number, is_pid, is_port,
-                      is_reference, is_tuple, is_map, is_binary, is_function]),
-              expression(Vars, D)};
-        9 -> list_to_tuple([one_of(['and', 'or', 'andalso', 'orelse']) |
-                            [expression(Vars, D) || _ <- lists:seq(1, rand:uniform(3))]]);
-        10 -> {one_of(['+', '-', '*', '/', 'div', 'rem', 'band', 'bor', 'bxor', 'bsl', 'bsr']),
-               number(Vars, D), number(Vars, D)};
-        11 -> {one_of(['+', '-', abs, round, trunc, float, 'bnot', 'not']), number(Vars, D)};
-        12 -> {one_of([hd, tl, length, size, byte_size, bit_size, map_size]), leaf(Vars)};
-        13 -> access(Vars, D);
-        14 -> constructor(Vars, D)
-    end.
-
-comparison(Vars, D) ->
-    {one_of(['>', '>=', '<', '=<', '==', '/=', '=:=', '=/=']), expression(Vars, D), like(Vars)}.
-
-%% What a variable is, or something near it.
-like([]) -> {const, term(1)};
-like(Vars) ->
-    {V, T} = one_of(Vars),
-    case {rand:uniform(4), T} of
-        {1, _} -> V;
-        {2, _} when is_integer(T) -> T + rand:uniform(3) - 2;
-        {3, _} when is_integer(T), abs(T) < 1 bsl 60 -> float(T);
-        _ -> {const, T}
-    end.
-
-number(Vars, D) ->
-    case rand:uniform(3) of
-        1 -> one_of([0, 1, -1, 3, 60, 2.5, 0.0, (1 bsl 59) - 1, 1 bsl 62]);
-        _ -> expression(Vars, D)
-    end.
-
-access(Vars, D) ->
-    case rand:uniform(5) of
-        1 -> {element, rand:uniform(3), leaf(Vars)};
-        2 -> {element, expression(Vars, D), '$_'};
-        3 -> {one_of([map_get, is_map_key]), {const, map_key()}, leaf(Vars)};
-        4 -> {is_record, leaf(Vars), a, rand:uniform(3)};
-        5 -> {'xor', expression(Vars, D), expression(Vars, D)}
-    end.
-
-constructor(Vars, D) ->
-    Parts = [expression(Vars, D) || _ <- lists:seq(1, rand:uniform(3))],
-    case rand:uniform(4) of
-        1 -> {list_to_tuple(Parts)};
-        2 -> Parts;
-        3 -> Parts ++ leaf(Vars);
-        4 -> maps:from_list([{plain_key(), P} || P <- Parts])
-    end.
-
-leaf(Vars) ->
-    case rand:uniform(6) of
-        N when N =< 3, Vars =/= [] -> element(1, one_of(Vars));
-        4 -> one_of(['$_', '$$', true, false, {self}]);
-        5 -> {const, term(2)};
-        _ -> one_of([a, true, false, 1, 3, 2.0, <<"b">>, []])
-    end.
-
-object() -> list_to_tuple([term(3) || _ <- lists:seq(1, one_of([1, 2, 2, 2, 3, 3, 17]))]).
-
-term(0) -> atomic();
-term(Depth) ->
-    case rand:uniform(9) of
-        1 -> list_to_tuple([term(Depth - 1) || _ <- lists:seq(1, rand:uniform(4) - 1)]);
-        2 -> [term(Depth - 1) || _ <- lists:seq(1, rand:uniform(4) - 1)];
-        3 -> [term(Depth - 1) || _ <- lists:seq(1, rand:uniform(2))] ++ atomic();
-        4 -> maps:from_list([{map_key(), term(Depth - 1)} ||
-                                _ <- lists:seq(1, rand:uniform(4) - 1)]);
-        _ -> atomic()
-    end.
-
-map_key() -> one_of([a, b, 1, 1.0, <<"k">>, {a, 1}, [a]]).
-plain_key() -> one_of([a, b, 1, 1.0, <<"k">>]).
-
-atomic() ->
-    case rand:uniform(14) of
-        N when N =< 4 -> rand:uniform(5) - 3;
-        5 -> one_of([a, b, true, false, '', 'a b']);
-        6 -> one_of([0.0, -0.0, 1.0, -1.5, 2.0, 1.0e300, 1.0e18]);
-        7 -> one_of([(1 bsl 59) - 1, -(1 bsl 59), 1 bsl 59, 1 bsl 64, -(1 bsl 100), 1 bsl 53 + 1]);
-        8 -> one_of([<<>>, <<"a">>, <<"ab">>, <<1:3>>, <<255, 3:7>>]);
-        9 -> one_of([binary:copy(<<"x">>, 100), binary:copy(<<"y">>, 5000),
-                     <<(binary:copy(<<"x">>, 100))/binary, 1:1>>]);
-        10 -> one_of([self(), [], {}, #{}]);
-        11 -> one_of([fun lists:map/2, fun erlang:self/0]);
-        12 -> one_of(ports_and_references());
-        _ -> one_of([x, y, 1000, 70000, 1 bsl 40, -(1 bsl 56)])
-    end.
-
-ports_and_references() ->
-    case persistent_term:get(?MODULE, undefined) of
-        undefined ->
-            Terms = [hd(erlang:ports()), make_ref(), make_ref(),
-                     binary_to_term(<<131, 88, 119, 3, "x@y", 1:32, 2:32, 3:32>>)],
-            persistent_term:put(?MODULE, Terms),
-            Terms;
-        Terms -> Terms
-    end.
-
-one_of(List) -> lists:nth(rand:uniform(length(List)), List).

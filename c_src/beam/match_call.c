@@ -411,17 +411,33 @@ static enum xe_step length(struct xe_matcher *m, struct xe_value *arg)
 /* How sizes of bit strings are told. */
 enum unit { BITS, BYTES, WHOLE_BYTES };
 
-static enum xe_step bits_size(struct xe_matcher *m, enum unit unit, struct xe_value *arg)
+/* The size of a term in bytes, and how many bits of the last one count. That of a bit string shows in
+ * its external format only. */
+static enum xe_step measure_bits(struct xe_matcher *m, ERL_NIF_TERM t, uint64_t *bytes,
+                                 unsigned *bits)
 {
     ErlNifBinary bin;
-    uint64_t bytes, bits = 8; /* in the last byte */
+    const uint8_t *content;
+    if (enif_inspect_binary(m->env, t, &bin)) {
+        *bytes = bin.size;
+        return XE_STEP_OK;
+    }
+    if (!enif_term_to_binary(m->env, t, &bin))
+        return xe_match_error(m, XE_MATCHED_NOMEM);
+    *bytes = xe_term_inspect_bits(&bin, &content, bits);
+    enif_release_binary(&bin);
+    return xe_match_charge(m, *bytes / 8);
+}
+
+static enum xe_step bits_size(struct xe_matcher *m, enum unit unit, struct xe_value *arg)
+{
+    uint64_t bytes;
+    unsigned bits = 8;
     if (arg->kind == XE_VALUE_NODE) {
         bytes = node_size(m, arg);
         bits = *arg->p >> 3 == XE_NODE_BITS ? *arg->p & 7 : 8;
-    } else if (enif_inspect_binary(m->env, arg->term, &bin)) {
-        bytes = bin.size;
-    } else {
-        return xe_match_error(m, XE_MATCHED_OTHER); /* erl_nif has no way to ask */
+    } else if (measure_bits(m, arg->term, &bytes, &bits) != XE_STEP_OK) {
+        return XE_STEP_ERROR;
     }
     switch (unit) {
     case BITS:
@@ -446,31 +462,25 @@ static enum xe_step size(struct xe_matcher *m, enum xe_function fn, struct xe_va
 
 static enum xe_step map_size(struct xe_matcher *m, struct xe_value *arg)
 {
-    size_t n;
-    if (xe_value_type(m, arg) != XE_TYPE_MAP)
-        return XE_STEP_FAIL;
-    if (arg->kind == XE_VALUE_NODE)
-        return set_integer(m, arg, (int64_t)node_size(m, arg));
-    enif_get_map_size(m->env, arg->term, &n);
-    return set_integer(m, arg, (int64_t)n);
+    uint64_t n;
+    return xe_value_map_size(m, arg, &n) ? set_integer(m, arg, (int64_t)n) : XE_STEP_FAIL;
 }
 
 /* {map_get, Key, Map} and {is_map_key, Key, Map} */
 static enum xe_step look_up(struct xe_matcher *m, enum xe_function fn, struct xe_value *args)
 {
-    ERL_NIF_TERM key, map, value;
-    if (xe_value_type(m, &args[1]) != XE_TYPE_MAP)
+    struct xe_value value;
+    uint64_t n;
+    if (!xe_value_map_size(m, &args[1], &n))
         return XE_STEP_FAIL;
-    if (xe_value_term(m, &args[0], &key) != XE_STEP_OK ||
-        xe_value_term(m, &args[1], &map) != XE_STEP_OK)
-        return XE_STEP_ERROR;
-    bool found = enif_get_map_value(m->env, map, key, &value);
+    enum xe_step step = xe_value_map_get(m, &args[1], &args[0], &value);
+    if (step == XE_STEP_ERROR)
+        return step;
     if (fn == XE_FN_IS_MAP_KEY)
-        return set_bool(args, found);
-    if (!found)
-        return XE_STEP_FAIL;
-    args[0] = args[1].kind == XE_VALUE_TERM ? xe_value_of_term(value) : xe_value_of_foreign(value);
-    return XE_STEP_OK;
+        return set_bool(args, step == XE_STEP_OK);
+    if (step == XE_STEP_OK)
+        xe_value_copy(args, &value);
+    return step;
 }
 
 static enum xe_step call_binary(struct xe_matcher *m, enum xe_function fn, struct xe_value *args)

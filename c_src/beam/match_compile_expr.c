@@ -115,6 +115,17 @@ static const struct function *find_function(const char *name, int arity)
     return NULL;
 }
 
+/* Floats among the operands of a call, which are compared and calculated with as such. */
+static void unpack_floats(struct xe_build *b, uint32_t from)
+{
+    double d;
+    for (struct xe_op *op = b->ops + from; op < b->ops + b->n_ops; op++)
+        if (op->code == XE_OP_TERM && enif_get_double(b->env, op->word, &d)) {
+            op->code = XE_OP_FLOAT;
+            memcpy(&op->word, &d, sizeof d);
+        }
+}
+
 static bool compile_operands(struct xe_build *b, const ERL_NIF_TERM *operands, int n,
                              unsigned depth)
 {
@@ -162,13 +173,17 @@ static bool compile_call(struct xe_build *b, const ERL_NIF_TERM *tuple, int arit
 {
     char name[NAME_MAX_BYTES];
     int n = arity - 1;
+    uint32_t from = b->n_ops;
     if (enif_get_atom(b->env, tuple[0], name, sizeof name, ERL_NIF_LATIN1) == 0)
         return is_not(b);
     const struct function *f = find_function(name, n);
-    if (f)
-        return compile_operands(b, tuple + 1, n, depth) &&
-               emit(b, (struct xe_op){.code = XE_OP_CALL, .n = f->fn, .var = (uint32_t)n},
+    if (f) {
+        if (!compile_operands(b, tuple + 1, n, depth))
+            return false;
+        unpack_floats(b, from);
+        return emit(b, (struct xe_op){.code = XE_OP_CALL, .n = f->fn, .var = (uint32_t)n},
                     (uint32_t)n);
+    }
     if (strcmp(name, "const") == 0)
         return n == 1 ? compile_const(b, tuple[1]) : is_not(b);
     if (strcmp(name, "self") == 0)

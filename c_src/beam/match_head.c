@@ -7,9 +7,6 @@
  */
 #include "match_internal.h"
 
-static enum xe_step match_map(struct xe_matcher *m, const struct xe_pattern *p,
-                              const struct xe_value *v);
-
 static enum xe_step match_float(const struct xe_matcher *m, uint64_t bits,
                                 const struct xe_value *v)
 {
@@ -67,7 +64,7 @@ static enum xe_step match_nodes(struct xe_matcher *m, const struct xe_pattern *c
                                 uint32_t needed, struct xe_cursor *c)
 {
     struct xe_value v;
-    struct xe_extent x = {0, 0, 0};
+    uint64_t nodes = 0;
     for (uint32_t i = 0; i < needed; i++, child++) {
         if (child->kind != XE_PATTERN_ANY) {
             xe_value_load(c, &v);
@@ -75,10 +72,10 @@ static enum xe_step match_nodes(struct xe_matcher *m, const struct xe_pattern *c
             if (step != XE_STEP_OK)
                 return step;
         }
-        if (!xe_node_skip(c, m->left, &x))
+        if (!xe_match_skip(m, c, &nodes))
             return xe_match_error(m, XE_MATCHED_BUDGET);
     }
-    return xe_match_charge(m, x.nodes / 4);
+    return xe_match_charge(m, nodes / 4);
 }
 
 static enum xe_step match_packed(struct xe_matcher *m, const struct xe_pattern *child,
@@ -113,15 +110,15 @@ static enum xe_step match_object(struct xe_matcher *m, const struct xe_pattern *
     const struct xe_pattern *children = m->program->patterns + p->first;
     uint32_t key = (uint32_t)m->program->keypos - 1;
     struct xe_cursor c = {0};
-    struct xe_extent x = {0, 0, 0};
+    uint64_t nodes = 0;
     struct xe_value v;
     bool flat = m->body[0] & XE_TERM_BODY_FLAT;
     unsigned width = (m->body[0] & 7) + 1;
     const uint8_t *packed = m->body + 1;
     if ((uint32_t)xe_term_arity(m->view) != p->n)
         return XE_STEP_FAIL;
-    if (!flat && xe_cursor_body(&c, m->view).has_key)
-        xe_node_skip(&c, UINT64_MAX, &x);
+    if (!flat && xe_cursor_body(&c, m->view).has_key && !xe_match_skip(m, &c, &nodes))
+        return xe_match_error(m, XE_MATCHED_BUDGET);
     for (uint32_t i = 0; i < p->needed; i++) {
         if (i == key) {
             if (children[i].kind == XE_PATTERN_ANY)
@@ -132,14 +129,14 @@ static enum xe_step match_object(struct xe_matcher *m, const struct xe_pattern *
             packed += width;
         } else {
             xe_value_load(&c, &v);
-            if (i + 1 < p->needed && !xe_node_skip(&c, m->left, &x))
+            if (i + 1 < p->needed && !xe_match_skip(m, &c, &nodes))
                 return xe_match_error(m, XE_MATCHED_BUDGET);
         }
         enum xe_step step = match_value(m, &children[i], &v);
         if (step != XE_STEP_OK)
             return step;
     }
-    return xe_match_charge(m, x.nodes / 4);
+    return xe_match_charge(m, nodes / 4);
 }
 
 static enum xe_step match_tuple(struct xe_matcher *m, const struct xe_pattern *p,
@@ -235,19 +232,15 @@ static enum xe_step match_map(struct xe_matcher *m, const struct xe_pattern *p,
                               const struct xe_value *v)
 {
     const struct xe_pattern *child = m->program->patterns + p->first;
-    ERL_NIF_TERM map, value;
-    size_t size;
-    if (v->kind == XE_VALUE_OBJECT || v->kind == XE_VALUE_FLOAT ||
-        (v->kind == XE_VALUE_NODE && *v->p >> 3 != XE_NODE_MAP))
-        return XE_STEP_FAIL;
-    if (xe_value_term(m, v, &map) != XE_STEP_OK)
-        return XE_STEP_ERROR;
-    if (!enif_get_map_size(m->env, map, &size) || size < p->n)
+    struct xe_value map = *v;
+    uint64_t size;
+    if (!xe_value_map_size(m, &map, &size) || size < p->n)
         return XE_STEP_FAIL;
     for (uint32_t i = 0; i < p->n; i++, child += 2) {
-        if (!enif_get_map_value(m->env, map, child[0].word, &value))
-            return XE_STEP_FAIL;
-        enum xe_step step = match_terms(m, child + 1, 1, &value, v->kind != XE_VALUE_TERM);
+        struct xe_value key = xe_value_of_term(child->word), value;
+        enum xe_step step = xe_value_map_get(m, &map, &key, &value);
+        if (step == XE_STEP_OK)
+            step = match_value(m, child + 1, &value);
         if (step != XE_STEP_OK)
             return step;
     }

@@ -84,6 +84,7 @@ struct xe_check {
 
 enum xe_op_code {
     XE_OP_TERM,     /* word */
+    XE_OP_FLOAT,    /* word: its bits. Operands of calls */
     XE_OP_VAR,      /* var */
     XE_OP_OBJECT,
     XE_OP_SELF,
@@ -350,6 +351,26 @@ static inline struct xe_cursor xe_value_cursor(const struct xe_matcher *m, const
                               .in_key = v->in_key};
 }
 
+/* Moves the cursor past a node; `nodes` adds up. False: too many for the budget. */
+static inline bool xe_match_skip(const struct xe_matcher *m, struct xe_cursor *c, uint64_t *nodes)
+{
+    unsigned tag = *c->p;
+    if (tag >> 3 == XE_NODE_IMM) {
+        c->p += 2 + (tag & 7);
+    } else if (tag >> 3 == XE_NODE_BIN && c->p[1] < 0x80) {
+        c->p += 2 + c->p[1];
+    } else if (tag >> 3 == XE_NODE_FLOAT) {
+        c->p += 9;
+    } else {
+        struct xe_extent x = {0, *nodes, 0};
+        bool ok = xe_node_skip(c, m->left, &x);
+        *nodes = x.nodes;
+        return ok;
+    }
+    ++*nodes;
+    return true;
+}
+
 /* The environment for what is not returned. NULL: out of memory. */
 ErlNifEnv *xe_matcher_scratch(struct xe_matcher *m);
 /* Loads the object's key into m->key, as something else than a KEY if it is a small integer. */
@@ -390,6 +411,11 @@ enum xe_step xe_value_compare(struct xe_matcher *m, struct xe_value *a, struct x
 /* Element i (from 0) of a TUPLE node or of the object. FAIL: it has none. */
 enum xe_step xe_value_element(struct xe_matcher *m, const struct xe_value *tuple, uint64_t i,
                               struct xe_value *out);
+/* False: it is no map. */
+bool xe_value_map_size(const struct xe_matcher *m, const struct xe_value *v, uint64_t *out);
+/* What a map has for a key. FAIL: nothing. */
+enum xe_step xe_value_map_get(struct xe_matcher *m, const struct xe_value *map,
+                              const struct xe_value *key, struct xe_value *out);
 
 /* match_head.c */
 /* Head and tests. */

@@ -160,6 +160,10 @@ enum xe_step xe_match_ops(struct xe_matcher *m, uint32_t at)
         case XE_OP_TERM:
             xe_value_set(top++, op->word);
             continue;
+        case XE_OP_FLOAT:
+            top->kind = XE_VALUE_FLOAT;
+            top++->term = op->word; /* the same bits */
+            continue;
         case XE_OP_VAR:
             step = load_variable(m, &m->vars[op->var], top++);
             break;

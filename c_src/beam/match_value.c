@@ -432,11 +432,11 @@ enum xe_step xe_value_compare(struct xe_matcher *m, struct xe_value *a, struct x
 /* The cursor from the first of a row of nodes to node i. */
 static enum xe_step skip_nodes(struct xe_matcher *m, struct xe_cursor *c, uint64_t i)
 {
-    struct xe_extent x = {0, 0, 0};
+    uint64_t nodes = 0;
     for (; i > 0; i--)
-        if (!xe_node_skip(c, m->left, &x))
+        if (!xe_match_skip(m, c, &nodes))
             return xe_match_error(m, XE_MATCHED_BUDGET);
-    return xe_match_charge(m, x.nodes / 4);
+    return xe_match_charge(m, nodes / 4);
 }
 
 static enum xe_step object_element(struct xe_matcher *m, uint64_t i, struct xe_value *out)
@@ -479,4 +479,104 @@ enum xe_step xe_value_element(struct xe_matcher *m, const struct xe_value *tuple
         return XE_STEP_ERROR;
     xe_value_load(&c, out);
     return XE_STEP_OK;
+}
+
+/* Maps. */
+
+/* Index of an immediate among packed keys. */
+static enum xe_step find_packed_key(const struct xe_cursor *keys, uint64_t n, unsigned width,
+                                    uint64_t word, uint64_t *index)
+{
+    const uint8_t *p = keys->p;
+    for (uint64_t i = 0; i < n; i++, p += width)
+        if (xe_term_packed(p, width) == word) {
+            *index = i;
+            return XE_STEP_OK;
+        }
+    return XE_STEP_FAIL;
+}
+
+/* The same among nodes; then the cursor is left behind the last key. */
+static enum xe_step find_key_node(struct xe_matcher *m, struct xe_cursor *c, uint64_t n,
+                                  const struct xe_value *key, uint64_t *index)
+{
+    for (uint64_t i = 0; i < n; i++) {
+        struct xe_value other, given = *key;
+        xe_value_load(c, &other);
+        enum xe_step step = xe_value_identical(m, &other, &given);
+        if (step == XE_STEP_ERROR)
+            return step;
+        if (step == XE_STEP_OK) {
+            *index = i;
+            return skip_nodes(m, c, n - i);
+        }
+        if (skip_nodes(m, c, 1) != XE_STEP_OK)
+            return XE_STEP_ERROR;
+    }
+    return XE_STEP_FAIL;
+}
+
+/* Of a node; `key` is an immediate or a binary. */
+static enum xe_step node_map_get(struct xe_matcher *m, const struct xe_value *map,
+                                 const struct xe_value *key, struct xe_value *out)
+{
+    struct xe_cursor c = xe_value_cursor(m, map);
+    enum xe_step step;
+    uint64_t index = 0;
+    c.p++;
+    uint64_t n = xe_cursor_varint(&c);
+    unsigned key_width = *c.p >> 4, width = *c.p & 15;
+    c.p++;
+    const uint8_t *values = c.p + n * key_width;
+    if (xe_match_charge(m, n / 8) != XE_STEP_OK)
+        return XE_STEP_ERROR;
+    if (key_width) {
+        if (!xe_value_is_word(key))
+            return XE_STEP_FAIL;
+        step = find_packed_key(&c, n, key_width, key->term, &index);
+        c.p = values + n * width;
+    } else {
+        c.p = values + n * width;
+        step = find_key_node(m, &c, n, key, &index);
+    }
+    if (step != XE_STEP_OK)
+        return step;
+    if (width) {
+        xe_value_set(out, xe_term_packed(values + index * width, width));
+        return XE_STEP_OK;
+    }
+    if (skip_nodes(m, &c, index) != XE_STEP_OK)
+        return XE_STEP_ERROR;
+    xe_value_load(&c, out);
+    return XE_STEP_OK;
+}
+
+enum xe_step xe_value_map_get(struct xe_matcher *m, const struct xe_value *map,
+                              const struct xe_value *key, struct xe_value *out)
+{
+    ERL_NIF_TERM k, t, value;
+    ErlNifBinary bin;
+    if (map->kind == XE_VALUE_NODE && (xe_value_is_word(key) || binary_of(m, key, &bin)))
+        return node_map_get(m, map, key, out);
+    if (xe_value_term(m, key, &k) != XE_STEP_OK || xe_value_term(m, map, &t) != XE_STEP_OK)
+        return XE_STEP_ERROR;
+    if (!enif_get_map_value(m->env, t, k, &value))
+        return XE_STEP_FAIL;
+    *out = map->kind == XE_VALUE_TERM ? xe_value_of_term(value) : xe_value_of_foreign(value);
+    return XE_STEP_OK;
+}
+
+bool xe_value_map_size(const struct xe_matcher *m, const struct xe_value *v, uint64_t *out)
+{
+    size_t n;
+    if (v->kind == XE_VALUE_NODE && *v->p >> 3 == XE_NODE_MAP) {
+        struct xe_cursor c = xe_value_cursor(m, v);
+        c.p++;
+        *out = xe_cursor_varint(&c);
+        return true;
+    }
+    if (!xe_value_is_term(v) || !enif_get_map_size(m->env, v->term, &n))
+        return false;
+    *out = n;
+    return true;
 }
