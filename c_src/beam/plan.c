@@ -267,9 +267,9 @@ static int compare_identical(const void *a, const void *b)
 /* Sorting takes so many comparisons of each point. */
 static bool charge_for_sorting(struct planning *p, const ERL_NIF_TERM *points, unsigned n)
 {
-    uint64_t words, all = 0;
-    for (unsigned i = 0; i < n && planning_weigh(p, points[i], &words); i++)
-        all += words;
+    uint64_t work, all = 0;
+    for (unsigned i = 0; i < n && planning_weigh(p, points[i], &work); i++)
+        all += work;
     return planning_charge(p, all * (32 - (unsigned)__builtin_clz(n)));
 }
 
@@ -339,12 +339,14 @@ static void plan_init(struct xe_plan *plan)
 enum xe_result xe_plan_make(ErlNifEnv *env, ERL_NIF_TERM spec, const struct xe_form *form,
                             uint64_t budget, struct xe_plan *out)
 {
-    struct uniting u = {{env, form, budget, XE_CALL_OK}, out, XE_PLAN_SMALL_POINTS, false};
+    enum { WORDS_OF_A_TERM = 2, CLAUSE_COSTS = 8 };
+    uint64_t left = budget == XE_TERM_NO_BUDGET ? budget : budget / WORDS_OF_A_TERM;
+    struct uniting u = {{env, form, left, XE_CALL_OK}, out, XE_PLAN_SMALL_POINTS, false};
     ERL_NIF_TERM clause;
     bool narrows = true;
     plan_init(out);
     while (narrows && enif_get_list_cell(env, spec, &clause, &spec))
-        narrows = planning_charge(&u.planning, 1) && unite_clause(&u, clause);
+        narrows = planning_charge(&u.planning, CLAUSE_COSTS) && unite_clause(&u, clause);
     if (narrows && spec == xe_call_nil)
         decide(&u);
     if (u.planning.result != XE_CALL_OK)

@@ -16,9 +16,9 @@
 #include "term_internal.h"
 
 enum {
-    DEPTH_MAX = 64, /* levels of terms, and of conjunctions */
-    FILL_DEPTH_MAX = 8,
-    FILL_ARITY_MAX = 64, /* of tuples that are made anew */
+    DEPTH_MAX = 64,      /* levels of terms, and of conjunctions */
+    FILL_DEPTH_MAX = 8,  /* levels of terms that are made anew */
+    FILL_ARITY_MAX = 64, /* of tuples that are */
 };
 
 /* --- Traits of terms ---------------------------------------------------- */
@@ -124,18 +124,18 @@ static bool is_bound(struct planning *p, ERL_NIF_TERM t)
     return are_bound(traits_of(p, t, 0));
 }
 
-bool planning_weigh(struct planning *p, ERL_NIF_TERM t, uint64_t *words)
+bool planning_weigh(struct planning *p, ERL_NIF_TERM t, uint64_t *work)
 {
-    uint64_t before = p->left, pinned;
+    uint64_t before = p->left, words, pinned;
     struct xe_encoder e;
     if (p->left != XE_TERM_NO_BUDGET && traits_of(p, t, 0) & (HAS_UNSEEN | HAS_HEAVY) &&
         p->result == XE_CALL_OK) {
         xe_encoder_init(&e, p->env, p->left);
-        if (!xe_key_weigh(&e, t, words, &pinned))
+        if (!xe_key_weigh(&e, t, &words, &pinned))
             p->result = xe_call_of_term(e.status);
-        planning_charge(p, *words + pinned / 8);
+        planning_charge(p, words + pinned / 8);
     }
-    *words = before - p->left;
+    *work = before - p->left;
     return p->result == XE_CALL_OK;
 }
 
@@ -200,8 +200,8 @@ static ERL_NIF_TERM constant(struct planning *p, ERL_NIF_TERM t, unsigned depth)
 /* The sign of a term against another one. 0, too, if it takes too long: all is given up then. */
 static int compare(struct planning *p, ERL_NIF_TERM a, ERL_NIF_TERM b)
 {
-    uint64_t words;
-    return planning_weigh(p, a, &words) ? enif_compare(a, b) : 0;
+    uint64_t work;
+    return planning_weigh(p, a, &work) ? enif_compare(a, b) : 0;
 }
 
 static void bound_from(struct planning *p, struct bounds *b, ERL_NIF_TERM t, bool exclusive)
@@ -225,7 +225,7 @@ static void bound_to(struct planning *p, struct bounds *b, ERL_NIF_TERM t, bool 
 /* It is == to a constant, or =:= if `exactly`. */
 static void bound_point(struct planning *p, struct bounds *b, ERL_NIF_TERM t, bool exactly)
 {
-    uint64_t words;
+    uint64_t work;
     if (planning_is_ordered(p)) {
         bound_from(p, b, t, false);
         bound_to(p, b, t, false);
@@ -233,7 +233,7 @@ static void bound_point(struct planning *p, struct bounds *b, ERL_NIF_TERM t, bo
         return; /* 1 == 1.0, which is another key */
     } else if (!b->point) {
         b->point = t;
-    } else if (planning_weigh(p, t, &words) && !enif_is_identical(b->point, t)) {
+    } else if (planning_weigh(p, t, &work) && !enif_is_identical(b->point, t)) {
         b->none = true;
     }
 }
@@ -341,6 +341,7 @@ static ERL_NIF_TERM fill_tuple(struct filling *f, const ERL_NIF_TERM *elements, 
                                unsigned depth)
 {
     ERL_NIF_TERM made[FILL_ARITY_MAX];
+    planning_charge(f->p, (uint64_t)arity);
     for (int i = 0; i < arity; i++)
         made[i] = fill(f, elements[i], depth + 1);
     return enif_make_tuple_from_array(f->p->env, made, (unsigned)arity);

@@ -10,7 +10,7 @@
 struct planning {
     ErlNifEnv *env;
     const struct xe_form *form;
-    uint64_t left; /* of the budget, in words; a term that is looked at takes one */
+    uint64_t left; /* of the budget: terms that may still be looked at */
     enum xe_result result;
 };
 
@@ -19,14 +19,15 @@ static inline bool planning_is_ordered(const struct planning *p)
     return p->form->kind == XE_ORDERED;
 }
 
-/* Takes work off the budget. False: there is not so much left, or all has failed before. */
-static inline bool planning_charge(struct planning *p, uint64_t words)
+/* Takes work off the budget: that of looking at so many terms. False: there is not so much left, or
+ * all has failed before. */
+static inline bool planning_charge(struct planning *p, uint64_t terms)
 {
-    if (XE_UNLIKELY(words > p->left) && p->result == XE_CALL_OK)
+    if (XE_UNLIKELY(terms > p->left) && p->result == XE_CALL_OK)
         p->result = XE_CALL_BUDGET;
     if (XE_UNLIKELY(p->result != XE_CALL_OK))
         return false;
-    p->left -= p->left == XE_TERM_NO_BUDGET ? 0 : words;
+    p->left -= p->left == XE_TERM_NO_BUDGET ? 0 : terms;
     return true;
 }
 
@@ -54,7 +55,7 @@ struct filled {
 void planning_fill(struct planning *p, ERL_NIF_TERM key, ERL_NIF_TERM guards, ERL_NIF_TERM instead,
                    struct filled *out);
 
-/* Charges for a term what comparing it with another one may take. */
-bool planning_weigh(struct planning *p, ERL_NIF_TERM t, uint64_t *words);
+/* Charges for a term what comparing it with another one may take: *work. */
+bool planning_weigh(struct planning *p, ERL_NIF_TERM t, uint64_t *work);
 
 #endif
