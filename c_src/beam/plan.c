@@ -333,6 +333,7 @@ static void plan_init(struct xe_plan *plan)
     plan->n_points = 0;
     plan->range = (struct xe_range){0};
     plan->from.bounded = plan->to.bounded = false;
+    plan->from.behind = plan->to.behind = false;
     plan->from.large = plan->to.large = NULL;
 }
 
