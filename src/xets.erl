@@ -82,7 +82,7 @@
 -export([format_error/2]).
 -export_type([table/0, tid/0, access/0, type/0, option/0, update_op/0, element_spec/0]).
 -export_type([page_option/0, range_option/0, end_option/0, continuation/0]).
--export_type([plan/0, plan_end/0]).
+-export_type([plan/0, plan_end/0, engine/0]).
 
 -on_load(load/0).
 -nifs([
@@ -171,10 +171,11 @@
 -type end_option() :: {from | to, inclusive | exclusive | unbounded}.
 -type range_option() :: page_option() | end_option().
 -type plan() ::
-    #{plan := point, keys := [term(), ...]}
-    | #{plan := range, from := plan_end(), to := plan_end()}
-    | #{plan := scan | nothing}.
-%% Which objects are looked at for a match specification, as `explain/2' returns it.
+    #{plan := point, keys := [term(), ...], engine := engine()}
+    | #{plan := range, from := plan_end(), to := plan_end(), engine := engine()}
+    | #{plan := scan | nothing, engine := engine()}.
+%% Which objects are looked at for a match specification, and by whom, as `explain/2' returns it.
+-type engine() :: native | ets.
 -type plan_end() :: {inclusive | exclusive, KeyPattern :: term()} | unbounded.
 %% An end of a range. In the pattern `'_'' stands for anything: the first or last key that matches
 %% it is the end.
@@ -1441,7 +1442,9 @@ take_last(Table) ->
 %% as `select/2'. Not in `ets'.
 %%
 %% Of these objects the specification lets through those that match: the plan changes how long
-%% that takes, and nothing else. Returns a map, in which `plan' is
+%% that takes, and nothing else. Returns a map. In it `engine' says what asks them whether they
+%% do: `native' code, which looks at them as they are stored, or `ets:match_spec_run/2', for
+%% which each of them is made a term. And `plan' is
 %% <dl>
 %% <dt>`point'</dt><dd>`keys' are the keys of the objects: each is looked up.</dd>
 %% <dt>`range'</dt><dd>They are between two keys of an `ordered_set', `from' and `to'. Each of
@@ -1470,11 +1473,11 @@ take_last(Table) ->
 %% ```
 %% 1> T = xets:new(visits, [ordered_set]).
 %% 2> xets:explain(T, ets:fun2ms(fun({{user, Id}, N}) when Id >= 10, Id < 20 -> N end)).
-%% #{from => {inclusive,{user,10}},plan => range,to => {exclusive,{user,20}}}
+%% #{engine => native,from => {inclusive,{user,10}},plan => range,to => {exclusive,{user,20}}}
 %% 3> xets:explain(T, [{{'$1', '$2'}, [{'=:=', '$1', {{user, 7}}}], ['$2']}]).
-%% #{keys => [{user,7}],plan => point}
+%% #{engine => native,keys => [{user,7}],plan => point}
 %% 4> xets:explain(T, [{{'$1', '$2'}, [{'>', '$2', 100}], ['$1']}]).
-%% #{plan => scan}
+%% #{engine => native,plan => scan}
 %% '''
 %%
 %% Errors: `badarg' if `MatchSpec' is not a valid match specification.

@@ -948,16 +948,20 @@ defmodule Xets do
     * `:scan` - all objects are looked at.
     * `:nothing` - none is, for none can match.
 
+  and `:engine` is `:native` if objects are looked at as they are stored, and `:ets` if each is made
+  a term for `:ets.match_spec_run/2`.
+
   Keys are told by heads, and by guards that compare the variable that is the key, or the next part
   of a key that is a tuple or a list, with a constant. `:xets.explain/2` has the rules.
 
       iex> visits = Xets.new(:visits, [:ordered_set])
-      iex> Xets.explain(visits, [{{{:user, :"$1"}, :_}, [{:>=, :"$1", 10}], [:"$_"]}])
-      %{plan: :range, from: {:inclusive, {:user, 10}}, to: {:inclusive, {:user, :_}}}
+      iex> plan = Xets.explain(visits, [{{{:user, :"$1"}, :_}, [{:>=, :"$1", 10}], [:"$_"]}])
+      iex> {plan.plan, plan.from, plan.to, plan.engine}
+      {:range, {:inclusive, {:user, 10}}, {:inclusive, {:user, :_}}, :native}
       iex> Xets.explain(visits, [{{:"$1", :"$2"}, [{:"=:=", :"$1", {{:user, 7}}}], [:"$2"]}])
-      %{plan: :point, keys: [{:user, 7}]}
+      %{plan: :point, keys: [{:user, 7}], engine: :native}
       iex> Xets.explain(visits, [{{:"$1", :"$2"}, [{:>, :"$2", 100}], [:"$1"]}])
-      %{plan: :scan}
+      %{plan: :scan, engine: :native}
 
   """
   @spec explain(table, :ets.match_spec()) :: plan

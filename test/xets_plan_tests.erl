@@ -26,8 +26,9 @@ explain(Type, Key, Guards) ->
 
 explained(Type, Spec) ->
     Table = xets:new(explained, [Type]),
-    Plan = xets:explain(Table, Spec),
+    {Engine, Plan} = maps:take(engine, xets:explain(Table, Spec)),
     xets:delete(Table),
+    ?assert(lists:member(Engine, [native, ets])),
     Plan.
 
 %% Guards may use '$9', which is not the key.
@@ -255,6 +256,13 @@ fun2ms_test() ->
                  explained(ordered_set, Spec)),
     Pinned = {user, 7},
     ?assertEqual(point(Pinned), explained(set, ets:fun2ms(fun({K, V}) when K =:= Pinned -> V end))).
+
+engine_test() ->
+    Table = xets:new(t, [ordered_set]),
+    [?assertMatch({Guard, #{engine := Engine}},
+                  {Guard, xets:explain(Table, [clause('$1', [Guard])])})
+     || {Engine, Guard} <- [{native, {'>', '$1', 5}}, {native, {'=:=', {element, 2, '$_'}, '$9'}},
+                            {ets, {'=:=', '$9', {node}}}, {ets, {'=:=', '$1', {node, '$9'}}}]].
 
 %%% What is let through
 
@@ -507,7 +515,7 @@ budget_test_() ->
                     ?assertMatch({_, [Lies]}, plan(Spec, {Type, 1}, infinity, [Key])),
                     Table = xets:new(t, [Type]),
                     ?assertEqual(element(1, plan(Spec, {Type, 1}, infinity, [])),
-                                 xets:explain(Table, Spec)),
+                                 maps:remove(engine, xets:explain(Table, Spec))),
                     xets:delete(Table)
             end}
      || {Name, Type, Key, Lies, Spec} <-

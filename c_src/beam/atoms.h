@@ -44,7 +44,9 @@
     X(and, "and")                                                                                 \
     X(and_also, "andalso")                                                                        \
     X(constant, "const")                                                                          \
+    X(engine, "engine")                                                                           \
     X(equal, "==")                                                                                \
+    X(ets, "ets")                                                                                 \
     X(exclusive, "exclusive")                                                                     \
     X(from, "from")                                                                               \
     X(greater, ">")                                                                               \
@@ -54,6 +56,7 @@
     X(keys, "keys")                                                                               \
     X(less, "<")                                                                                  \
     X(less_equal, "=<")                                                                           \
+    X(native, "native")                                                                           \
     X(nothing, "nothing")                                                                         \
     X(plan, "plan")                                                                               \
     X(point, "point")                                                                             \

@@ -73,7 +73,7 @@ enum xe_result xe_plan_make(ErlNifEnv *env, ERL_NIF_TERM spec, const struct xe_f
 void xe_plan_clear(struct xe_plan *plan);
 
 /* #{plan => point, keys => [Key]} | #{plan => range, from => End, to => End} | #{plan => scan |
- * nothing}: see xets:explain/2. */
+ * nothing}: see xets:explain/2, which adds who runs the specification. */
 ERL_NIF_TERM xe_plan_explain(ErlNifEnv *env, const struct xe_plan *plan);
 
 #endif
