@@ -77,12 +77,20 @@
 -export([range/1, range/3, range/4, prefix/1, prefix/2, prefix/3, count/3, count/4]).
 -export([nth/2, rank/2, first_n/2, last_n/2, take_first/1, take_last/1]).
 -export([update_counter/3, update_counter/4, update_element/3, update_element/4]).
+-export([match/1, match/2, match/3, match_object/1, match_object/2, match_object/3]).
+-export([match_delete/2, select/1, select/2, select/3, select_count/2, select_delete/2]).
+-export([select_reverse/1, select_reverse/2, select_reverse/3, select_replace/2, select_take/2]).
+-export([update/3, repair_continuation/2]).
+-export([match_spec_compile/1, match_spec_run/2, is_compiled_ms/1, test_ms/2]).
 -export([explain/2]).
 -export([i/0, i/1]).
 -export([format_error/2]).
+-export([scan_nif/5, update_nif/3, candidates_nif/5, remove_object_count_nif/2]).
+-export([replace_nif/3, objects_nif/3, unchanged_nif/2]).
 -export_type([table/0, tid/0, access/0, type/0, option/0, update_op/0, element_spec/0]).
 -export_type([page_option/0, range_option/0, end_option/0, continuation/0]).
 -export_type([plan/0, plan_end/0, engine/0]).
+-export_type([match_pattern/0, match_spec/0]).
 
 -on_load(load/0).
 -nifs([
@@ -137,7 +145,13 @@
     update_counter_nif/3,
     update_counter_nif/4,
     update_element_nif/3,
-    update_element_nif/4
+    update_element_nif/4,
+    scan_nif/5,
+    update_nif/3,
+    candidates_nif/5,
+    remove_object_count_nif/2,
+    objects_nif/3,
+    unchanged_nif/2
 ]).
 
 -opaque tid() :: reference().
@@ -170,6 +184,12 @@
 -type page_option() :: {limit, pos_integer()} | reverse | {reverse, boolean()}.
 -type end_option() :: {from | to, inclusive | exclusive | unbounded}.
 -type range_option() :: page_option() | end_option().
+-opaque continuation() :: xets_order:continuation() | xets_match:continuation().
+%% What is left of a range, as `range/4' and `prefix/3' return it, or of what matches, as `select/3'
+%% does.
+-type match_pattern() :: ets:match_pattern() | term().
+%% A tuple, or `'_'' or a variable, which all objects match.
+-type match_spec() :: ets:match_spec().
 -type plan() ::
     #{plan := point, keys := [term(), ...], engine := engine()}
     | #{plan := range, from := plan_end(), to := plan_end(), engine := engine()}
@@ -179,8 +199,6 @@
 -type plan_end() :: {inclusive | exclusive, KeyPattern :: term()} | unbounded.
 %% An end of a range. In the pattern `'_'' stands for anything: the first or last key that matches
 %% it is the end.
--opaque continuation() :: xets_order:continuation().
-%% What is left of a range, as `range/4' and `prefix/3' return it.
 
 %% A macro, and not a function, because the caller of erlang:error/3 is the
 %% function that the error report names.
@@ -1074,6 +1092,429 @@ slot(Table, I) ->
         error:xets_retry -> erlang:yield(), slot(Table, I)
     end.
 
+%%% Matching
+
+%% @doc The bindings of the objects that match a pattern.
+%%
+%% As ``select(Table, [{Pattern, [], ['$$']}])'': for each object that matches, in the order that
+%% `select/2' has, the list of the terms that the variables of the pattern (`'$0'', `'$1'' and so
+%% on) stand for, in the order of their numbers.
+%%
+%% Errors, complexity: as `select/2'. Any term is a pattern.
+-spec match(Table, Pattern) -> [Match] when
+    Table :: table(),
+    Pattern :: match_pattern(),
+    Match :: [term()].
+match(Table, Pattern) ->
+    try
+        xets_match:select(Table, [{Pattern, [], ['$$']}], false)
+    catch
+        error:badarg ->
+            Args = [Table, Pattern],
+            ?BADARG(Args, xets_errors:cause(match, Args))
+    end.
+
+%% @doc The same in pages.
+%%
+%% Returns, and fails, as `select/3'.
+-spec match(Table, Pattern, Limit) -> {[Match], Continuation} | End when
+    Table :: table(),
+    Pattern :: match_pattern(),
+    Limit :: pos_integer(),
+    Match :: [term()],
+    Continuation :: continuation() | End,
+    End :: '$end_of_table'.
+match(Table, Pattern, Limit) ->
+    try
+        xets_match:page(Table, [{Pattern, [], ['$$']}], Limit, false)
+    catch
+        error:badarg ->
+            Args = [Table, Pattern, Limit],
+            ?BADARG(Args, xets_errors:cause(match, Args))
+    end.
+
+%% @doc The next page. As `select/1'.
+-spec match(Continuation) -> {[Match], Continuation} | End when
+    Match :: [term()],
+    Continuation :: continuation() | End,
+    End :: '$end_of_table'.
+match(Continuation) ->
+    try
+        next_page(Continuation)
+    catch
+        error:badarg -> ?BADARG([Continuation], none)
+    end.
+
+%% @doc The objects that match a pattern.
+%%
+%% As ``select(Table, [{Pattern, [], ['$_']}])''.
+-spec match_object(Table, Pattern) -> [Object] when
+    Table :: table(),
+    Pattern :: match_pattern(),
+    Object :: tuple().
+match_object(Table, Pattern) ->
+    try
+        xets_match:select(Table, [{Pattern, [], ['$_']}], false)
+    catch
+        error:badarg ->
+            Args = [Table, Pattern],
+            ?BADARG(Args, xets_errors:cause(match_object, Args))
+    end.
+
+%% @doc The same in pages.
+%%
+%% Returns, and fails, as `select/3'.
+-spec match_object(Table, Pattern, Limit) -> {[Object], Continuation} | End when
+    Table :: table(),
+    Pattern :: match_pattern(),
+    Limit :: pos_integer(),
+    Object :: tuple(),
+    Continuation :: continuation() | End,
+    End :: '$end_of_table'.
+match_object(Table, Pattern, Limit) ->
+    try
+        xets_match:page(Table, [{Pattern, [], ['$_']}], Limit, false)
+    catch
+        error:badarg ->
+            Args = [Table, Pattern, Limit],
+            ?BADARG(Args, xets_errors:cause(match_object, Args))
+    end.
+
+%% @doc The next page. As `select/1'.
+-spec match_object(Continuation) -> {[Object], Continuation} | End when
+    Object :: tuple(),
+    Continuation :: continuation() | End,
+    End :: '$end_of_table'.
+match_object(Continuation) ->
+    try
+        next_page(Continuation)
+    catch
+        error:badarg -> ?BADARG([Continuation], none)
+    end.
+
+%% @doc Deletes the objects that match a pattern.
+%%
+%% As ``select_delete(Table, [{Pattern, [], [true]}])'', but that it returns `true'.
+-spec match_delete(Table, Pattern) -> true when
+    Table :: table(),
+    Pattern :: match_pattern().
+match_delete(Table, Pattern) ->
+    try xets_match:delete(Table, [{Pattern, [], [true]}]) of
+        _ -> true
+    catch
+        error:badarg ->
+            Args = [Table, Pattern],
+            ?BADARG(Args, xets_errors:cause(match_delete, Args))
+    end.
+
+%% @doc What a match specification makes of the objects of a table.
+%%
+%% `MatchSpec' is a list of clauses `{MatchHead, MatchConditions, MatchBody}', as described in the
+%% User's Guide of ERTS, chapter "Match Specifications in Erlang". The result for an object is that
+%% of the first clause whose head and conditions it matches; `fun2ms/1' makes such a list out of
+%% what looks like a fun.
+%%
+%% Returns the list of the results, in an `ordered_set' in the order of keys; else in an order of no
+%% meaning, but that objects of a bag that have one key come in the order of their insertion if
+%% the heads of all clauses name their keys.
+%%
+%% Errors: `badarg' if `MatchSpec' is no match specification.
+%%
+%% Complexity: O(objects that are looked at). Where the heads of all clauses name a key, or
+%% conditions compare it with one by `=:=' or `==', these keys are looked for. In an `ordered_set' a
+%% range of keys is looked at where all clauses bind the first elements of the key, which is a tuple
+%% or a list, or compare it by `>', `>=', `<' or `=<'. Otherwise the whole table is; see
+%% `explain/2'. Large tables are scanned on a dirty scheduler.
+%%
+%% Each object is read atomically. One that is in the table throughout is looked at once; one that
+%% is inserted or removed meanwhile may or may not be.
+-spec select(Table, MatchSpec) -> [Match] when
+    Table :: table(),
+    MatchSpec :: match_spec(),
+    Match :: term().
+select(Table, MatchSpec) ->
+    try
+        xets_match:select(Table, MatchSpec, false)
+    catch
+        error:badarg ->
+            Args = [Table, MatchSpec],
+            ?BADARG(Args, xets_errors:cause(select, Args))
+    end.
+
+%% @doc The same in pages of up to `Limit' results.
+%%
+%% Returns
+%% <ul>
+%% <li>`{Matches, Continuation}': the first `Limit' results, and what `select/1' goes on with;</li>
+%% <li>``{Matches, '$end_of_table'}'': there are no others;</li>
+%% <li>``'$end_of_table''': there is none.</li>
+%% </ul>
+%% As in `ets' there may be no others behind a page of `Limit' results, too: `select/1' then returns
+%% ``'$end_of_table'''.
+%%
+%% A continuation holds the identifier of the table, the match specification and a position. It
+%% survives all changes of the table, may be used by other processes, and more than once, and after
+%% `term_to_binary/1'. In tables other than an `ordered_set', it may hold results that were found
+%% together with those of the page.
+%%
+%% Errors: `badarg' if `MatchSpec' is no match specification, or `Limit' no positive small integer.
+%%
+%% Complexity: as `select/2', up to the last object that is needed. What `select/2' says about
+%% changes meanwhile holds for all pages together.
+-spec select(Table, MatchSpec, Limit) -> {[Match], Continuation} | End when
+    Table :: table(),
+    MatchSpec :: match_spec(),
+    Limit :: pos_integer(),
+    Match :: term(),
+    Continuation :: continuation() | End,
+    End :: '$end_of_table'.
+select(Table, MatchSpec, Limit) ->
+    try
+        xets_match:page(Table, MatchSpec, Limit, false)
+    catch
+        error:badarg ->
+            Args = [Table, MatchSpec, Limit],
+            ?BADARG(Args, xets_errors:cause(select, Args))
+    end.
+
+%% @doc The next page of what `select/3', `select_reverse/3', `match/3' or `match_object/3' began.
+%%
+%% Returns what these return.
+%%
+%% Errors: `badarg' if `Continuation' is none, or its table does not exist any more.
+-spec select(Continuation) -> {[Match], Continuation} | End when
+    Match :: term(),
+    Continuation :: continuation() | End,
+    End :: '$end_of_table'.
+select(Continuation) ->
+    try
+        next_page(Continuation)
+    catch
+        error:badarg -> ?BADARG([Continuation], none)
+    end.
+
+%% @doc As `select/2', but in an `ordered_set' in the reverse order of keys.
+-spec select_reverse(Table, MatchSpec) -> [Match] when
+    Table :: table(),
+    MatchSpec :: match_spec(),
+    Match :: term().
+select_reverse(Table, MatchSpec) ->
+    try
+        xets_match:select(Table, MatchSpec, true)
+    catch
+        error:badarg ->
+            Args = [Table, MatchSpec],
+            ?BADARG(Args, xets_errors:cause(select_reverse, Args))
+    end.
+
+%% @doc As `select/3', but in an `ordered_set' in the reverse order of keys.
+-spec select_reverse(Table, MatchSpec, Limit) -> {[Match], Continuation} | End when
+    Table :: table(),
+    MatchSpec :: match_spec(),
+    Limit :: pos_integer(),
+    Match :: term(),
+    Continuation :: continuation() | End,
+    End :: '$end_of_table'.
+select_reverse(Table, MatchSpec, Limit) ->
+    try
+        xets_match:page(Table, MatchSpec, Limit, true)
+    catch
+        error:badarg ->
+            Args = [Table, MatchSpec, Limit],
+            ?BADARG(Args, xets_errors:cause(select_reverse, Args))
+    end.
+
+%% @doc The next page. As `select/1': the continuation knows the direction.
+-spec select_reverse(Continuation) -> {[Match], Continuation} | End when
+    Match :: term(),
+    Continuation :: continuation() | End,
+    End :: '$end_of_table'.
+select_reverse(Continuation) ->
+    try
+        next_page(Continuation)
+    catch
+        error:badarg -> ?BADARG([Continuation], none)
+    end.
+
+next_page('$end_of_table') ->
+    '$end_of_table';
+next_page(Continuation) ->
+    case xets_match:is_continuation(Continuation) of
+        true -> xets_match:next(Continuation);
+        false -> erlang:error(badarg)
+    end.
+
+%% @doc How many objects there are for which the result of a match specification is `true'.
+%%
+%% Errors, complexity: as `select/2'.
+-spec select_count(Table, MatchSpec) -> Count when
+    Table :: table(),
+    MatchSpec :: match_spec(),
+    Count :: non_neg_integer().
+select_count(Table, MatchSpec) ->
+    try
+        xets_match:count(Table, MatchSpec)
+    catch
+        error:badarg ->
+            Args = [Table, MatchSpec],
+            ?BADARG(Args, xets_errors:cause(select_count, Args))
+    end.
+
+%% @doc Deletes the objects for which the result of a match specification is `true'.
+%%
+%% Returns how many objects it has deleted.
+%%
+%% Errors: as `select/2'.
+%%
+%% Complexity: as `select/2'. Atomic and isolated for each object, but not for all of them: an
+%% object is deleted if it matches in that moment.
+-spec select_delete(Table, MatchSpec) -> Deleted when
+    Table :: table(),
+    MatchSpec :: match_spec(),
+    Deleted :: non_neg_integer().
+select_delete(Table, MatchSpec) ->
+    try
+        xets_match:delete(Table, MatchSpec)
+    catch
+        error:badarg ->
+            Args = [Table, MatchSpec],
+            ?BADARG(Args, xets_errors:cause(select_delete, Args))
+    end.
+
+%% @doc Removes the objects for which the result of a match specification is `true', and returns
+%% them. Not in `ets'.
+%%
+%% Returns the list of exactly the objects that this call has removed, in the order that `select/2'
+%% has: of several processes that take, one gets each object.
+%%
+%% Errors, complexity, atomicity: as `select_delete/2'.
+-spec select_take(Table, MatchSpec) -> [Object] when
+    Table :: table(),
+    MatchSpec :: match_spec(),
+    Object :: tuple().
+select_take(Table, MatchSpec) ->
+    try
+        xets_match:take(Table, MatchSpec)
+    catch
+        error:badarg ->
+            Args = [Table, MatchSpec],
+            ?BADARG(Args, xets_errors:cause(select_take, Args))
+    end.
+
+%% @doc Replaces the objects that a match specification matches by its results.
+%%
+%% Returns how many objects it has replaced.
+%%
+%% Errors: `badarg' if `MatchSpec' is no match specification, or it is not evident from it that
+%% each result is an object with the key of the one that it replaces; also if the table is a bag.
+%%
+%% Complexity: as `select/2'. Atomic and isolated for each object, but not for all of them: an
+%% object is replaced by the result for what it is in that moment.
+-spec select_replace(Table, MatchSpec) -> Replaced when
+    Table :: table(),
+    MatchSpec :: match_spec(),
+    Replaced :: non_neg_integer().
+select_replace(Table, MatchSpec) ->
+    Args = [Table, MatchSpec],
+    try xets_match:replace(Table, MatchSpec) of
+        {error, Cause} -> ?BADARG(Args, Cause);
+        Replaced -> Replaced
+    catch
+        error:badarg -> ?BADARG(Args, xets_errors:cause(select_replace, Args))
+    end.
+
+%% @doc Replaces the object with a key by what a match specification makes of it. Not in `ets'.
+%%
+%% ```
+%% 1> xets:insert(T, {stock, 5}).
+%% true
+%% 2> Take = [{{'$1','$2'}, [{'>','$2',0}], [{{'$1',{'-','$2',1}}}]}].
+%% 3> xets:update(T, stock, Take).
+%% {stock,4}
+%% '''
+%% Returns the new object; `false' if there is no object with that key, or no clause matches it.
+%%
+%% Errors: `badarg' if `MatchSpec' is no match specification, its result is not an object with the
+%% same key, or the table is a bag.
+%%
+%% Complexity: O(1) and the size of the objects. Atomic and isolated. When other processes change
+%% the object at the same time the match specification is run on what it has become.
+-spec update(Table, Key, MatchSpec) -> Object | false when
+    Table :: table(),
+    Key :: term(),
+    MatchSpec :: match_spec(),
+    Object :: tuple().
+update(Table, Key, MatchSpec) ->
+    try
+        xets_match:update(Table, Key, MatchSpec)
+    catch
+        error:badarg ->
+            Args = [Table, Key, MatchSpec],
+            ?BADARG(Args, xets_errors:cause(update, Args))
+    end.
+
+%% @doc Makes a continuation usable after `binary_to_term/1'.
+%%
+%% In `ets' a continuation holds a compiled match specification, which does not survive that.
+%% Those of `xets' hold the match specification as it is: they are returned as they are.
+%%
+%% Errors: `function_clause' if `Continuation' is none.
+-spec repair_continuation(Continuation, MatchSpec) -> Continuation when
+    Continuation :: continuation() | '$end_of_table',
+    MatchSpec :: match_spec().
+repair_continuation('$end_of_table', _MatchSpec) ->
+    '$end_of_table';
+repair_continuation(Continuation, MatchSpec) ->
+    case xets_match:is_continuation(Continuation) of
+        true -> Continuation;
+        false -> erlang:error(function_clause, [Continuation, MatchSpec])
+    end.
+
+%% @doc Compiles a match specification for `match_spec_run/2'. As `ets:match_spec_compile/1'.
+%%
+%% Errors: `badarg' if `MatchSpec' is no match specification.
+-spec match_spec_compile(MatchSpec) -> CompiledMatchSpec when
+    MatchSpec :: match_spec(),
+    CompiledMatchSpec :: ets:compiled_match_spec().
+match_spec_compile(MatchSpec) ->
+    try
+        ets:match_spec_compile(MatchSpec)
+    catch
+        error:badarg -> ?BADARG([MatchSpec], none)
+    end.
+
+%% @doc What a match specification makes of the tuples of a list. As `ets:match_spec_run/2'.
+%%
+%% Errors: `badarg' if `List' is not a proper list, or `CompiledMatchSpec' not what
+%% `match_spec_compile/1' has returned on this node.
+-spec match_spec_run(List, CompiledMatchSpec) -> [Match] when
+    List :: [term()],
+    CompiledMatchSpec :: ets:compiled_match_spec(),
+    Match :: term().
+match_spec_run(List, CompiledMatchSpec) ->
+    try
+        ets:match_spec_run(List, CompiledMatchSpec)
+    catch
+        error:badarg -> ?BADARG([List, CompiledMatchSpec], none)
+    end.
+
+%% @doc Whether a term is a compiled match specification. As `ets:is_compiled_ms/1'.
+-spec is_compiled_ms(Term) -> boolean() when
+    Term :: term().
+is_compiled_ms(Term) ->
+    ets:is_compiled_ms(Term).
+
+%% @doc What a match specification makes of a tuple. As `ets:test_ms/2'.
+%%
+%% Returns `{ok, Result}', with `false' for no match, or `{error, Errors}' if it is not one.
+-spec test_ms(Tuple, MatchSpec) -> {ok, Result} | {error, Errors} when
+    Tuple :: tuple(),
+    MatchSpec :: match_spec(),
+    Result :: term(),
+    Errors :: [{warning | error, string()}].
+test_ms(Tuple, MatchSpec) ->
+    ets:test_ms(Tuple, MatchSpec).
+
 %%% Order
 
 %% @doc The objects in a range of keys. Not in `ets'. As `range(Table, From, To, [])'.
@@ -1763,6 +2204,7 @@ insert_new_nif(_Table, _Objects) -> ?NIF.
 put_new_nif(_Table, _Object) -> ?NIF.
 
 %% Puts `New' in the place of `Old', if the table has an object equal to `Old'.
+%% @private
 -spec replace_nif(table(), Old :: tuple(), New :: tuple()) -> boolean().
 replace_nif(_Table, _Old, _New) -> ?NIF.
 
@@ -1874,3 +2316,39 @@ update_element_nif(_Table, _Key, _ElementSpec) -> ?NIF.
 
 -spec update_element_nif(table(), term(), term(), tuple()) -> true.
 update_element_nif(_Table, _Key, _ElementSpec, _Default) -> ?NIF.
+
+%% The calls of match specifications (c_src/beam/calls_match.c), for xets_match. `Limit': a number,
+%% or `infinity'.
+%% @private
+-spec scan_nif(table(), MatchSpec, xets_match:what(), Limit, xets_match:position()) ->
+    xets_match:outcome() when MatchSpec :: term(), Limit :: pos_integer() | infinity.
+scan_nif(_Table, _MatchSpec, _What, _Limit, _From) -> ?NIF.
+
+%% @private
+-spec update_nif(table(), Key :: term(), MatchSpec :: term()) -> tuple() | false | other.
+update_nif(_Table, _Key, _MatchSpec) -> ?NIF.
+
+%% At least `Least' objects that the match specification may match, if there are so many, and the
+%% position behind them.
+%% @private
+-spec candidates_nif(table(), MatchSpec, Reverse, Least, xets_match:position()) ->
+    {[tuple()], xets_match:position()}
+when
+    MatchSpec :: term(), Reverse :: boolean(), Least :: pos_integer().
+candidates_nif(_Table, _MatchSpec, _Reverse, _Least, _From) -> ?NIF.
+
+%% Deletes an object, in a duplicate bag all that are equal. How many they were.
+%% @private
+-spec remove_object_count_nif(table(), tuple()) -> non_neg_integer().
+remove_object_count_nif(_Table, _Object) -> ?NIF.
+
+%% Some objects, the position behind them, and a mark for unchanged_nif/2. None: there are no more.
+%% @private
+-spec objects_nif(table(), xets_match:position(), Reverse :: boolean()) ->
+    {[tuple()], xets_match:position(), Mark :: term()}.
+objects_nif(_Table, _From, _Reverse) -> ?NIF.
+
+%% Whether no object has changed among those that came with the mark, and between them.
+%% @private
+-spec unchanged_nif(table(), Mark :: term()) -> boolean().
+unchanged_nif(_Table, _Mark) -> ?NIF.

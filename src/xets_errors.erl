@@ -61,7 +61,8 @@ cause(Function, [Table | Args]) ->
 access(Function) ->
     Reads = [lookup, lookup_element, lookup_elements, lookup_many, tab2list, slot, safe_fixtable],
     Traversals = [first, last, next, prev, first_lookup, last_lookup, next_lookup, prev_lookup],
-    case lists:member(Function, [explain | Reads ++ Traversals ++ reads_in_order()]) of
+    Matches = [match, match_object, select, select_reverse, select_count, explain],
+    case lists:member(Function, Reads ++ Traversals ++ Matches ++ reads_in_order()) of
         true -> read;
         false -> write
     end.
@@ -138,6 +139,11 @@ call(update_element, Table, [Key, ElementSpec | Default]) ->
     updated(Table, Key, Default, fun(Object, KeyPos) ->
         elements(as_list(ElementSpec), Object, KeyPos)
     end);
+call(Replace, Table, _Args) when Replace =:= select_replace; Replace =:= update ->
+    case is_bag(Table) of
+        true -> table_type;
+        false -> none
+    end;
 call(Function, Table, _Args) ->
     IsOrdered = lists:member(Function, [take_first, take_last | reads_in_order()]),
     case IsOrdered andalso xets:info(Table, type) of
@@ -236,6 +242,14 @@ texts(whereis, [_Name], _Cause) ->
     [<<"invalid table name (must be an atom)">>];
 texts(Function, [Continuation], Cause) when Function =:= range; Function =:= prefix ->
     [continuation_error(Continuation, Cause)];
+texts(Function, [_Continuation], _Cause) when
+    Function =:= select; Function =:= select_reverse; Function =:= match; Function =:= match_object
+->
+    [<<"invalid continuation">>];
+texts(match_spec_compile, [_MatchSpec], _Cause) ->
+    [bad_match_spec()];
+texts(match_spec_run, [List, CompiledMatchSpec], _Cause) ->
+    [list_error(List), compiled_error(CompiledMatchSpec)];
 texts(info, [_Table, _Item], none) ->
     ["", <<"not a valid info item">>];
 texts(Function, [Table | Args], Cause) ->
@@ -298,6 +312,24 @@ arg_texts(prefix, [Prefix], _Cause) ->
     [prefix_error(Prefix)];
 arg_texts(prefix, [Prefix, Options], _Cause) ->
     [prefix_error(Prefix), options_error(Options, [limit, reverse])];
+arg_texts(Match, [_Pattern, Limit], _Cause) when Match =:= match; Match =:= match_object ->
+    ["", position_error(Limit)];
+arg_texts(Select, [MatchSpec, Limit], _Cause) when Select =:= select; Select =:= select_reverse ->
+    [match_spec_error(MatchSpec), position_error(Limit)];
+arg_texts(Select, [_MatchSpec], none) when
+    Select =:= select;
+    Select =:= select_reverse;
+    Select =:= select_count;
+    Select =:= select_delete;
+    Select =:= select_take;
+    Select =:= select_replace
+->
+    [bad_match_spec()];
+arg_texts(update, [_Key, MatchSpec], none) ->
+    case match_spec_error(MatchSpec) of
+        "" -> ["", <<"the result is not an object with the same key">>];
+        Text -> ["", Text]
+    end;
 arg_texts(nth, [I], _Cause) ->
     [position_error(I)];
 arg_texts(Some, [N], _Cause) when Some =:= first_n; Some =:= last_n ->
@@ -377,6 +409,20 @@ position_error(_) -> "".
 
 number_error(0) -> "";
 number_error(N) -> position_error(N).
+
+bad_match_spec() -> <<"not a valid match specification">>.
+
+match_spec_error(MatchSpec) ->
+    case xets_match:is_valid(MatchSpec) of
+        true -> "";
+        false -> bad_match_spec()
+    end.
+
+compiled_error(Term) ->
+    case ets:is_compiled_ms(Term) of
+        true -> "";
+        false -> <<"not a compiled match specification">>
+    end.
 
 prefix_error(Prefix) when is_tuple(Prefix); is_binary(Prefix) ->
     "";

@@ -14,14 +14,21 @@ reads() ->
     [{lookup, [k]}, {lookup_element, [k, 1]}, {lookup_element, [k, 1, default]},
      {lookup_elements, [k, {1, 2}]}, {lookup_many, [[k]]}, {member, [k]}, {tab2list, []},
      {first, []}, {last, []}, {next, [k]}, {prev, [k]}, {first_lookup, []}, {last_lookup, []},
-     {next_lookup, [k]}, {prev_lookup, [k]}, {slot, [0]}].
+     {next_lookup, [k]}, {prev_lookup, [k]}, {slot, [0]}, {match, ['_']}, {match, ['_', 1]},
+     {match_object, ['_']}, {match_object, ['_', 1]}, {select, [all()]}, {select, [all(), 1]},
+     {select_reverse, [all()]}, {select_reverse, [all(), 1]}, {select_count, [all()]}].
+
+all() ->
+    [{'_', [], ['$_']}].
 
 writes() ->
     [{insert, [{k, 1}]}, {insert, [[{k, 1}]]}, {insert, [[]]}, {insert_new, [{l, 1}]},
      {insert_new, [[]]}, {put_new, [{l, 1}]}, {delete_many, [[]]}, {delete_many, [[k]]},
      {take_many, [[k]]}, {delete, [k]}, {delete_object, [{k, 1, a}]}, {delete_all_objects, []},
      {take, [k]}, {update_counter, [k, 1]}, {update_counter, [k, 1, {k, 0}]},
-     {update_element, [k, {2, b}]}, {update_element, [k, {2, b}, {k, 0}]}, {delete, []}].
+     {update_element, [k, {2, b}]}, {update_element, [k, {2, b}, {k, 0}]},
+     {match_delete, ['_']}, {select_delete, [all()]}, {select_take, [all()]},
+     {select_replace, [all()]}, {update, [k, all()]}, {delete, []}].
 
 no_table_test_() ->
     [[{title(Function, [Which | Args]),
@@ -179,7 +186,7 @@ wrong() ->
      {25, new, [name, [{keypos, 0}]], #{2 => <<"invalid options">>}},
      {25, new, [xets_error_taken, [named_table]], #{1 => <<"table name already exists">>}},
      {25, new, [xets_error_taken, [named_table, wrong]], #{2 => <<"invalid options">>}}]
-        ++ wrong_counters() ++ wrong_elements().
+        ++ wrong_counters() ++ wrong_elements() ++ wrong_specs().
 
 wrong_counters() ->
     Keypos = <<"the position is the same as the key position">>,
@@ -233,6 +240,37 @@ wrong_elements() ->
             {29, update_element, [t, k, a, {k, 0}], #{3 => Spec}},
             {29, update_element, [t, k, {2, b}, default], #{4 => <<"not a tuple">>}},
             {29, update_element, [t, k, {2, b}, {}], #{4 => <<"default tuple too small">>}}].
+
+wrong_specs() ->
+    Spec = <<"not a valid match specification">>,
+    Continuation = #{1 => <<"invalid continuation">>},
+    Range = <<"out of range">>,
+    Integer = <<"not an integer">>,
+    Same = <<"the result is not an object with the same key">>,
+    [{25, Function, [t, Wrong], #{2 => Spec}}
+     || Function <- [select, select_reverse, select_count, select_replace],
+        Wrong <- [foo, [foo], [{'_', [], []}]]]
+        ++ [{own, Function, [t, foo], #{2 => Spec}} || Function <- [select_delete, select_take]]
+        ++ [{25, select_replace, [bag, all()], #{1 => not_of_type()}},
+            {25, select_replace, [bag, foo], #{1 => not_of_type()}},
+            {25, select_replace, [t, [{'$1', [], ['$1']}]], #{2 => Spec}}]
+        ++ [{25, Function, [Wrong], Continuation}
+            || Function <- [select, select_reverse, match, match_object],
+               Wrong <- [foo, {}, {t, 1, 2, 3, [], 0}]]
+        ++ [{25, Function, [t, Arg, Limit], Texts}
+            || {Function, Arg} <- [{select, all()}, {select_reverse, all()}, {match, '_'},
+                                   {match_object, '_'}],
+               {Limit, Texts} <- [{0, #{3 => Range}}, {-1, #{3 => Range}}, {a, #{3 => Integer}},
+                                  {1.0, #{3 => Integer}}, {1 bsl 59, #{}}]]
+        ++ [{25, select, [t, foo, 0], #{2 => Spec, 3 => Range}},
+            {25, select, [t, foo, 1], #{2 => Spec}},
+            {25, match_spec_compile, [foo], #{1 => Spec}},
+            {own, match_spec_run, [[{k} | l], foo],
+             #{1 => <<"not a proper list">>, 2 => <<"not a compiled match specification">>}},
+            {own, update, [bag, k, all()], #{1 => not_of_type()}},
+            {own, update, [t, k, foo], #{3 => Spec}},
+            {own, update, [t, k, [{'_', [], [foo]}]], #{3 => Same}},
+            {own, update, [t, k, [{'_', [], [{{l, 1}}]}]], #{3 => Same}}].
 
 not_objects() -> <<"not a non-empty tuple or a list of non-empty tuples">>.
 no_key() -> <<"a tuple without an element at the key position of the table">>.

@@ -11,16 +11,21 @@
     X(absent, "absent")                                                                           \
     X(bag, "bag")                                                                                 \
     X(bytes, "bytes")                                                                             \
+    X(done, "done")                                                                               \
     X(duplicate_bag, "duplicate_bag")                                                             \
     X(end_of_table, "$end_of_table")                                                              \
     X(exited, "EXIT")                                                                             \
     X(ets_transfer, "ETS-TRANSFER")                                                               \
     X(no, "false")                                                                                \
+    X(hash, "hash")                                                                               \
     X(image_bytes, "image_bytes")                                                                 \
+    X(key, "key")                                                                                 \
+    X(last, "last")                                                                               \
     X(mapped, "mapped")                                                                           \
     X(none, "none")                                                                               \
     X(objects, "objects")                                                                         \
     X(ordered_set, "ordered_set")                                                                 \
+    X(other, "other")                                                                             \
     X(portable, "portable")                                                                       \
     X(private, "private")                                                                         \
     X(protected, "protected")                                                                     \
@@ -28,6 +33,8 @@
     X(segments, "segments")                                                                       \
     X(set, "set")                                                                                 \
     X(slow, "slow")                                                                               \
+    X(start, "start")                                                                             \
+    X(stopped, "stopped")                                                                         \
     X(system_limit, "system_limit")                                                               \
     X(tables, "tables")                                                                           \
     X(terms, "terms")                                                                             \

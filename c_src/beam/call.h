@@ -190,6 +190,10 @@ enum xe_result xe_call_bag_take(ErlNifEnv *env, struct xe_use *use, const struct
 /* Removes them. */
 enum xe_result xe_call_bag_delete(struct xe_use *use, const struct xe_key *key, uint64_t budget);
 
+/* Removes the object that is equal (=:=) to a term. *removed: how many they were. */
+enum xe_result xe_call_remove_object(ErlNifEnv *env, ERL_NIF_TERM table, ERL_NIF_TERM object,
+                                     uint64_t budget, uint32_t *removed);
+
 /* XE_CALL_BUDGET if copying a term takes too long for a normal scheduler. */
 enum xe_result xe_call_gauge(ErlNifEnv *env, ERL_NIF_TERM term, uint64_t budget);
 
@@ -258,6 +262,13 @@ bool xe_call_get_access(ERL_NIF_TERM term, enum xe_access *out);
     X(rank, 2)                                                                                    \
     X(take_first, 1)                                                                              \
     X(take_last, 1)
+#define XE_CALLS_MATCH(X)                                                                         \
+    X(scan, 5)                                                                                    \
+    X(update, 3)                                                                                  \
+    X(candidates, 5)                                                                              \
+    X(remove_object_count, 2)                                                                     \
+    X(objects, 3)                                                                                 \
+    X(unchanged, 2)
 #define XE_CALLS_EXPLAIN(X) X(explain, 2)
 
 #define XE_CALL_DECLARE(name, arity)                                                              \
@@ -269,6 +280,7 @@ XE_CALLS_TRAVERSE(XE_CALL_DECLARE)
 XE_CALLS_WRITE(XE_CALL_DECLARE)
 XE_CALLS_UPDATE(XE_CALL_DECLARE)
 XE_CALLS_ORDER(XE_CALL_DECLARE)
+XE_CALLS_MATCH(XE_CALL_DECLARE)
 XE_CALLS_EXPLAIN(XE_CALL_DECLARE)
 #undef XE_CALL_DECLARE
 

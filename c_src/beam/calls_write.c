@@ -415,7 +415,8 @@ static enum xe_status find_equal(const struct xe_use *use, const struct xe_objec
     return status;
 }
 
-static enum xe_result remove_equal(struct xe_use *use, const struct xe_object *o, uint64_t budget)
+static enum xe_result remove_equal(struct xe_use *use, const struct xe_object *o, uint64_t budget,
+                                   uint32_t *removed)
 {
     struct xe_key key;
     struct xe_version version;
@@ -428,6 +429,7 @@ static enum xe_result remove_equal(struct xe_use *use, const struct xe_object *o
             return XE_CALL_OK;
         if (status == XE_OK)
             status = xe_table_remove(use->table->core, use->slot, &key, &version, NULL);
+        *removed = status == XE_OK;
         /* XE_ABSENT: another version by now; look again. */
         if (status != XE_ABSENT)
             return xe_call_of_core(status);
@@ -436,26 +438,29 @@ static enum xe_result remove_equal(struct xe_use *use, const struct xe_object *o
 }
 
 /* In a duplicate bag it may be there several times. */
-static enum xe_result remove_from_bag(struct xe_use *use, const struct xe_object *o, uint64_t budget)
+static enum xe_result remove_from_bag(struct xe_use *use, const struct xe_object *o, uint64_t budget,
+                                   uint32_t *removed)
 {
     struct xe_prepared p;
     enum xe_status status = xe_table_prepare(use->table->core, o, &p);
     if (status == XE_OK) {
-        status = xe_bag_remove(use->table->core, use->slot, &p, xe_call_is_patient(budget), NULL);
+        status = xe_bag_remove(use->table->core, use->slot, &p, xe_call_is_patient(budget),
+                               removed);
         xe_record_unprepare(&p);
     }
     return status == XE_ABSENT ? XE_CALL_OK : xe_call_of_core(status);
 }
 
-static enum xe_result remove_object(struct xe_use *use, const struct xe_object *o, uint64_t budget)
+static enum xe_result remove_object(struct xe_use *use, const struct xe_object *o, uint64_t budget,
+                                   uint32_t *removed)
 {
-    return xe_kind_is_bag(use->table->kind) ? remove_from_bag(use, o, budget)
-                                            : remove_equal(use, o, budget);
+    return xe_kind_is_bag(use->table->kind) ? remove_from_bag(use, o, budget, removed)
+                                            : remove_equal(use, o, budget, removed);
 }
 
 /* The same for any object. */
 static enum xe_result remove_encoded(ErlNifEnv *env, struct xe_use *use, ERL_NIF_TERM object,
-                                     uint64_t budget)
+                                     uint64_t budget, uint32_t *removed)
 {
     struct xe_encoder e;
     struct xe_object o;
@@ -467,36 +472,56 @@ static enum xe_result remove_encoded(ErlNifEnv *env, struct xe_use *use, ERL_NIF
         result = check_comparing(&e, form.kind, budget);
     if (result == XE_CALL_OK) {
         xe_term_object(&e, &o);
-        result = remove_object(use, &o, budget);
+        result = remove_object(use, &o, budget, removed);
     }
     xe_encoder_clear(&e);
     return result;
 }
 
-static enum xe_result delete_object(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t budget,
-                                    ERL_NIF_TERM *out)
+enum xe_result xe_call_remove_object(ErlNifEnv *env, ERL_NIF_TERM table, ERL_NIF_TERM object,
+                                     uint64_t budget, uint32_t *removed)
 {
     const ERL_NIF_TERM *elements;
     int arity;
     struct flat flat;
     struct xe_use use;
     enum xe_result result;
-    if (!enif_get_tuple(env, argv[1], &arity, &elements) ||
-        !xe_use_begin(env, argv[0], XE_NEED_WRITE, &use))
+    *removed = 0;
+    if (!enif_get_tuple(env, object, &arity, &elements) ||
+        !xe_use_begin(env, table, XE_NEED_WRITE, &use))
         return XE_CALL_BADARG;
     if (arity < use.table->keypos) {
         result = XE_CALL_BADARG;
     } else if (make_flat(env, &flat, use.table, elements, arity)) {
         struct xe_object o = flat_object(&flat, use.table->kind);
-        result = remove_object(&use, &o, budget);
+        result = remove_object(&use, &o, budget, removed);
     } else {
-        result = remove_encoded(env, &use, argv[1], budget);
+        result = remove_encoded(env, &use, object, budget, removed);
     }
     xe_use_end(&use);
-    *out = xe_am.yes;
     return result;
 }
+
+static enum xe_result delete_object(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t budget,
+                                    ERL_NIF_TERM *out)
+{
+    uint32_t removed;
+    *out = xe_am.yes;
+    return xe_call_remove_object(env, argv[0], argv[1], budget, &removed);
+}
 XE_CALL(delete_object, 2)
+
+/* How many they were. */
+static enum xe_result remove_object_count(ErlNifEnv *env, const ERL_NIF_TERM argv[],
+                                          uint64_t budget, ERL_NIF_TERM *out)
+{
+    uint32_t removed;
+    enum xe_result result =
+        xe_call_remove_object(env, argv[0], argv[1], budget, &removed);
+    *out = enif_make_uint(env, removed);
+    return result;
+}
+XE_CALL(remove_object_count, 2)
 
 /* Puts `p` in the place of exactly `old`. XE_ABSENT: that is not there. */
 static enum xe_status replace_equal(struct xe_use *use, const struct xe_object *old,

@@ -221,6 +221,7 @@ static ErlNifFunc functions[] = {
     XE_NIF(update_counter, 3)
     XE_NIF(update_element, 3)
     XE_CALLS_ORDER(XE_NIF)
+    XE_CALLS_MATCH(XE_NIF)
     XE_CALLS_EXPLAIN(XE_NIF)
 };
 
