@@ -86,7 +86,7 @@
 -export([i/0, i/1]).
 -export([format_error/2]).
 -export([scan_nif/5, update_nif/3, candidates_nif/5, remove_object_count_nif/2]).
--export([replace_nif/3, objects_nif/3, unchanged_nif/2]).
+-export([replace_nif/3, group_nif/2, replace_in_group_nif/4, objects_nif/3, unchanged_nif/2]).
 -export_type([table/0, tid/0, access/0, type/0, option/0, update_op/0, element_spec/0]).
 -export_type([page_option/0, range_option/0, end_option/0, continuation/0]).
 -export_type([plan/0, plan_end/0, engine/0]).
@@ -150,6 +150,8 @@
     update_nif/3,
     candidates_nif/5,
     remove_object_count_nif/2,
+    group_nif/2,
+    replace_in_group_nif/4,
     objects_nif/3,
     unchanged_nif/2
 ]).
@@ -1406,7 +1408,7 @@ select_take(Table, MatchSpec) ->
 %% Returns how many objects it has replaced.
 %%
 %% Errors: `badarg' if `MatchSpec' is no match specification, or it is not evident from it that
-%% each result is an object with the key of the one that it replaces; also if the table is a bag.
+%% each result is an object with the key of the one that it replaces; also if the table is a `bag'.
 %%
 %% Complexity: as `select/2'. Atomic and isolated for each object, but not for all of them: an
 %% object is replaced by the result for what it is in that moment.
@@ -2341,6 +2343,17 @@ candidates_nif(_Table, _MatchSpec, _Reverse, _Least, _From) -> ?NIF.
 %% @private
 -spec remove_object_count_nif(table(), tuple()) -> non_neg_integer().
 remove_object_count_nif(_Table, _Object) -> ?NIF.
+
+%% The objects of a key in a bag, with their numbers, in the order of both.
+%% @private
+-spec group_nif(table(), Key :: term()) -> [{Number :: non_neg_integer(), tuple()}].
+group_nif(_Table, _Key) -> ?NIF.
+
+%% Puts `New' in the place of the `Old' that has this number, if there still is one.
+%% @private
+-spec replace_in_group_nif(table(), Old :: tuple(), Number, New :: tuple()) -> boolean() when
+    Number :: non_neg_integer().
+replace_in_group_nif(_Table, _Old, _Number, _New) -> ?NIF.
 
 %% Some objects, the position behind them, and a mark for unchanged_nif/2. None: there are no more.
 %% @private

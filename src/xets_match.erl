@@ -233,12 +233,51 @@ replace(Table, Spec) ->
     _ = xets:insert(Table, []),
     Id = id(Table),
     Type = xets:info(Id, type),
-    case Type =:= bag orelse Type =:= duplicate_bag of
-        true ->
-            {error, table_type};
-        false ->
-            _ = keeps_keys(Type, xets:info(Id, keypos), Spec) orelse erlang:error(badarg),
-            lists:sum(change(Id, Spec, ?REPLACE))
+    case Type =/= bag andalso keeps_keys(Type, xets:info(Id, keypos), Spec) of
+        true when Type =:= duplicate_bag -> replace_groups(Id, Spec);
+        true -> lists:sum(change(Id, Spec, ?REPLACE));
+        false when Type =:= bag -> {error, table_type};
+        false -> {error, none}
+    end.
+
+%% In a duplicate_bag an object goes elsewhere when it is replaced, and a scan might meet it again.
+%% So all keys are gathered first. Of the objects of a key each has a number, in their order, which
+%% its replacement has, too: so each is replaced once.
+replace_groups(Id, Spec) ->
+    Run = compile(Spec),
+    KeyPos = xets:info(Id, keypos),
+    Keys = keys(Id, Spec, KeyPos, Run, start, #{}),
+    lists:sum([replace_group(Id, Key, Run, -1, 0) || Key <- maps:keys(Keys)]).
+
+%% Those behind a number. N have been replaced.
+replace_group(Id, Key, Run, After, N) ->
+    Group = retry(fun() -> xets:group_nif(Id, Key) end),
+    case replace_each([Pair || {I, _} = Pair <- Group, I > After], Id, Run, After, N) of
+        {changed, Last, Sum} -> replace_group(Id, Key, Run, Last, Sum);
+        Sum -> Sum
+    end.
+
+replace_each([{I, Object} | Group], Id, Run, After, N) ->
+    case Run([Object]) of
+        [] ->
+            replace_each(Group, Id, Run, I, N);
+        [New] ->
+            case retry(fun() -> xets:replace_in_group_nif(Id, Object, I, New) end) of
+                true -> replace_each(Group, Id, Run, I, N + 1);
+                false -> {changed, After, N}
+            end
+    end;
+replace_each([], _Id, _Run, _After, N) ->
+    N.
+
+%% Those of the objects that match.
+keys(Id, Spec, KeyPos, Run, Position, Keys) ->
+    {Objects, Next} = candidates(Id, Spec, false, ?CHUNK, Position),
+    More = maps:from_list([{element(KeyPos, O), []} || O <- Objects, Run([O]) =/= []]),
+    All = maps:merge(Keys, More),
+    case is_end(Next) of
+        true -> All;
+        false -> keys(Id, Spec, KeyPos, Run, Next, All)
     end.
 
 %% Whether no result can have another key than its object: so ets thinks, and is asked.

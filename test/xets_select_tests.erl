@@ -38,8 +38,7 @@ same_calls(Function, Type, N) ->
          ?assertEqual({Arg, lists:sort(ets:tab2list(E))}, {Arg, lists:sort(xets:tab2list(X))}),
          ets:delete(E),
          xets:delete(X)
-     end || Arg <- args(Function),
-            not (Function =:= select_replace andalso Type =:= duplicate_bag)].
+     end || Arg <- args(Function)].
 
 args(Match) when Match =:= match; Match =:= match_object; Match =:= match_delete ->
     ['_', '$1', '$3', {'$2', '$1'}, {'$1', '$1'}, {3, '_'}, {3.0, '_'}, {{'$1', 7}, '_'},
@@ -477,6 +476,58 @@ select_replace_keeps_keys_test_() ->
                  Module:delete(B),
                  Module:delete(T)
          end).
+
+%% Objects of a key keep their order when some of them are replaced, and are replaced once, wherever
+%% they are then.
+groups_are_replaced_in_place_test_() ->
+    [{lists:flatten(io_lib:format("~p ~p", [N, Spec])), fun() -> in_place(N, Spec) end}
+     || N <- [10, small(3000, 500)],
+        Spec <- [[{{'$1', '$2'}, [], [{{'$1', {'+', '$2', 1}}}]}],
+                 [{{'$1', '$2'}, [], [{{'$1', {'-', '$2', 1}}}]}],
+                 [{{'_', '$2'}, [{'==', {'rem', '$2', 3}, 0}], [{{k, [lists:seq(1, 2000)]}}]}],
+                 [{{k, 3}, [], ['$_']}]]].
+
+in_place(N, Spec) ->
+    E = ets:new(table, [duplicate_bag]),
+    X = xets:new(table, [duplicate_bag]),
+    [begin
+         ets:insert(E, Object),
+         xets:insert(X, Object)
+     end || I <- lists:seq(1, N), Object <- [{k, I rem 7}, {{other, I}, I}]],
+    Count = outcome(fun() -> ets:select_replace(E, Spec) end),
+    ?assertEqual(Count, outcome(fun() -> xets:select_replace(X, Spec) end)),
+    ?assertEqual(ets:lookup(E, k), xets:lookup(X, k)),
+    ?assertEqual(lists:sort(ets:tab2list(E)), lists:sort(xets:tab2list(X))),
+    ets:delete(E),
+    xets:delete(X).
+
+%% Nobody sees a group with more or fewer objects than it has, and none is replaced by two.
+groups_are_replaced_atomically_test_() ->
+    {timeout, 60, fun replaced_in_groups/0}.
+
+replaced_in_groups() ->
+    Rounds = small(10, 3),
+    T = xets:new(table, [duplicate_bag, public]),
+    Group = [{k, I, 0} || I <- lists:seq(1, 200)],
+    [xets:insert(T, Object) || Object <- Group],
+    Add = [{{'$1', '$2', '$3'}, [], [{{'$1', '$2', {'+', '$3', 1}}}]}],
+    Replace = fun() -> [xets:select_replace(T, Add) || _ <- lists:seq(1, Rounds)], done end,
+    Reader = spawn_link(fun() -> reads_whole_groups(T, 200) end),
+    [done, done, done] = concurrently([Replace, Replace, Replace]),
+    Reader ! {stop, self()},
+    receive {Reader, Read} -> ?assert(Read > 0) end,
+    Found = xets:lookup(T, k),
+    ?assertEqual([I || {k, I, _} <- Group], [I || {k, I, _} <- Found]),
+    xets:delete(T).
+
+reads_whole_groups(T, N) ->
+    reads_whole_groups(T, N, 0).
+
+reads_whole_groups(T, N, Read) ->
+    ?assertEqual(lists:seq(1, N), [I || {k, I, _} <- xets:lookup(T, k)]),
+    receive {stop, From} -> From ! {self(), Read + 1}
+    after 0 -> reads_whole_groups(T, N, Read + 1)
+    end.
 
 update_test_() ->
     [{lists:flatten(io_lib:format("~p ~p", [Type, True])), fun() -> update(Type, True) end}

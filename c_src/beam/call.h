@@ -267,6 +267,8 @@ bool xe_call_get_access(ERL_NIF_TERM term, enum xe_access *out);
     X(update, 3)                                                                                  \
     X(candidates, 5)                                                                              \
     X(remove_object_count, 2)                                                                     \
+    X(group, 2)                                                                                   \
+    X(replace_in_group, 4)                                                                        \
     X(objects, 3)                                                                                 \
     X(unchanged, 2)
 #define XE_CALLS_EXPLAIN(X) X(explain, 2)

@@ -521,6 +521,62 @@ static enum xe_result candidates(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint
 }
 XE_CALL(candidates, 5)
 
+/* --- Groups of a bag ----------------------------------------------------- */
+
+/* [{Number, Object}] of a run. */
+static enum xe_result list_numbered(struct job *j, const struct xe_run *run, ERL_NIF_TERM key,
+                                    ERL_NIF_TERM *out)
+{
+    ErlNifEnv *env = j->scan.env;
+    ERL_NIF_TERM list = xe_call_nil, object;
+    for (uint32_t i = run->n; i-- > 0;) {
+        struct xe_view view;
+        xe_record_view(run->at[i].rec, &view);
+        enum xe_result result = decode(j, env, &view, key, &object);
+        if (result != XE_CALL_OK)
+            return result;
+        object = enif_make_tuple2(env, enif_make_uint64(env, run->at[i].sequence), object);
+        list = enif_make_list_cell(env, object, list);
+    }
+    *out = list;
+    return XE_CALL_OK;
+}
+
+/* (Table, Key): the objects of a bag that have this key, in the order of insertion, with the numbers
+ * that say so: an object that is replaced by replace_in_group() leaves it its number. */
+static enum xe_result group(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t budget,
+                            ERL_NIF_TERM *out)
+{
+    struct job j;
+    struct xe_use use;
+    struct xe_encoder e;
+    struct xe_key key;
+    struct xe_run run;
+    bool patient = xe_call_is_patient(budget);
+    j.left = budget;
+    enum xe_result result = xe_call_open(env, argv[0], XE_NEED_READ, argv[1], budget, &use, &e);
+    if (result != XE_CALL_OK)
+        return result;
+    j.scan.env = env;
+    j.scan.form = xe_call_form(use.table);
+    xe_call_key(&key, use.table, argv[1], &e);
+    xe_run_begin(&run);
+    enum xe_status status =
+        !xe_kind_is_bag(j.scan.form.kind)
+            ? XE_DEAD
+            : xe_bag_find(use.table->core, use.slot, &key,
+                          patient ? UINT32_MAX : XE_CALL_INLINE_MAX, patient, &run);
+    *out = xe_call_nil;
+    if (status == XE_OK)
+        result = list_numbered(&j, &run, xe_call_reusable_key(argv[1], &e), out);
+    else if (status != XE_ABSENT)
+        result = status == XE_LIMIT && !patient ? XE_CALL_BUDGET : xe_call_of_core(status);
+    xe_run_end(&run);
+    xe_call_close(&use, argv[1], &e);
+    return result;
+}
+XE_CALL(group, 2)
+
 /* --- Chunks of objects, with marks --------------------------------------- */
 
 /* Where the chunk was read, for unchanged(). */

@@ -574,6 +574,64 @@ static enum xe_result replace(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_
 }
 XE_CALL(replace, 3)
 
+/* The same in a duplicate bag, for the one of the equal objects that has this number. */
+static enum xe_status replace_numbered(struct xe_use *use, const struct xe_object *old,
+                                       uint64_t sequence, const struct xe_object *new,
+                                       bool patient)
+{
+    struct xe_prepared was, is;
+    enum xe_status status = xe_table_prepare(use->table->core, old, &was);
+    if (status != XE_OK)
+        return status;
+    status = xe_table_prepare(use->table->core, new, &is);
+    if (status == XE_OK) {
+        status = xe_bag_replace(use->table->core, use->slot, &was, sequence, &is, patient);
+        if (status != XE_OK)
+            xe_record_unprepare(&is);
+    }
+    xe_record_unprepare(&was);
+    return status;
+}
+
+/* replace_in_group(Table, Old, Number, New): see group() in calls_match.c. */
+static enum xe_result replace_in_group(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t budget,
+                                       ERL_NIF_TERM *out)
+{
+    struct xe_encoder was, is;
+    struct xe_object old, new;
+    struct xe_use use;
+    ErlNifUInt64 sequence;
+    ERL_NIF_TERM key, new_key;
+    if (!enif_get_uint64(env, argv[2], &sequence) ||
+        !xe_use_begin(env, argv[0], XE_NEED_WRITE, &use))
+        return XE_CALL_BADARG;
+    struct xe_form form = xe_call_form(use.table);
+    xe_call_encoder(&was, env, &form, budget);
+    xe_call_encoder(&is, env, &form, budget);
+    enum xe_result result = form.kind == XE_DUPLICATE_BAG
+                                ? encode_object(&was, env, argv[1], form.keypos, &key)
+                                : XE_CALL_BADARG;
+    if (result == XE_CALL_OK)
+        result = check_comparing(&was, form.kind, budget);
+    if (result == XE_CALL_OK)
+        result = encode_object(&is, env, argv[3], form.keypos, &new_key);
+    if (result == XE_CALL_OK && !enif_is_identical(key, new_key))
+        result = XE_CALL_BADARG;
+    if (result == XE_CALL_OK) {
+        xe_term_object(&was, &old);
+        xe_term_object(&is, &new);
+        enum xe_status status =
+            replace_numbered(&use, &old, sequence, &new, xe_call_is_patient(budget));
+        *out = xe_call_bool(status == XE_OK);
+        result = status == XE_ABSENT ? XE_CALL_OK : xe_call_of_core(status);
+    }
+    xe_use_end(&use);
+    xe_encoder_clear(&was);
+    xe_encoder_clear(&is);
+    return result;
+}
+XE_CALL(replace_in_group, 4)
+
 /* --- By key ------------------------------------------------------------- */
 
 /* Removes what has the key of a term. */

@@ -80,11 +80,16 @@ enum xe_status xe_table_prepare(const struct xe_table *t, const struct xe_object
     return XE_OK;
 }
 
+void xe_bag_number_as(struct xe_prepared *p, uint64_t sequence)
+{
+    p->tail.sequence[0] = (uint32_t)sequence;
+    p->tail.sequence[1] =
+        (p->tail.sequence[1] & 0xffff0000u) | (uint32_t)(sequence >> 32 & 0xffff);
+}
+
 void xe_bag_number(struct xe_prepared *p)
 {
-    uint64_t n = xe_core_sequence((uint32_t)(p->key.hash >> 32), 1);
-    p->tail.sequence[0] = (uint32_t)n;
-    p->tail.sequence[1] = (p->tail.sequence[1] & 0xffff0000u) | (uint32_t)(n >> 32 & 0xffff);
+    xe_bag_number_as(p, xe_core_sequence((uint32_t)(p->key.hash >> 32), 1));
 }
 
 uint32_t xe_bag_print_shift(const struct xe_table *t, uint64_t lo, uint64_t hi)
@@ -200,6 +205,24 @@ bool xe_bag_find_equal(const struct xe_image *img, const struct xe_prepared *p,
 {
     struct target what = {.lo = p->key.hash, .hi = p->key.hash, .key = &p->key, .equal = p};
     return image_has(img, p->key.hash, &what, out);
+}
+
+bool xe_bag_find_numbered(const struct xe_table *t, const struct xe_segment *s,
+                          const struct xe_prepared *p, uint64_t sequence, struct xe_place *out)
+{
+    struct target what = target_object(t, p);
+    struct search it;
+    const struct xe_image *img = xe_segment_image(s);
+    if (s->hi < what.lo || what.hi < s->lo)
+        return false;
+    search_begin(&it, img, s->hi, &what);
+    while (search_next(&it, &what, out)) {
+        const uint8_t *rec = xe_image_record(img, out->off);
+        struct xe_bag_tail tail = xe_record_tail(rec, xe_load32(rec));
+        if (xe_tail_sequence(&tail) == sequence)
+            return true;
+    }
+    return false;
 }
 
 /* --- Runs --------------------------------------------------------------- */

@@ -11,6 +11,9 @@
  *   6  make the batch word odd, publish all records, make it even
  *   7  unlock
  *
+ * A duplicate bag's object is replaced in the same way, with its key's run locked: step 6 removes it,
+ * too.
+ *
  * Everything that can fail happens before step 6 (G5). Readers that see the word odd, or
  * changed, look again, and after a few looks yield.
  */
@@ -621,18 +624,24 @@ static void batch_free(struct batch *b)
         xe_cb.free(b->arrivals);
 }
 
+static void batch_init(struct batch *b, struct xe_table *t, struct xe_epoch_slot *slot,
+                       struct xe_prepared *p, size_t n, bool patient)
+{
+    b->t = t;
+    b->slot = slot;
+    b->patient = patient;
+    b->list = p;
+    b->n = b->n_list = n;
+    b->n_groups = 0;
+    b->clock_ran = false;
+    b->arrivals = NULL;
+}
+
 enum xe_status xe_table_put_many(struct xe_table *t, struct xe_epoch_slot *slot,
                                  struct xe_prepared *p, size_t n, enum xe_put mode, bool patient)
 {
     struct batch b;
-    b.t = t;
-    b.slot = slot;
-    b.patient = patient;
-    b.list = p;
-    b.n = b.n_list = n;
-    b.n_groups = 0;
-    b.clock_ran = false;
-    b.arrivals = NULL;
+    batch_init(&b, t, slot, p, n, patient);
     enum xe_status status = xe_table_write_begin(t, slot);
     if (status != XE_OK || n == 0)
         return status;
@@ -652,6 +661,77 @@ enum xe_status xe_table_put_many(struct xe_table *t, struct xe_epoch_slot *slot,
                 xe_lock_release(&t->list_lock);
             }
         }
+    }
+    batch_free(&b);
+    return status;
+}
+
+/* --- Replacing an object of a duplicate bag ------------------------------ */
+
+/* The group that has what is to be replaced. NULL: none has. */
+static struct group *find_replaced(struct batch *b, const struct xe_prepared *old,
+                                   uint64_t sequence, struct xe_place *place)
+{
+    for (size_t i = 0; i < b->n_groups; i++)
+        if (xe_bag_find_numbered(b->t, b->groups[i].s, old, sequence, place))
+            return &b->groups[i];
+    return NULL;
+}
+
+/* Publishes the one item, and drops what it replaces: as a list write, for these are in two places,
+ * and mostly in two segments. */
+static void publish_instead(struct batch *b, const struct group *from, struct xe_place *place)
+{
+    xe_batch_publish(b->t);
+    for (size_t i = 0; i < b->n_groups; i++) {
+        const struct group *g = &b->groups[i];
+        struct xe_image *img = xe_segment_image(g->s);
+        if (g != from && g->first == g->end)
+            continue;
+        xe_segment_changes(g->s);
+        if (g->first < g->end)
+            publish_item(b, img, &b->items[g->first]);
+        if (g == from)
+            xe_table_drop(b->t, b->slot, img, place);
+        xe_segment_changed(g->s);
+    }
+    xe_batch_published(b->t);
+}
+
+/* Under the list lock. */
+static enum xe_status replace_item(struct batch *b, const struct xe_prepared *old,
+                                   uint64_t sequence)
+{
+    struct xe_place place;
+    enum xe_status status = lock_all(b, true);
+    if (status == XE_OK && !find_replaced(b, old, sequence, &place))
+        status = XE_ABSENT;
+    if (status == XE_OK)
+        status = write_all(b);
+    /* Found again: its segment may have been rebuilt. */
+    if (status == XE_OK)
+        publish_instead(b, find_replaced(b, old, sequence, &place), &place);
+    unlock_all(b, status == XE_OK);
+    return status;
+}
+
+enum xe_status xe_bag_replace(struct xe_table *t, struct xe_epoch_slot *slot,
+                              const struct xe_prepared *old, uint64_t sequence,
+                              struct xe_prepared *p, bool patient)
+{
+    struct batch b;
+    XE_ASSERT(t->kind == XE_DUPLICATE_BAG);
+    batch_init(&b, t, slot, p, 1, patient);
+    enum xe_status status = xe_table_write_begin(t, slot);
+    if (status != XE_OK)
+        return status;
+    xe_bag_number_as(p, sequence);
+    status = XE_RETRY;
+    batch_alloc(&b); /* a short list needs no memory */
+    b.items[0] = (struct item){.hash = p->key.hash, .p = p};
+    if (list_lock(&b)) {
+        status = replace_item(&b, old, sequence);
+        xe_lock_release(&t->list_lock);
     }
     batch_free(&b);
     return status;

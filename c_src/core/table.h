@@ -234,6 +234,13 @@ enum xe_status xe_bag_put(struct xe_table *t, struct xe_epoch_slot *slot, struct
 enum xe_status xe_bag_remove(struct xe_table *t, struct xe_epoch_slot *slot,
                              const struct xe_prepared *p, bool patient, uint32_t *removed);
 
+/* Duplicate bags: puts a prepared object in the place of one that is equal (=:=) to `old`, which has
+ * the same key, and has this number in a run; it has that number then. XE_OK: its blob belongs to
+ * the table; XE_ABSENT: there is none. O(segments of the key). */
+enum xe_status xe_bag_replace(struct xe_table *t, struct xe_epoch_slot *slot,
+                              const struct xe_prepared *old, uint64_t sequence,
+                              struct xe_prepared *p, bool patient);
+
 /* Removes all objects with a key, at one instant, if there are at most `most`, and `accept` (or
  * NULL) accepts what is found; else XE_LIMIT. They are in `run` then. Without a run (NULL), and
  * so without `accept`, it needs no memory (G7). */

@@ -413,8 +413,13 @@ bool xe_bag_find_equal(const struct xe_image *img, const struct xe_prepared *p,
  * the numbers differ in: between here and `other`, which has as much room. Returns where they are
  * in the end. */
 struct xe_run_entry *xe_bag_sort(struct xe_run_entry *at, struct xe_run_entry *other, uint32_t n);
+/* Finds the one in a segment that is equal to a prepared one, and has this number. */
+bool xe_bag_find_numbered(const struct xe_table *t, const struct xe_segment *s,
+                          const struct xe_prepared *p, uint64_t sequence, struct xe_place *out);
 /* Numbers a prepared object: it comes behind all objects of its key so far. */
 void xe_bag_number(struct xe_prepared *p);
+/* Gives it the number of another one. */
+void xe_bag_number_as(struct xe_prepared *p, uint64_t sequence);
 
 /* --- rebuild.c ---------------------------------------------------------- */
 

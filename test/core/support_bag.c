@@ -66,6 +66,53 @@ uint32_t bag_remove_counted(struct xe_table *t, uint32_t key, uint64_t value)
     return n;
 }
 
+/* The number of the object at a place of a group. */
+static enum xe_status find_number(struct xe_table *t, uint32_t key, uint32_t at, uint64_t *number)
+{
+    struct lookup l;
+    struct xe_run run;
+    lookup_make(&l, xe_table_seed(t), key);
+    xe_run_begin(&run);
+    struct xe_epoch_slot *slot = xe_epoch_enter();
+    enum xe_status status = xe_bag_find(t, slot, &l.key, UINT32_MAX, false, &run);
+    if (status == XE_OK && at >= run.n)
+        status = XE_ABSENT;
+    if (status == XE_OK)
+        *number = run.at[at].sequence;
+    xe_epoch_leave(slot);
+    xe_run_end(&run);
+    lookup_free(&l);
+    return status;
+}
+
+enum xe_status bag_replace(struct xe_table *t, uint32_t key, uint32_t at, uint64_t old,
+                           uint64_t value)
+{
+    struct object x, y;
+    struct xe_prepared was, p;
+    uint64_t number;
+    enum xe_status status = find_number(t, key, at, &number);
+    if (status != XE_OK)
+        return status;
+    object_make(&x, key, old);
+    object_make(&y, key, value);
+    status = xe_table_prepare(t, &x.o, &was);
+    if (status == XE_OK) {
+        status = xe_table_prepare(t, &y.o, &p);
+        if (status == XE_OK) {
+            struct xe_epoch_slot *slot = xe_epoch_enter();
+            status = xe_bag_replace(t, slot, &was, number, &p, false);
+            xe_epoch_leave(slot);
+            if (status != XE_OK)
+                xe_record_unprepare(&p);
+        }
+        xe_record_unprepare(&was);
+    }
+    object_free(&x);
+    object_free(&y);
+    return status;
+}
+
 enum xe_status bag_member(struct xe_table *t, uint32_t key)
 {
     struct lookup l;

@@ -17,6 +17,9 @@ enum xe_status bag_put(struct xe_table *t, uint32_t key, uint64_t value, enum xe
 enum xe_status bag_remove(struct xe_table *t, uint32_t key, uint64_t value);
 /* The same; how many objects went. */
 uint32_t bag_remove_counted(struct xe_table *t, uint32_t key, uint64_t value);
+/* Replaces the object at a place of the key's group, if it is equal to `old`. */
+enum xe_status bag_replace(struct xe_table *t, uint32_t key, uint32_t at, uint64_t old,
+                           uint64_t value);
 enum xe_status bag_member(struct xe_table *t, uint32_t key);
 
 /* XE_OK: exactly these n values were found, in this order; XE_EXISTS: others were. */

@@ -163,6 +163,22 @@ static void step_remove(struct world *w)
     check_changed(w, i);
 }
 
+static void step_replace(struct world *w)
+{
+    uint32_t i = draw_key(w);
+    struct group *g = &w->model[i];
+    uint32_t at = rng_below(&w->rng, g->n + 1);
+    uint64_t old = at < g->n && rng_chance(&w->rng, 7, 8) ? g->at[at] : draw_member(w, i);
+    uint64_t value = draw_member(w, i);
+    enum xe_status status = bag_replace(w->t, key_of(i), at, old, value);
+    if (!is_failure(w, status))
+        assert_int_equal(status,
+                         at < g->n && values_equal(g->at[at], old) ? XE_OK : XE_ABSENT);
+    if (status == XE_OK)
+        g->at[at] = value;
+    check_changed(w, i);
+}
+
 static void step_take(struct world *w)
 {
     uint32_t i = draw_key(w);
@@ -260,6 +276,8 @@ static void step(struct world *w)
         step_take(w);
     else if (d < 700)
         step_drop(w);
+    else if (d < 740 && w->kind == XE_DUPLICATE_BAG)
+        step_replace(w);
     else if (d < 800)
         step_find(w);
     else if (d < 920)
