@@ -5,9 +5,8 @@
  * a copy of the last key, and one goes on behind it, whether it is still there or not. So what
  * is there throughout is met exactly once, in order (core/order.h, S2).
  */
-#include <sched.h>
-
 #include "call_key.h"
+#include "scan.h"
 #include "term_internal.h"
 
 enum { CHUNK = 128 };
@@ -92,21 +91,6 @@ static enum xe_result encode_key(struct xe_encoder *e, ErlNifEnv *env, ERL_NIF_T
 static void key_end(struct xe_encoder *e)
 {
     xe_call_key_end(e, XE_ORDERED, xe_call_nil); /* whatever the term was */
-}
-
-/* What becomes of the result of a step. On a dirty scheduler a killed process goes on: nobody wants
- * the result. And what is to be tried again is tried there, for a call that starts again may
- * never end while others write. */
-static enum xe_result persist(ErlNifEnv *env, uint64_t budget, enum xe_result result)
-{
-    if (!xe_call_is_patient(budget))
-        return result;
-    if (!enif_is_current_process_alive(env))
-        return XE_CALL_BADARG;
-    if (result != XE_CALL_RETRY)
-        return result;
-    sched_yield();
-    return XE_CALL_OK;
 }
 
 /* --- Listing objects ---------------------------------------------------- */
@@ -234,7 +218,7 @@ static enum xe_result read_range(struct reading *r)
     while (result == XE_CALL_OK && more && r->limit > 0) {
         if (r->read > XE_CALL_INLINE_MAX && !xe_call_is_patient(r->budget))
             return XE_CALL_BUDGET;
-        result = persist(r->env, r->budget, read_chunk(r, &more));
+        result = xe_scan_persist(r->env, r->budget, read_chunk(r, &more));
     }
     return result;
 }
@@ -541,7 +525,7 @@ static enum xe_result read_tuples(struct reading *r, const struct prefix *p,
             result = read_bounds(r, p, (size_t)found, NULL);
             at = (size_t)found + !r->range.reverse;
         }
-        result = persist(r->env, r->budget, result);
+        result = xe_scan_persist(r->env, r->budget, result);
     }
     return result;
 }

@@ -3,8 +3,6 @@
  *
  * A position is a key, or a number: nothing is held between two calls.
  */
-#include <sched.h>
-
 #include "call_key.h"
 #include "estate.h"
 #include "scan.h"
@@ -249,20 +247,22 @@ struct listing {
     enum xe_result result;
 };
 
+static enum xe_result decode(struct listing *l, const struct xe_view *view, ERL_NIF_TERM *object)
+{
+    uint64_t words = xe_term_object_words(view);
+    if (words > l->budget)
+        return XE_CALL_BUDGET;
+    l->budget -= l->budget == XE_TERM_NO_BUDGET ? 0 : words;
+    return xe_call_of_term(
+        xe_term_decode_object(l->env, view, l->keypos, 0, XE_TERM_NO_BUDGET, object));
+}
+
 static void list_object(void *arg, const struct xe_view *view)
 {
     struct listing *l = arg;
     ERL_NIF_TERM object;
-    if (l->result != XE_CALL_OK)
-        return;
-    uint64_t words = xe_term_object_words(view);
-    if (words > l->budget) {
-        l->result = XE_CALL_BUDGET;
-        return;
-    }
-    l->budget -= l->budget == XE_TERM_NO_BUDGET ? 0 : words;
-    l->result = xe_call_of_term(
-        xe_term_decode_object(l->env, view, l->keypos, 0, XE_TERM_NO_BUDGET, &object));
+    if (l->result == XE_CALL_OK)
+        l->result = decode(l, view, &object);
     if (l->result == XE_CALL_OK)
         l->list = enif_make_list_cell(l->env, object, l->list);
 }
@@ -277,101 +277,30 @@ static ERL_NIF_TERM listed(struct listing *l, enum xe_kind kind)
     return list;
 }
 
-/* Where a listing of an ordered table stands, outside of any section: at the key of the last object
- * listed. */
-struct place {
-    bool begun;
-    struct xe_key key;
-    uint64_t handle; /* in the caller's environment */
-    uint8_t bytes[XE_KEY_BYTES_MAX + XE_READ_SLACK];
-};
-
-static void place_at(struct place *p, ErlNifEnv *env, const struct xe_view *view)
+static enum xe_result visit_object(void *arg, const struct xe_view *view, ERL_NIF_TERM key,
+                                   ERL_NIF_TERM *out)
 {
-    XE_ASSERT(view->klen <= XE_KEY_BYTES_MAX);
-    p->begun = true;
-    memcpy(p->bytes, view->key, view->klen);
-    if (view->n_key_handles)
-        p->handle = enif_make_copy(env, xe_load64(view->handles));
-    xe_key_init_order(&p->key, p->bytes, view->klen, &p->handle, view->n_key_handles);
-}
-
-/* Lists the objects of a chunk that was read, or not. False: there are no more. */
-static bool list_chunk(struct listing *l, enum xe_status status, const struct xe_chunk *chunk,
-                       struct xe_view *last)
-{
-    /* On a dirty scheduler it tries again itself: starting over might never end. */
-    if (status == XE_RETRY && l->budget == XE_TERM_NO_BUDGET)
-        sched_yield();
-    else if (status != XE_OK)
-        l->result = xe_call_of_core(status);
-    if (status != XE_OK)
-        return true;
-    for (uint32_t i = 0; i < chunk->n; i++) {
-        xe_chunk_ahead(chunk, i);
-        xe_record_view(chunk->recs[i], last);
-        list_object(l, last);
-    }
-    return chunk->more;
-}
-
-/* Some objects more, from the last one down. */
-static bool list_down(struct listing *l, struct xe_table *t, struct place *p)
-{
-    const struct xe_range range = {
-        .to = p->begun ? &p->key : NULL, .to_exclusive = true, .reverse = true};
-    struct xe_chunk chunk;
-    struct xe_view view;
-    enum xe_status status = xe_scan_range(t, &range, XE_CHUNK_MAX, &chunk);
-    bool more = list_chunk(l, status, &chunk, &view);
-    if (status == XE_OK && chunk.n > 0)
-        place_at(p, l->env, &view);
-    return more;
-}
-
-/* Some objects more, from a hash on. */
-static bool list_hashes(struct listing *l, struct xe_table *t, uint64_t *position)
-{
-    struct xe_chunk chunk;
-    struct xe_view view;
-    enum xe_status status = xe_scan_hashes(t, *position, XE_CHUNK_MAX, &chunk);
-    bool more = list_chunk(l, status, &chunk, &view);
-    if (status == XE_OK)
-        *position = chunk.next;
-    return more;
+    struct listing *l = arg;
+    (void)key;
+    return decode(l, view, out);
 }
 
 static enum xe_result tab2list(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t budget,
                                ERL_NIF_TERM *out)
 {
-    enum { SEGMENTS_INLINE = 2 };
-    struct listing l = {.env = env, .budget = budget, .result = XE_CALL_OK};
-    struct place place;
-    enum xe_kind kind = XE_SET;
-    uint64_t position = 0;
-    bool more = true;
-    place.begun = false;
-    l.list = xe_call_nil;
-    while (more && l.result == XE_CALL_OK) {
-        struct xe_use use;
-        /* Each part in a section of its own; the table may have gone meanwhile. */
-        if (!xe_use_begin(env, argv[0], XE_NEED_READ, &use))
-            return XE_CALL_BADARG;
-        l.keypos = use.table->keypos;
-        kind = use.table->kind;
-        if (budget != XE_TERM_NO_BUDGET && xe_table_segments(use.table->core) > SEGMENTS_INLINE)
-            l.result = XE_CALL_BUDGET;
-        else if (kind == XE_ORDERED)
-            more = list_down(&l, use.table->core, &place);
-        else
-            more = list_hashes(&l, use.table->core, &position);
-        xe_use_end(&use);
-        /* On a dirty scheduler a killed process goes on: nobody wants the result. */
-        if (budget == XE_TERM_NO_BUDGET && !enif_is_current_process_alive(env))
-            return XE_CALL_BADARG;
-    }
-    *out = listed(&l, kind);
-    return l.result;
+    struct listing l = {.env = env, .budget = budget};
+    struct xe_scan s;
+    enum xe_result result = xe_scan_begin(&s, env, argv[0], XE_NEED_READ, 0, false, budget);
+    if (result != XE_CALL_OK)
+        return result;
+    l.keypos = s.form.keypos;
+    s.whole = true;
+    while (result == XE_CALL_OK && !s.is_done)
+        result = xe_scan_next(&s, XE_CHUNK_MAX, visit_object, &l);
+    if (result == XE_CALL_OK)
+        *out = xe_scan_list(&s, 0, s.kept.n);
+    xe_scan_end(&s);
+    return result;
 }
 XE_CALL(tab2list, 1)
 
