@@ -201,8 +201,10 @@ rare() ->
      [{{'$1', '_'}, [], [nested(65)]}], [{{'$1', '_'}, [nested(70)], [true]}],
      [{{'$30', '_'}, [], [{const, '$30'}]}], %% ets gives {const, '$0'}
      [{'_', [], [maps:from_list([{I, '$_'} || I <- lists:seq(1, 33)])]}],
-     [{'_', [], [true]} || _ <- lists:seq(1, 1025)],
-     [{list_to_tuple(lists:duplicate(20000, '_')), [], [true]}],
+     [{'_', [], [{const, lists:seq(1, 5000)}]}],
+     [{{'_', #{lists:seq(1, 5000) => '_'}}, [], [true]}],
+     [{'_', [], [true]} || _ <- lists:seq(1, 513)],
+     [{list_to_tuple(lists:duplicate(5000, '_')), [], [true]}],
      [{list_to_tuple([list_to_atom([$$ | integer_to_list(I)]) || I <- lists:seq(1, 129)]), [], [true]}]].
 
 nested(0) -> '$1';
@@ -230,7 +232,7 @@ large_test_() ->
 deep_test_() ->
     Deep = fun(Leaf) -> lists:foldl(fun(I, T) when I rem 2 =:= 0 -> {T}; (_, T) -> [T, T] end, Leaf,
                                     lists:seq(1, 12)) end,
-    Long = fun(Leaf) -> lists:foldl(fun(_, T) -> {a, T} end, Leaf, lists:seq(1, 3000)) end,
+    Long = fun(Leaf) -> lists:foldl(fun(_, T) -> {a, T} end, Leaf, lists:seq(1, 2000)) end,
     [{"patterns of any depth",
       fun() ->
               native([{{'_', Deep('$1')}, [], ['$1']}]),

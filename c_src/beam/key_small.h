@@ -84,7 +84,8 @@ static inline bool xe_key_to_small(const uint8_t *bytes, size_t len, int64_t *ou
         return false;
     uint64_t x;
     memcpy(&x, bytes + 1, sizeof x);
-    x = (__builtin_bswap64(x) ^ (negative ? UINT64_MAX : 0)) & ~(len > 8 ? 0 : UINT64_MAX >> 8 * (len - 1));
+    x = (__builtin_bswap64(x) ^ (negative ? UINT64_MAX : 0)) &
+        ~(len > 8 ? 0 : UINT64_MAX >> 8 * (len - 1));
     x = x >> 1 & 0x7f7f7f7f7f7f7f7f;
     x = (x & 0x7f007f007f007f00) >> 1 | (x & 0x007f007f007f007f);
     x = (x & 0x3fff00003fff0000) >> 2 | (x & 0x00003fff00003fff);

@@ -16,7 +16,7 @@ struct xe_program;
 
 enum xe_compiled {
     XE_COMPILED,
-    XE_COMPILED_NOT,   /* rarer than what is done here, or no specification at all */
+    XE_COMPILED_NOT, /* rarer than what is done here, or no specification at all */
     XE_COMPILED_NOMEM,
 };
 
@@ -44,13 +44,13 @@ enum xe_match_want {
 /* One who runs a program on objects, one after the other. */
 struct xe_matcher;
 
-/* Results are terms of `env`, in which the program has been compiled; {self} is its process. NULL: out
- * of memory. `budget`: words, for all objects together. */
+/* Results are terms of `env`, in which the program has been compiled; {self} is its process. NULL:
+ * out of memory. `budget`: words, for all objects together. */
 struct xe_matcher *xe_matcher_new(ErlNifEnv *env, const struct xe_program *p, uint64_t budget);
 void xe_matcher_free(struct xe_matcher *m);
 
-/* `view` is read during the call only. *out is the result if it matches and the result is wanted. O(size
- * of the object), and mostly of what the heads look at. */
+/* `view` is read during the call only. *out is the result if it matches and the result is wanted.
+ * O(size of the object), and mostly of what the heads look at. */
 enum xe_matched xe_matcher_run(struct xe_matcher *m, const struct xe_view *view,
                                enum xe_match_want want, ERL_NIF_TERM *out);
 /* What is left of the budget; and takes work off it. False: that is more than is left. */

@@ -93,8 +93,7 @@ static struct number number_of(const struct xe_matcher *m, const struct xe_value
     return n;
 }
 
-static enum xe_step calculate_doubles(enum xe_function fn, double a, double b,
-                                      struct xe_value *out)
+static enum xe_step calculate_doubles(enum xe_function fn, double a, double b, struct xe_value *out)
 {
     switch (fn) {
     case XE_FN_PLUS:
@@ -221,8 +220,7 @@ static enum xe_step to_integer(struct xe_matcher *m, double d, struct xe_value *
     return set_integer(m, out, (int64_t)d);
 }
 
-static enum xe_step calculate_unary(struct xe_matcher *m, enum xe_function fn,
-                                    struct xe_value *out)
+static enum xe_step calculate_unary(struct xe_matcher *m, enum xe_function fn, struct xe_value *out)
 {
     struct number a = number_of(m, out);
     if (a.kind == NONE)
@@ -405,14 +403,16 @@ static enum xe_step length(struct xe_matcher *m, struct xe_value *arg)
     if (arg->kind == XE_VALUE_NODE)
         return *arg->p >> 3 == XE_NODE_ILIST ? XE_STEP_FAIL
                                              : set_integer(m, arg, (int64_t)node_size(m, arg));
-    return enif_get_list_length(m->env, arg->term, &n) ? set_integer(m, arg, n) : XE_STEP_FAIL;
+    if (!enif_get_list_length(m->env, arg->term, &n))
+        return XE_STEP_FAIL;
+    return xe_match_charge(m, n / 8) == XE_STEP_OK ? set_integer(m, arg, n) : XE_STEP_ERROR;
 }
 
 /* How sizes of bit strings are told. */
 enum unit { BITS, BYTES, WHOLE_BYTES };
 
-/* The size of a term in bytes, and how many bits of the last one count. That of a bit string shows in
- * its external format only. */
+/* The size of a term in bytes, and how many bits of the last one count. That of a bit string shows
+ * in its external format only. */
 static enum xe_step measure_bits(struct xe_matcher *m, ERL_NIF_TERM t, uint64_t *bytes,
                                  unsigned *bits)
 {
@@ -456,8 +456,7 @@ static enum xe_step size(struct xe_matcher *m, enum xe_function fn, struct xe_va
         return set_integer(m, arg, (int64_t)arity_of(m, arg));
     if (type != XE_TYPE_BINARY && type != XE_TYPE_BITS)
         return XE_STEP_FAIL;
-    return bits_size(m, fn == XE_FN_SIZE ? WHOLE_BYTES : fn == XE_FN_BYTE_SIZE ? BYTES : BITS,
-                     arg);
+    return bits_size(m, fn == XE_FN_SIZE ? WHOLE_BYTES : fn == XE_FN_BYTE_SIZE ? BYTES : BITS, arg);
 }
 
 static enum xe_step map_size(struct xe_matcher *m, struct xe_value *arg)

@@ -71,12 +71,13 @@ static bool add_check(struct xe_build *b, struct xe_check check)
 
 /* Atoms. */
 
-/* The number of a variable; false: no variable, or one of a number that ets may take for another. */
+/* The number of a variable; false: no variable, or one of a number that ets may take for another.
+ */
 static bool parse_variable(struct xe_build *b, const char *text, uint32_t *number, bool *is)
 {
     size_t digits = strspn(text + 1, "0123456789");
-    *is = text[0] == '$' && digits > 0 && text[1 + digits] == '\0' &&
-          (text[1] != '0' || digits == 1);
+    *is =
+        text[0] == '$' && digits > 0 && text[1 + digits] == '\0' && (text[1] != '0' || digits == 1);
     *number = 0;
     if (!*is)
         return true;
@@ -107,6 +108,20 @@ bool xe_match_word(struct xe_build *b, ERL_NIF_TERM word, struct xe_word *out)
     else if (strcmp(text, "$$") == 0)
         out->kind = XE_WORD_BINDINGS;
     return true;
+}
+
+bool xe_match_weigh(struct xe_build *b, ERL_NIF_TERM constant)
+{
+    struct xe_encoder e;
+    if (xe_term_is_immediate(constant))
+        return true;
+    xe_encoder_init(&e, b->env, XE_BUILD_CONSTANT_WORDS);
+    xe_term_encode_nodes(&e, &constant, 1);
+    enum xe_term_status status = e.status;
+    xe_encoder_clear(&e);
+    if (status == XE_TERM_OK)
+        return true;
+    return xe_match_fail(b, status == XE_TERM_NOMEM ? XE_COMPILED_NOMEM : XE_COMPILED_NOT);
 }
 
 /* Variables of the clause. */
@@ -230,7 +245,7 @@ static bool set_map_key(struct xe_build *b, uint32_t index, ERL_NIF_TERM key)
     b->literals |= !xe_term_is_immediate(key);
     b->patterns[index].kind = XE_PATTERN_KEY;
     b->patterns[index].word = key;
-    return true;
+    return xe_match_weigh(b, key);
 }
 
 static bool set_map(struct xe_build *b, uint32_t index, ERL_NIF_TERM term)
@@ -378,8 +393,8 @@ static bool make_checks(struct xe_build *b, struct xe_clause *clause)
     if (clause->flat_never)
         return true;
     clause->flat = tests_are_of_elements(b, head, clause);
-    if (clause->flat && !(add_constants(b, head) && add_tests(b, head, clause) &&
-                          add_variables(b, head)))
+    if (clause->flat &&
+        !(add_constants(b, head) && add_tests(b, head, clause) && add_variables(b, head)))
         return false;
     clause->n_checks = b->n_checks - clause->checks;
     return true;
@@ -409,10 +424,11 @@ static bool compile_clause(struct xe_build *b, ERL_NIF_TERM term, struct xe_clau
 
 static bool compile_clauses(struct xe_build *b, ERL_NIF_TERM spec)
 {
-    unsigned length;
-    ERL_NIF_TERM head;
-    if (!enif_get_list_length(b->env, spec, &length) || length == 0 ||
-        length > XE_MATCH_CLAUSES_MAX)
+    size_t length = 0;
+    ERL_NIF_TERM head, tail = spec;
+    while (length <= XE_MATCH_CLAUSES_MAX && enif_get_list_cell(b->env, tail, &head, &tail))
+        length++;
+    if (length == 0 || length > XE_MATCH_CLAUSES_MAX || tail != xe_term_traits.nil)
         return xe_match_fail(b, XE_COMPILED_NOT);
     if (length > XE_BUILD_CLAUSES) {
         b->clauses = enif_alloc(length * sizeof *b->clauses);
@@ -441,12 +457,11 @@ static bool make_program(struct xe_build *b, struct xe_program **out)
 {
     _Static_assert(sizeof(struct xe_program) % 8 == 0 && sizeof(struct xe_clause) % 4 == 0 &&
                        sizeof(struct xe_pattern) % 8 == 0 && sizeof(struct xe_op) % 8 == 0 &&
-                       sizeof(struct xe_check) % 8 == 0 &&
-                       sizeof(struct xe_test) % 8 == 0,
+                       sizeof(struct xe_check) % 8 == 0 && sizeof(struct xe_test) % 8 == 0,
                    "the arrays lie behind each other");
     size_t size = sizeof **out + b->n_patterns * sizeof *b->patterns +
-                  b->n_tests * sizeof *b->tests + b->n_ops * sizeof *b->ops + b->n_checks * sizeof *b->checks +
-                  b->n_clauses * sizeof *b->clauses;
+                  b->n_tests * sizeof *b->tests + b->n_ops * sizeof *b->ops +
+                  b->n_checks * sizeof *b->checks + b->n_clauses * sizeof *b->clauses;
     struct xe_program *p = enif_alloc(size);
     if (!p)
         return xe_match_fail(b, XE_COMPILED_NOMEM);

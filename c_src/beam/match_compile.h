@@ -7,11 +7,12 @@
 #include "match_internal.h"
 
 enum {
-    XE_BUILD_ITEMS = 64,  /* of each array, and clauses, on the C stack */
+    XE_BUILD_ITEMS = 64, /* of each array, and clauses, on the C stack */
     XE_BUILD_CLAUSES = 4,
     /* A head with a variable of a number from about here on makes ets rename variables everywhere,
      * in constants, too. */
     XE_MATCH_RENUMBERED = 20,
+    XE_BUILD_CONSTANT_WORDS = 4096, /* of one constant: comparing with it takes as long as that */
 };
 
 struct xe_build_var {
@@ -29,7 +30,7 @@ struct xe_waiting {
 struct xe_build {
     ErlNifEnv *env;
     const struct xe_form *form;
-    enum xe_compiled status; /* once something failed, why */
+    enum xe_compiled status;   /* once something failed, why */
     bool renumbered, literals; /* see XE_MATCH_RENUMBERED; there are terms that it would change */
     uint32_t n_clauses, n_patterns, n_tests, n_checks, n_ops, n_waiting, n_vars;
     uint32_t most_vars, most_values, most_pending;
@@ -65,6 +66,8 @@ struct xe_word {
 
 /* All return false when the build has failed. */
 bool xe_match_fail(struct xe_build *b, enum xe_compiled why);
+/* Whether a constant is small enough. */
+bool xe_match_weigh(struct xe_build *b, ERL_NIF_TERM constant);
 bool xe_match_word(struct xe_build *b, ERL_NIF_TERM word, struct xe_word *out);
 bool xe_match_emit(struct xe_build *b, struct xe_op op);
 bool xe_match_add_test(struct xe_build *b, struct xe_test test);

@@ -166,7 +166,7 @@ static bool compile_const(struct xe_build *b, ERL_NIF_TERM t)
     if (xe_term_is_immediate(t) && !xe_match_word(b, t, &w))
         return false;
     b->literals |= !xe_term_is_immediate(t) || w.kind == XE_WORD_VARIABLE;
-    return emit_term(b, t);
+    return xe_match_weigh(b, t) && emit_term(b, t);
 }
 
 static bool compile_call(struct xe_build *b, const ERL_NIF_TERM *tuple, int arity, unsigned depth)
@@ -391,7 +391,8 @@ static uint32_t turned(uint32_t fn)
     }
 }
 
-/* Makes a test of {Comparison, Variable, SmallInteger}, in either order. *done: that is the guard. */
+/* Makes a test of {Comparison, Variable, SmallInteger}, in either order. *done: that is the guard.
+ */
 static bool end_test(struct xe_build *b, uint32_t from, bool *done)
 {
     const struct xe_op *op = b->ops + from;
@@ -421,8 +422,7 @@ static bool end_guard(struct xe_build *b, uint32_t from)
 static bool is_conjunction(struct xe_build *b, const ERL_NIF_TERM *tuple, int arity)
 {
     char name[NAME_MAX_BYTES];
-    return arity > 1 &&
-           enif_get_atom(b->env, tuple[0], name, sizeof name, ERL_NIF_LATIN1) > 0 &&
+    return arity > 1 && enif_get_atom(b->env, tuple[0], name, sizeof name, ERL_NIF_LATIN1) > 0 &&
            (strcmp(name, "and") == 0 || strcmp(name, "andalso") == 0);
 }
 

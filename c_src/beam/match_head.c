@@ -7,12 +7,10 @@
  */
 #include "match_internal.h"
 
-static enum xe_step match_float(const struct xe_matcher *m, uint64_t bits,
-                                const struct xe_value *v)
+static enum xe_step match_float(const struct xe_matcher *m, uint64_t bits, const struct xe_value *v)
 {
     double d = v->d;
-    if (v->kind != XE_VALUE_FLOAT &&
-        !(xe_value_is_term(v) && enif_get_double(m->env, v->term, &d)))
+    if (v->kind != XE_VALUE_FLOAT && !(xe_value_is_term(v) && enif_get_double(m->env, v->term, &d)))
         return XE_STEP_FAIL;
     return xe_step_of_bool(memcmp(&bits, &d, sizeof d) == 0);
 }

@@ -5,19 +5,17 @@
  *
  *   patterns   the head, as a tree: the children of a pattern lie side by side
  *   tests      guards that compare a variable with a small integer: all of them come before others
- *   checks     head and tests once more, for flat objects: what is asked of each element, as one load
- *              and one comparison
- *   ops        other guards, and the body, for a machine with a stack of values
+ *   checks     head and tests once more, for flat objects: what is asked of each element, as one
+ * load and one comparison ops        other guards, and the body, for a machine with a stack of
+ * values
  *
  *   {{'$1', 500, '$2', {'$2', '_'}}, [{'>', '$1', 3}], ['$2']}
  *
  *   patterns   0 TUPLE 4, children from 1     tests    var 0 > 3
  *              1 BIND var 0                   checks   no: element 4 is to be a tuple, and no flat
- *              2 WORD 500                              object matches. Without it: element 2 WORD 500;
- *              3 BIND var 1                            element 1 > 3; element 3 BIND var 1
- *              4 TUPLE 2, children from 5     ops      VAR 1, RETURN
- *              5 SAME var 1
- *              6 ANY
+ *              2 WORD 500                              object matches. Without it: element 2 WORD
+ * 500; 3 BIND var 1                            element 1 > 3; element 3 BIND var 1 4 TUPLE 2,
+ * children from 5     ops      VAR 1, RETURN 5 SAME var 1 6 ANY
  *
  * Values are references to nodes as long as nobody needs the term. Terms that a guard needs are
  * made in an environment of the matcher's own; what is returned is made in the caller's.
@@ -30,10 +28,10 @@
 #include "term_internal.h"
 
 enum {
-    XE_MATCH_VARS_MAX = 128,       /* variables of a clause */
-    XE_MATCH_NESTING_MAX = 64,     /* of expressions: they are compiled by recursion */
-    XE_MATCH_PATTERNS_MAX = 16384, /* of a program, and likewise ops */
-    XE_MATCH_CLAUSES_MAX = 1024,
+    XE_MATCH_VARS_MAX = 128,      /* variables of a clause */
+    XE_MATCH_NESTING_MAX = 64,    /* of expressions: they are compiled by recursion */
+    XE_MATCH_PATTERNS_MAX = 4096, /* of a program, and likewise ops: they are compiled at once */
+    XE_MATCH_CLAUSES_MAX = 512,
     XE_MATCH_SCRATCH_WORDS = 8192, /* that the matcher's environment may hold between two objects */
 };
 
@@ -72,7 +70,7 @@ struct xe_test {
 
 /* What is asked of an element of a flat object. */
 struct xe_check {
-    uint8_t kind;   /* WORD, TEST, BIND, SAME or, of the key only, any other */
+    uint8_t kind; /* WORD, TEST, BIND, SAME or, of the key only, any other */
     bool is_key;
     uint16_t index; /* among the elements of the body */
     uint32_t var;
@@ -83,18 +81,18 @@ struct xe_check {
 /* Expressions. */
 
 enum xe_op_code {
-    XE_OP_TERM,     /* word */
-    XE_OP_FLOAT,    /* word: its bits. Operands of calls */
-    XE_OP_VAR,      /* var */
+    XE_OP_TERM,  /* word */
+    XE_OP_FLOAT, /* word: its bits. Operands of calls */
+    XE_OP_VAR,   /* var */
     XE_OP_OBJECT,
     XE_OP_SELF,
-    XE_OP_TUPLE,    /* of the n values on top */
-    XE_OP_LIST,     /* of n elements and, on top of them, the tail */
-    XE_OP_MAP,      /* of the n values on top; its keys are the words of the n ops behind, KEYs */
+    XE_OP_TUPLE, /* of the n values on top */
+    XE_OP_LIST,  /* of n elements and, on top of them, the tail */
+    XE_OP_MAP,   /* of the n values on top; its keys are the words of the n ops behind, KEYs */
     XE_OP_KEY,
-    XE_OP_AND,      /* of n values */
+    XE_OP_AND, /* of n values */
     XE_OP_OR,
-    XE_OP_ANDALSO,  /* to op n, if the value on top decides */
+    XE_OP_ANDALSO, /* to op n, if the value on top decides */
     XE_OP_ORELSE,
     XE_OP_CALL,     /* n: xe_function */
     XE_OP_CHECK,    /* the end of a guard: it is to be `true` */
@@ -299,8 +297,8 @@ static inline struct xe_value xe_value_of_term(ERL_NIF_TERM t)
     return (struct xe_value){.kind = XE_VALUE_TERM, .term = t};
 }
 
-/* Fields are set one by one where it matters: a value that is copied as a whole right after parts of
- * it were stored waits for them to reach the cache. */
+/* Fields are set one by one where it matters: a value that is copied as a whole right after parts
+ * of it were stored waits for them to reach the cache. */
 static inline void xe_value_set(struct xe_value *v, ERL_NIF_TERM t)
 {
     v->kind = XE_VALUE_TERM;
@@ -320,8 +318,8 @@ static inline void xe_value_copy(struct xe_value *to, const struct xe_value *fro
 /* Of a term that is not the caller's, unless it is an immediate. */
 static inline struct xe_value xe_value_of_foreign(ERL_NIF_TERM t)
 {
-    return (struct xe_value){
-        .kind = xe_term_is_immediate(t) ? XE_VALUE_TERM : XE_VALUE_FOREIGN, .term = t};
+    return (struct xe_value){.kind = xe_term_is_immediate(t) ? XE_VALUE_TERM : XE_VALUE_FOREIGN,
+                             .term = t};
 }
 
 static inline bool xe_value_is_word(const struct xe_value *v)
@@ -386,6 +384,9 @@ enum xe_step xe_value_settle(struct xe_matcher *m, struct xe_value *v);
 /* The term of a value: only to look at, or as a part of the result. */
 enum xe_step xe_value_term(struct xe_matcher *m, const struct xe_value *v, ERL_NIF_TERM *out);
 enum xe_step xe_value_result(struct xe_matcher *m, const struct xe_value *v, ERL_NIF_TERM *out);
+/* A copy of a decoded term, or of a handle. */
+enum xe_step xe_value_copy_term(struct xe_matcher *m, ErlNifEnv *env, ERL_NIF_TERM t,
+                                ERL_NIF_TERM *out);
 /* The type; a NODE or OBJECT is not decoded. The value must be settled. */
 enum xe_value_type {
     XE_TYPE_ATOM,

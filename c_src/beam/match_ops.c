@@ -16,22 +16,15 @@ static inline enum xe_step give_up(const struct xe_matcher *m, struct xe_value *
     return XE_STEP_OK;
 }
 
-/* A term of any environment as a part of one that is not returned. */
-static enum xe_step copy_part(struct xe_matcher *m, ERL_NIF_TERM t, ERL_NIF_TERM *out)
-{
-    ErlNifEnv *env = xe_matcher_scratch(m);
-    if (!env)
-        return XE_STEP_ERROR;
-    *out = xe_term_is_immediate(t) ? t : enif_make_copy(env, t);
-    return XE_STEP_OK;
-}
-
-/* The term that a value is within a new term. */
+/* The term that a value is within a new term, which has to be of one environment. */
 static enum xe_step part_of(struct xe_matcher *m, const struct xe_value *v, ERL_NIF_TERM *out)
 {
     if (m->to_result)
         return xe_value_result(m, v, out);
-    return xe_value_is_term(v) ? copy_part(m, v->term, out) : xe_value_term(m, v, out);
+    if (!xe_value_is_term(v))
+        return xe_value_term(m, v, out);
+    ErlNifEnv *env = xe_matcher_scratch(m);
+    return env ? xe_value_copy_term(m, env, v->term, out) : XE_STEP_ERROR;
 }
 
 static struct xe_value built(const struct xe_matcher *m, ERL_NIF_TERM t)

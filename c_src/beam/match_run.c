@@ -112,8 +112,7 @@ run_compressed(struct xe_matcher *m, enum xe_match_want want, ERL_NIF_TERM *out)
 {
     enum xe_term_status status = xe_term_expand(&m->expanded, m->view, &m->left);
     if (status != XE_TERM_OK)
-        return xe_match_error(m,
-                              status == XE_TERM_BUDGET ? XE_MATCHED_BUDGET : XE_MATCHED_NOMEM);
+        return xe_match_error(m, status == XE_TERM_BUDGET ? XE_MATCHED_BUDGET : XE_MATCHED_NOMEM);
     m->view = &m->expanded.view;
     m->body = xe_term_body(m->view);
     enum xe_step step = run_clauses(m, want, out);

@@ -109,6 +109,25 @@ enum xe_step xe_value_settle(struct xe_matcher *m, struct xe_value *v)
 
 /* Terms. */
 
+/* Charges for looking at, or copying, terms that have been decoded already, which are parts of the
+ * object. */
+static enum xe_step charge_again(struct xe_matcher *m)
+{
+    return xe_match_charge(m, 1 + (m->view->klen + m->view->blen) / 16);
+}
+
+enum xe_step xe_value_copy_term(struct xe_matcher *m, ErlNifEnv *env, ERL_NIF_TERM t,
+                                ERL_NIF_TERM *out)
+{
+    *out = t;
+    if (xe_term_is_immediate(t))
+        return XE_STEP_OK;
+    if (charge_again(m) != XE_STEP_OK)
+        return XE_STEP_ERROR;
+    *out = enif_make_copy(env, t);
+    return XE_STEP_OK;
+}
+
 /* Charges for the decoding of a node. */
 static enum xe_step charge_node(struct xe_matcher *m, const struct xe_cursor *c, uint64_t *words)
 {
@@ -144,8 +163,8 @@ static enum xe_step decode_object(struct xe_matcher *m, ErlNifEnv *env, ERL_NIF_
         return XE_STEP_ERROR;
     if (env == m->scratch)
         m->scratch_words += words;
-    return step_of_status(m, xe_term_decode_object(env, m->view, m->program->keypos, key,
-                                                   XE_TERM_NO_BUDGET, out));
+    return step_of_status(
+        m, xe_term_decode_object(env, m->view, m->program->keypos, key, XE_TERM_NO_BUDGET, out));
 }
 
 /* An object is decoded once for the result, and once to be looked at. */
@@ -195,8 +214,7 @@ enum xe_step xe_value_result(struct xe_matcher *m, const struct xe_value *v, ERL
         *out = v->term;
         return XE_STEP_OK;
     case XE_VALUE_FOREIGN:
-        *out = enif_make_copy(m->env, v->term);
-        return xe_match_charge(m, XE_COST_EXT);
+        return xe_value_copy_term(m, m->env, v->term, out);
     case XE_VALUE_FLOAT:
         *out = enif_make_double(m->env, v->d);
         return xe_match_charge(m, 1);
@@ -326,11 +344,19 @@ static bool same_bytes(const struct xe_matcher *m, const struct xe_value *a,
     return size == (size_t)(end_b.p - b->p) && memcmp(a->p, b->p, size) == 0;
 }
 
+static enum xe_step charge_comparison(struct xe_matcher *m, const struct xe_value *a,
+                                      const struct xe_value *b)
+{
+    return a->kind == XE_VALUE_FOREIGN || b->kind == XE_VALUE_FOREIGN ? charge_again(m)
+                                                                      : xe_match_charge(m, 1);
+}
+
 static enum xe_step identical_terms(struct xe_matcher *m, const struct xe_value *a,
                                     const struct xe_value *b)
 {
     ERL_NIF_TERM s, t;
-    if (xe_value_term(m, a, &s) != XE_STEP_OK || xe_value_term(m, b, &t) != XE_STEP_OK)
+    if (xe_value_term(m, a, &s) != XE_STEP_OK || xe_value_term(m, b, &t) != XE_STEP_OK ||
+        charge_comparison(m, a, b) != XE_STEP_OK)
         return XE_STEP_ERROR;
     return xe_step_of_bool(enif_is_identical(s, t));
 }
@@ -401,7 +427,8 @@ static enum xe_step compare_others(struct xe_matcher *m, const struct xe_value *
         *order = order_binaries(&bin_a, &bin_b);
         return xe_match_charge(m, (bin_a.size < bin_b.size ? bin_a.size : bin_b.size) / 64);
     }
-    if (xe_value_term(m, a, &s) != XE_STEP_OK || xe_value_term(m, b, &t) != XE_STEP_OK)
+    if (xe_value_term(m, a, &s) != XE_STEP_OK || xe_value_term(m, b, &t) != XE_STEP_OK ||
+        charge_comparison(m, a, b) != XE_STEP_OK)
         return XE_STEP_ERROR;
     *order = enif_compare(s, t);
     return XE_STEP_OK;
