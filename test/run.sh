@@ -127,8 +127,8 @@ bench() {
     fi
 }
 
-# Fuzzing, FUZZ_SECONDS each: operations on ordered tables, with libFuzzer where there is clang; and
-# keys made of mutated external terms.
+# Fuzzing, FUZZ_SECONDS each: operations on ordered tables, with libFuzzer where there is clang;
+# keys made of mutated external terms; random and mutated match specifications.
 fuzz() {
     local seconds=${FUZZ_SECONDS:-60} found=_build/fuzz
     mkdir -p $found/corpus
@@ -145,6 +145,12 @@ fuzz() {
         echo "ok: xets_key_fuzz"
     else
         echo "not ok: xets_key_fuzz"
+    fi
+    if under_asan "$erl" +Mea min -noshell -noinput -pa $ebin $tests \
+        -eval "xets_match_engine_tests:run($seconds), halt(0)."; then
+        echo "ok: xets_match_engine"
+    else
+        echo "not ok: xets_match_engine"
     fi
 }
 
