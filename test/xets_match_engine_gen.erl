@@ -1,6 +1,6 @@
 %% Random match specifications and objects for xets_match_engine_tests. Specifications are made of
 %% objects, so that most match; they have only what ets takes, and no keys of maps that are computed
-%% in expressions, at which the emulator ends. All that is drawn comes from the process's rand state.
+%% in expressions, at which the emulator ends. All is drawn from the process's rand state.
 -module(xets_match_engine_gen).
 
 -export([specification/1, object/0, mutated/1, one_of/1]).
@@ -198,7 +198,8 @@ mutated(Term) ->
 
 mutate([_ | _] = List) ->
     case rand:uniform(8) of
-        1 -> one_of([tl(List), lists:droplast(to_proper(List)), hd(List), to_proper(List) ++ x, [List]]);
+        1 -> one_of([tl(List), lists:droplast(to_proper(List)), hd(List), to_proper(List) ++ x,
+                     [List]]);
         2 -> [odd() | List];
         _ -> {H, T} = {hd(List), tl(List)},
              case rand:uniform(2) of
@@ -227,7 +228,8 @@ to_proper(_) -> [].
 odd() ->
     case rand:uniform(3) of
         1 -> term(2);
-        2 -> one_of(['_', '$_', '$$', '$1', '$2', '$01', '$99', '$999999999999', '$', '$a', true, const,
+        2 -> one_of(['_', '$_', '$$', '$1', '$2', '$01', '$99', '$999999999999', '$', '$a', true,
+                     const,
                      self, 'and', 'andalso', is_record, element, '+', hd, '=:=', size, node,
                      is_seq_trace, message, get_tcw, binary_part, 'Ω']);
         3 -> one_of([{}, {{}}, {const, '$1'}, {const, {a}}, {const}, {self}, {node}, {node, '$1'},

@@ -1,5 +1,5 @@
-%% The engine for match specifications (c_src/beam/match.h) beside ets: each construct by itself, and
-%% random specifications on random objects that are biased to match.
+%% The engine for match specifications (c_src/beam/match.h) beside ets: each construct by itself,
+%% and random specifications on random objects that are biased to match.
 %%
 %% `make fuzz` runs the random part for FUZZ_SECONDS, from a seed that it prints; XETS_TEST_SEED
 %% gives one.
@@ -87,17 +87,20 @@ exactly(Outcome) -> {Outcome, term_to_binary(Outcome)}.
 
 %%% Each construct: done natively, as ets does it, for objects that match and others
 
--define(OBJECTS, [{1, 2}, {2, 2}, {1.0, 2.0}, {a, b}, {a, a}, {{a, 1}, [1, 2]}, {[1, 2 | c], {a, 1}},
+-define(OBJECTS, [{1, 2}, {2, 2}, {1.0, 2.0}, {a, b}, {a, a}, {{a, 1}, [1, 2]},
+                  {[1, 2 | c], {a, 1}},
                   {{x, {y, 2}}, #{a => 1, b => {c, 2}}}, {<<"key">>, <<"value">>}, {#{}, #{a => 1}},
                   {1, #{<<"k">> => 1, a => 2.5, {t} => [x]}}, {"list", [{a, 1}, {b, 2}]},
                   {1 bsl 70, -(1 bsl 70)}, {1, 2, 3}, {7, {7}, {7, [7]}}, {<<1:3>>, <<2:9>>},
                   {k, binary:copy(<<"v">>, 100)}, {self(), make_ref()}, {fun lists:map/2, []},
-                  {0.0, xets_terms:negative_zero()}, {xets_terms:negative_zero(), 0.0}, {true, false},
+                  {0.0, xets_terms:negative_zero()}, {xets_terms:negative_zero(), 0.0},
+                  {true, false},
                   {{}, {}}, {-5, 5}, {1, lists:seq(1, 40)}, {1, [[] | 1]}, {3, 2.5}, {b, -1.5}]).
 
 heads_test_() ->
     natively([{Head, [], ['$_', '$$']} ||
-                 Head <- ['_', '$1', '$0', {'_', '_'}, {'$1', '_'}, {'$1', '$2'}, {'$1', '$1'}, {1, '_'},
+                 Head <- ['_', '$1', '$0', {'_', '_'}, {'$1', '_'}, {'$1', '$2'}, {'$1', '$1'},
+                          {1, '_'},
                           {'_', 2}, {'$2', 2.0}, {'_', b}, {'$1', <<"value">>},
                           {'_', 0.0}, {xets_terms:negative_zero(), '_'}, {0.0, '$1'},
                           {'_', binary:copy(<<"v">>, 100)}, {'_', <<2:9>>}, {'_', -(1 bsl 70)},
@@ -138,7 +141,8 @@ guards() ->
             {'==', {round, '$2'}, 3}, {'==', {round, '$2'}, -2}, {'==', {trunc, '$2'}, 2},
             {'=:=', {float, '$2'}, 2.0}, {'==', {'-', '$1'}, 5}, {'==', {'+', '$1'}, -5},
             {'==', {'+', '$1', '$2'}, 4}, {'=:=', {'+', '$1', 0.5}, 1.5},
-            {'==', {'-', '$1', '$2'}, -1}, {'==', {'*', '$1', '$2'}, 4}, {'==', {'/', 4, '$2'}, 2.0},
+            {'==', {'-', '$1', '$2'}, -1}, {'==', {'*', '$1', '$2'}, 4},
+            {'==', {'/', 4, '$2'}, 2.0},
             {'==', {'div', 5, '$2'}, 2}, {'==', {'rem', '$1', 2}, -1}, {'==', {'band', '$1', 3}, 2},
             {'==', {'bor', '$1', 2}, 3}, {'==', {'bxor', '$1', 2}, 3}, {'==', {'bnot', '$1'}, 4},
             {'==', {'bsl', '$1', '$2'}, 4}, {'==', {'bsr', 8, '$2'}, 2}, {'==', {'bsl', 8, -2}, 2},
@@ -148,11 +152,13 @@ guards() ->
 
 bodies_test_() ->
     natively([{{'$1', '$2'}, [], [Body]} ||
-                 Body <- ['$_', '$$', '$1', true, {const, {'$1', b}}, 1.5, [], {{}}, {{'$1', '$2', x}},
+                 Body <- ['$_', '$$', '$1', true, {const, {'$1', b}}, 1.5, [], {{}},
+                          {{'$1', '$2', x}},
                           {{'$2', {{'$1', ['$2']}}}}, ['$1', '$2'], ['$1' | '$2'], [a, {{b}}],
                           [a | '$2'], #{a => '$1', 1 => '$2'}, #{}, #{a => [1, {{2}}]}, {self},
                           {element, 1, '$2'}, {hd, '$2'}, {tl, '$2'}, {map_get, b, '$2'},
-                          {'+', '$1', 1}, {'+', '$2', 0.5}, {'>', '$1', '$2'}, {is_atom, {hd, '$1'}},
+                          {'+', '$1', 1}, {'+', '$2', 0.5}, {'>', '$1', '$2'},
+                          {is_atom, {hd, '$1'}},
                           {'and', '$1', '$2'}, {'or', '$1', true}, {'orelse', '$1', true},
                           {'andalso', '$1', '$2'}, {{{hd, '$2'}, {'not', '$1'}}},
                           {length, {tl, '$2'}}, {{'$2', '$2', {hd, '$2'}}}]])
@@ -162,7 +168,8 @@ clauses_test_() ->
     {"the first clause that matches counts",
      fun() ->
              native([{{'$1', 2}, [{'>', '$1', 1}], [first]}, {{'$1', '$1'}, [], ['$$']},
-                     {{'_', '$1'}, [{is_map, '$1'}], [{{third, '$1'}}]}, {{'_', '_', '_'}, [], [false]},
+                     {{'_', '$1'}, [{is_map, '$1'}], [{{third, '$1'}}]},
+                     {{'_', '_', '_'}, [], [false]},
                      {{'$2', ['$1' | '_']}, [], ['$$']}])
      end}.
 
@@ -175,16 +182,16 @@ native(Spec) ->
     lists:foreach(
       fun({_, KeyPos, _} = Form) ->
               Fit = [O || O <- ?OBJECTS, tuple_size(O) >= KeyPos],
-              ?assertEqual([], [O || {other, O} <- lists:zip(
-                                                     xets_match_nif:run(Spec, Fit, Form, result, infinity),
-                                                     Fit), not is_for_ets(O)]),
+              Outcomes = xets_match_nif:run(Spec, Fit, Form, result, infinity),
+              ?assertEqual([], [O || {other, O} <- lists:zip(Outcomes, Fit), not is_for_ets(O)]),
               ?assertMatch({1, _}, agree(Spec, Fit, Form))
       end, ?FORMS).
 
 %% Large integers, and zeros of which the sign may be asked.
 is_for_ets(Object) ->
-    lists:any(fun(E) -> is_integer(E) andalso abs(E) > 1 bsl 59 orelse is_float(E) andalso E == 0 end,
-              tuple_to_list(Object)).
+    lists:any(fun(E) when is_integer(E) -> abs(E) > 1 bsl 59;
+                 (E) -> is_float(E) andalso E == 0
+              end, tuple_to_list(Object)).
 
 %%% What is left to ets
 
@@ -192,7 +199,8 @@ left_test_() ->
     [{lists:flatten(io_lib:format("~0tp", [Spec])),
       fun() ->
               ?assertEqual(Valid, is_reference(catch ets:match_spec_compile(Spec))),
-              ?assertEqual(rejected, xets_match_nif:run(Spec, [{1, 2}], {set, 1, false}, true, infinity))
+              Outcome = xets_match_nif:run(Spec, [{1, 2}], {set, 1, false}, true, infinity),
+              ?assertEqual(rejected, Outcome)
       end} || {Valid, Specs} <- [{true, rare()}, {false, wrong()}], Spec <- Specs].
 
 rare() ->
@@ -205,7 +213,8 @@ rare() ->
      [{{'_', #{lists:seq(1, 5000) => '_'}}, [], [true]}],
      [{'_', [], [true]} || _ <- lists:seq(1, 513)],
      [{list_to_tuple(lists:duplicate(5000, '_')), [], [true]}],
-     [{list_to_tuple([list_to_atom([$$ | integer_to_list(I)]) || I <- lists:seq(1, 129)]), [], [true]}]].
+     [{list_to_tuple([list_to_atom([$$ | integer_to_list(I)]) || I <- lists:seq(1, 129)]), [],
+       [true]}]].
 
 nested(0) -> '$1';
 nested(N) -> {{nested(N - 1)}}.
@@ -217,7 +226,8 @@ wrong() ->
      [{'_', [], [{'$_'}]}], [{'_', [], [{no_such_function, 1}]}], [{'_', [], [{hd}]}],
      [{'_', [], [{self, 1}]}], [{'_', [], [{const}]}], [{'_', [], [{const, 1, 2}]}],
      [{'_', [], [{'and'}]}], [{'_', [], [{'orelse'}]}], [{{#{'$1' => 1}}, [], [true]}],
-     [{{#{'_' => 1}}, [], [true]}], [{'_', [], [true]} | x], [{{'$1'}, [{'>', '$01', 1}, '$7'], [1]}]].
+     [{{#{'_' => 1}}, [], [true]}], [{'_', [], [true]} | x],
+     [{{'$1'}, [{'>', '$01', 1}, '$7'], [1]}]].
 
 %% Arithmetic beyond small integers. Nothing else is.
 large_test_() ->
@@ -240,10 +250,37 @@ deep_test_() ->
                || F <- [Deep, Long], Form <- ?FORMS]
       end}].
 
+%% Keys of ordered tables are not stored as nodes: all their forms come back as they were.
+keys_test() ->
+    Integers = [Sign * (1 bsl E + D) || E <- lists:seq(0, 70), D <- [-1, 0, 1], Sign <- [1, -1]],
+    Atoms = [a, '', '\0', 'a\0\1b', list_to_atom([16#17e, 16#1f600]),
+             list_to_atom(lists:duplicate(255, $x))],
+    Binaries = [<<>>, <<"key">>, <<0>>, <<"a", 0, "b">>, <<"ab", 0>>, <<255>>, <<1:1>>, <<0:9>>]
+        ++ [xets_terms:bytes(N) || N <- [63, 64, 65, 66, 200]],
+    Floats = [0.0, xets_terms:negative_zero(), 1.0, 1.5, -2.0, 1.0e18, 5.0e-324],
+    Words = Integers ++ Atoms,
+    Tuples = [{}, {a}, {a, 1}, {1, a}, {a, b, 1, c}, {a, 1.0}, {1.0, a}, {a, 1, 1.0}, {1, 1.5},
+              {{a}, 1},
+              {a, <<"b">>}, {a, []}, list_to_tuple(lists:seq(1, 8)), list_to_tuple(lists:seq(1, 9)),
+              list_to_tuple(lists:duplicate(100, a))]
+        ++ [{W, V} || {W, V} <- lists:zip(Words, tl(Words) ++ [a])],
+    [begin
+         Objects = [{K, K}],
+         Constant = {const, K},
+         [?assertEqual({1, 1}, agree(Spec, Objects, Form)) ||
+             Spec <- [[{{'$1', '$2'}, [], [{{'$1', '$_', '$2'}}]}], [{{K, '$1'}, [], ['$$']}],
+                      [{{'$1', '$1'}, [], ['$_']}],
+                      [{{'$1', '_'}, [{'=:=', '$1', Constant}], ['$_']}],
+                      [{{'$1', '$2'}, [{'==', '$1', '$2'}, {'>=', '$1', Constant}], ['$1']}],
+                      [{'_', [], [{'=:=', {element, 1, '$_'}, {element, 2, '$_'}}]}]],
+             Form <- [{ordered_set, 1, false}, {ordered_set, 2, true}, {set, 1, false}]]
+     end || K <- Words ++ Binaries ++ Floats ++ Tuples ++ [[], [a | 1], #{a => 1}, self()]].
+
 %% Many objects, the keys of which are decoded to be looked at.
 sequence_test() ->
     Objects = [{{a, I, "key"}, I} || I <- lists:seq(1, 5000)],
-    [?assertEqual([case I rem 2 of 0 -> {yes, {{a, I, "key"}}}; 1 -> no end || I <- lists:seq(1, 5000)],
+    Expected = [case I rem 2 of 0 -> {yes, {{a, I, "key"}}}; 1 -> no end || {_, I} <- Objects],
+    [?assertEqual(Expected,
                   xets_match_nif:run([{{'$1', '_'}, [{'==', {'rem', {element, 2, '$1'}, 2}, 0}],
                                        [{{'$1'}}]}], Objects, Form, result, infinity))
      || {_, 1, _} = Form <- ?FORMS].
@@ -254,7 +291,8 @@ budget_test_() ->
     {timeout, 60,
      {"a run ends as it should, or says that it takes too long",
       fun() ->
-              Object = {lists:seq(1, 300), {x, #{a => "text", {b} => [{c}]}}, binary:copy(<<"y">>, 300)},
+              Object = {lists:seq(1, 300), {x, #{a => "text", {b} => [{c}]}},
+                        binary:copy(<<"y">>, 300)},
               [begin
                    [Expected] = xets_match_nif:run(Spec, [Object], Form, result, infinity),
                    Outcomes = [xets_match_nif:run(Spec, [Object], Form, result, Budget) ||
@@ -275,7 +313,8 @@ memory_test() ->
     Specs = [[{{'$1', '$2', '_'}, [{'==', '$1', {{a, 1.5, '$3'}}}], [{{'$2', '$1'}}]} ||
                  _ <- lists:seq(1, 6)],
              [{{'$1', '$2', '$3'}, [{'=/=', '$2', '$1'}], ['$_']}],
-             [{{'$1', '$2', #{a => '$4'}}, [{'<', {tl, '$2'}, {{'$4'}}}], ['$$']} || _ <- lists:seq(1, 90)]],
+             [{{'$1', '$2', #{a => '$4'}}, [{'<', {tl, '$2'}, {{'$4'}}}], ['$$']} ||
+                 _ <- lists:seq(1, 90)]],
     Blocks = xets_match_nif:fail_after(-1),
     [begin
          Expected = xets_match_nif:run(Spec, [Object], Form, result, infinity),

@@ -32,6 +32,8 @@ enum {
     XE_MATCH_NESTING_MAX = 64,    /* of expressions: they are compiled by recursion */
     XE_MATCH_PATTERNS_MAX = 4096, /* of a program, and likewise ops: they are compiled at once */
     XE_MATCH_CLAUSES_MAX = 512,
+    XE_MATCH_KEY_ARITY = 8, /* of a tuple that is made a node of an ordered table's key */
+    XE_MATCH_KEY_NODE = 2 + 8 * XE_MATCH_KEY_ARITY + XE_READ_SLACK,
     XE_MATCH_SCRATCH_WORDS = 8192, /* that the matcher's environment may hold between two objects */
 };
 
@@ -226,9 +228,16 @@ enum xe_value_kind {
     XE_VALUE_OBJECT,
 };
 
+/* Where a node is. */
+enum xe_place {
+    XE_PLACE_BODY,
+    XE_PLACE_KEY,     /* then it has the form that key bytes have */
+    XE_PLACE_MATCHER, /* xe_matcher.key_node */
+};
+
 struct xe_value {
     uint8_t kind;
-    bool in_key; /* NODE: in the form that key bytes have */
+    uint8_t place; /* NODE */
     union {
         ERL_NIF_TERM term;
         double d;
@@ -267,6 +276,7 @@ struct xe_matcher {
     struct xe_value *values;
     struct xe_pending *pending;
     uint32_t n_pending;
+    uint8_t key_node[XE_MATCH_KEY_NODE]; /* made of the key of an ordered table */
     struct xe_expanded expanded;
 };
 
@@ -310,7 +320,7 @@ static inline void xe_value_copy(struct xe_value *to, const struct xe_value *fro
     to->kind = from->kind;
     to->term = from->term;
     if (XE_UNLIKELY(from->kind == XE_VALUE_NODE)) {
-        to->in_key = from->in_key;
+        to->place = from->place;
         to->handles = from->handles;
     }
 }
@@ -337,16 +347,20 @@ static inline bool xe_value_is_term(const struct xe_value *v)
     return v->kind == XE_VALUE_TERM || v->kind == XE_VALUE_FOREIGN;
 }
 
+_Static_assert(XE_MATCH_KEY_NODE >= 2 + XE_TERM_BIN_VALUE_MAX + XE_READ_SLACK,
+               "so large may a binary be that is made a node");
+
 /* match_value.c. A cursor stands at a node, `v` is set to its value; the cursor stays. */
 void xe_value_load(const struct xe_cursor *c, struct xe_value *v);
 /* A cursor at a NODE. */
 static inline struct xe_cursor xe_value_cursor(const struct xe_matcher *m, const struct xe_value *v)
 {
-    return (struct xe_cursor){.p = v->p,
-                              .end = v->in_key ? m->view->key + m->view->klen
-                                               : m->view->body + m->view->blen,
-                              .handles = v->handles,
-                              .in_key = v->in_key};
+    struct xe_cursor c = {.p = v->p, .handles = v->handles, .in_key = v->place == XE_PLACE_KEY};
+    if (XE_LIKELY(v->place == XE_PLACE_BODY))
+        c.end = m->view->body + m->view->blen;
+    else
+        c.end = c.in_key ? m->view->key + m->view->klen : m->key_node + sizeof m->key_node;
+    return c;
 }
 
 /* Moves the cursor past a node; `nodes` adds up. False: too many for the budget. */
@@ -371,8 +385,10 @@ static inline bool xe_match_skip(const struct xe_matcher *m, struct xe_cursor *c
 
 /* The environment for what is not returned. NULL: out of memory. */
 ErlNifEnv *xe_matcher_scratch(struct xe_matcher *m);
-/* Loads the object's key into m->key, as something else than a KEY if it is a small integer. */
+/* Loads the object's key into m->key, as a KEY if nothing else will do. The other is match_key.c's,
+ * for ordered tables. */
 void xe_matcher_load_key(struct xe_matcher *m);
+void xe_matcher_load_ordered_key(struct xe_matcher *m);
 static inline const struct xe_value *xe_matcher_key(struct xe_matcher *m)
 {
     if (m->key.kind == XE_VALUE_NONE)

@@ -2,11 +2,10 @@
  * match_value.c - values of a running program (match_internal.h): from nodes to values, their
  * types, equality and order, and their terms where nothing else will do.
  */
-#include "key_small.h"
 #include "match_internal.h"
 
 /* Past these many words of a body, a node in it is measured before it is charged for. */
-enum { MEASURE_WORDS = 256 };
+enum { MEASURE_WORDS = 256, SHORT_TUPLE = 16 };
 
 ErlNifEnv *xe_matcher_scratch(struct xe_matcher *m)
 {
@@ -40,7 +39,7 @@ void xe_value_load(const struct xe_cursor *c, struct xe_value *v)
         break;
     default:
         v->kind = XE_VALUE_NODE;
-        v->in_key = c->in_key;
+        v->place = c->in_key ? XE_PLACE_KEY : XE_PLACE_BODY;
         v->p = c->p;
         v->handles = c->handles;
     }
@@ -48,22 +47,13 @@ void xe_value_load(const struct xe_cursor *c, struct xe_value *v)
 
 /* Keys. */
 
-static inline void load_ordered_key(const struct xe_view *view, struct xe_value *key)
-{
-    int64_t i;
-    if (!(view->flags & XE_REC_RESTORE) && xe_key_to_small(view->key, view->klen, &i))
-        xe_value_set(key, xe_word_of(i));
-    else
-        key->kind = XE_VALUE_KEY;
-}
-
 void xe_matcher_load_key(struct xe_matcher *m)
 {
     struct xe_cursor c;
     const struct xe_view *view = m->view;
     unsigned tag = view->key[0];
     if (view->flags & XE_REC_ORDER) {
-        load_ordered_key(view, &m->key);
+        xe_matcher_load_ordered_key(m);
     } else if (tag >> 3 == XE_NODE_IMM) {
         xe_value_set(&m->key, xe_term_packed(view->key + 1, (tag & 7) + 1));
     } else {
@@ -131,7 +121,7 @@ enum xe_step xe_value_copy_term(struct xe_matcher *m, ErlNifEnv *env, ERL_NIF_TE
 /* Charges for the decoding of a node. */
 static enum xe_step charge_node(struct xe_matcher *m, const struct xe_cursor *c, uint64_t *words)
 {
-    uint64_t all = (uint64_t)(c->end - c->p);
+    uint64_t all = (uint64_t)(c->end - c->p); /* at most, for one that is small */
     if (all > MEASURE_WORDS || m->left < all) {
         struct xe_cursor end = *c;
         struct xe_extent x = {0, 0, 0};
@@ -143,6 +133,23 @@ static enum xe_step charge_node(struct xe_matcher *m, const struct xe_cursor *c,
     return xe_match_charge(m, all);
 }
 
+/* The commonest nodes: short tuples of immediates, and binaries. */
+static bool decode_short_node(ErlNifEnv *env, struct xe_cursor c, ERL_NIF_TERM *out)
+{
+    ERL_NIF_TERM words[SHORT_TUPLE];
+    unsigned tag = *c.p, width = (tag & 7) + 1, n = c.p[1];
+    if (tag >> 3 == XE_NODE_TUPLE_IMM && n <= SHORT_TUPLE) {
+        for (unsigned i = 0; i < n; i++)
+            words[i] = xe_term_packed(c.p + 2 + i * width, width);
+        *out = enif_make_tuple_from_array(env, words, n);
+        return true;
+    }
+    if (tag >> 3 != XE_NODE_BIN || n >= 0x80)
+        return false;
+    memcpy(enif_make_new_binary(env, n, out), c.p + 2, n);
+    return true;
+}
+
 static enum xe_step decode_node(struct xe_matcher *m, ErlNifEnv *env, const struct xe_value *v,
                                 ERL_NIF_TERM *out)
 {
@@ -152,17 +159,39 @@ static enum xe_step decode_node(struct xe_matcher *m, ErlNifEnv *env, const stru
         return XE_STEP_ERROR;
     if (env == m->scratch)
         m->scratch_words += words;
+    if (decode_short_node(env, c, out))
+        return XE_STEP_OK;
     return step_of_status(m, xe_node_decode(env, &c, out));
+}
+
+/* The key of the object in an environment, if that is soon told; else 0. */
+static enum xe_step key_of_object(struct xe_matcher *m, ErlNifEnv *env, ERL_NIF_TERM *out)
+{
+    const struct xe_value *key = xe_matcher_key(m);
+    *out = 0;
+    if (key->kind == XE_VALUE_TERM)
+        *out = key->term;
+    else if (key->kind == XE_VALUE_NODE && key->place == XE_PLACE_MATCHER)
+        return decode_node(m, env, key, out);
+    else if (key->kind == XE_VALUE_FOREIGN && (m->view->flags & XE_REC_ORDER))
+        return xe_value_copy_term(m, env, key->term, out);
+    return XE_STEP_OK;
 }
 
 static enum xe_step decode_object(struct xe_matcher *m, ErlNifEnv *env, ERL_NIF_TERM *out)
 {
     uint64_t words = xe_term_object_words(m->view);
-    ERL_NIF_TERM key = m->key.kind == XE_VALUE_TERM ? m->key.term : 0;
-    if (xe_match_charge(m, words) != XE_STEP_OK)
+    ERL_NIF_TERM key;
+    if (xe_match_charge(m, words) != XE_STEP_OK || key_of_object(m, env, &key) != XE_STEP_OK)
         return XE_STEP_ERROR;
     if (env == m->scratch)
         m->scratch_words += words;
+    if (XE_LIKELY(key && (m->body[0] & XE_TERM_BODY_FLAT))) {
+        ERL_NIF_TERM elements[XE_TERM_FLAT_ARITY_MAX];
+        unsigned arity = xe_term_unpack_flat(m->body, m->program->keypos, key, elements);
+        *out = enif_make_tuple_from_array(env, elements, arity);
+        return XE_STEP_OK;
+    }
     return step_of_status(
         m, xe_term_decode_object(env, m->view, m->program->keypos, key, XE_TERM_NO_BUDGET, out));
 }
