@@ -518,6 +518,17 @@ static void end_write(struct xe_epoch_slot *slot)
     xe_epoch_write_leave(slot);
 }
 
+/* The same where nothing changes. */
+static enum xe_status look_frozen(const struct xe_table *t, const struct target *what,
+                                  uint32_t most, struct xe_run *run)
+{
+    struct span span = span_of(t, what->lo, what->hi);
+    enum xe_status status = XE_OK;
+    for (struct xe_segment *s; status == XE_OK && (s = span_next(&span));)
+        status = run_gather(run, s, what, most);
+    return status;
+}
+
 /* The same with all locks. */
 static enum xe_status look_locked(struct xe_table *t, struct xe_epoch_slot *slot,
                                   const struct target *what, uint32_t most, bool patient,
@@ -526,6 +537,8 @@ static enum xe_status look_locked(struct xe_table *t, struct xe_epoch_slot *slot
     struct span span;
     struct xe_segment *s;
     run->n = 0;
+    if (t->is_snapshot)
+        return look_frozen(t, what, most, run);
     /* As a writer: the table is not to be cleared meanwhile. */
     enum xe_status status = xe_table_write_begin(t, slot);
     if (status == XE_OK)
@@ -642,6 +655,17 @@ enum xe_status xe_bag_put(struct xe_table *t, struct xe_epoch_slot *slot, struct
 
 /* --- Removing ----------------------------------------------------------- */
 
+/* Makes the image of a locked segment its own if it has anything of the target. */
+static enum xe_status own_with(struct xe_table *t, struct xe_epoch_slot *slot,
+                               struct xe_segment *s, const struct target *what)
+{
+    struct xe_place place;
+    const struct xe_image *img = xe_segment_image(s);
+    if (XE_LIKELY(!xe_image_is_shared(img)) || !image_has(img, s->hi, what, &place))
+        return XE_OK;
+    return xe_segment_copy(t, slot, s, NULL) ? XE_OK : XE_NOMEM;
+}
+
 /* Removes what a locked segment has of the target. Returns how many. */
 static uint32_t remove_from(struct xe_table *t, struct xe_epoch_slot *slot, struct xe_segment *s,
                         const struct target *what)
@@ -695,6 +719,10 @@ static enum xe_status take_span(struct xe_table *t, struct xe_epoch_slot *slot,
         status = XE_NOMEM;
     if (status == XE_OK && accept && !accept(arg, run))
         status = XE_LIMIT;
+    /* All of them before any is changed. */
+    if (status == XE_OK)
+        for (span_rewind(span); status == XE_OK && (s = span_next(span));)
+            status = own_with(t, slot, s, what);
     if (status == XE_OK)
         status = xe_table_bury_if_fixed(t, slot, what->key);
     if (status == XE_OK)
@@ -754,8 +782,8 @@ static enum xe_status remove_here(struct xe_table *t, struct xe_epoch_slot *slot
                                   uint32_t *removed)
 {
     struct xe_place place;
-    enum xe_status status = XE_OK;
-    if (XE_UNLIKELY(atomic_load_explicit(&t->fixed, memory_order_relaxed))) {
+    enum xe_status status = own_with(t, slot, s, what);
+    if (status == XE_OK && XE_UNLIKELY(atomic_load_explicit(&t->fixed, memory_order_relaxed))) {
         bool found = image_has(xe_segment_image(s), s->hi, what, &place);
         status = found ? xe_table_bury_if_fixed(t, slot, what->key) : XE_ABSENT;
     }

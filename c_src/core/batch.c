@@ -6,6 +6,7 @@
  *   3  lock the touched segments, in the order of hashes
  *      (in a bag: of equal objects the first; XE_PUT_NEW locks the run of each key)
  *   4  XE_PUT_NEW: is one of the keys there? Then nothing happens
+ *      (the images that snapshots share are copied)
  *   5  make room in each segment: an ordinary rebuild or split, which changes nothing
  *      that can be read; then write the records, unpublished
  *   6  make the batch word odd, publish all records, make it even
@@ -550,6 +551,16 @@ static enum xe_status write_all(struct batch *b)
 
 /* --- Publishing --------------------------------------------------------- */
 
+/* Makes the images that are written the segments' own. */
+static enum xe_status own_all(struct batch *b)
+{
+    for (size_t i = 0; i < b->n_groups; i++)
+        if (b->groups[i].first < b->groups[i].end &&
+            !xe_segment_own(b->t, b->slot, b->groups[i].s, NULL))
+            return XE_NOMEM;
+    return XE_OK;
+}
+
 static void publish_item(struct batch *b, struct xe_image *img, struct item *it)
 {
     struct xe_place place;
@@ -589,6 +600,8 @@ static enum xe_status put_items(struct batch *b, enum xe_put mode)
         xe_bag_number(&b->list[i]);
     if (status == XE_OK && mode == XE_PUT_NEW && any_exists(b))
         status = XE_EXISTS;
+    if (status == XE_OK)
+        status = own_all(b);
     if (status == XE_OK)
         status = write_all(b);
     if (status == XE_OK)

@@ -14,6 +14,7 @@
  *   EXT        a term kept as a handle into an environment instead of as bytes
  *   epoch      the clock of safe memory reclamation (epoch.h)
  *   rebuild    writing new images from an old one; the only thing that moves records
+ *   snapshot   a table that keeps what another one had at an instant: it shares the images
  */
 #ifndef XE_CORE_H
 #define XE_CORE_H
@@ -36,6 +37,7 @@ enum xe_status {
     XE_NOMEM,   /* an allocation failed; the table is as it was */
     XE_LIMIT,   /* a limit of the format was reached; the table is as it was */
     XE_DEAD,    /* the table was deleted */
+    XE_FROZEN,  /* the table is a snapshot: it does not change */
 };
 
 /*

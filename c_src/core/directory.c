@@ -179,12 +179,20 @@ struct xe_directory *xe_directory_new(struct xe_table *t)
     return NULL;
 }
 
-static void free_segment_now(struct xe_segment *s)
+/* What is done on the way through a directory that is freed. */
+struct ending {
+    bool gone;
+    struct xe_image **list;
+};
+
+static void free_segment_now(struct xe_segment *s, const struct ending *end)
 {
     struct xe_image *img = xe_segment_image(s);
-    xe_image_drop_blobs(img);
-    xe_image_unref(img);
-    xe_cb.free(s->allocation);
+    if (end->gone)
+        xe_image_set_gone(img);
+    xe_image_drop(img, end->list);
+    if (s->allocation)
+        xe_cb.free(s->allocation);
 }
 
 /* What a slot lists; `one` is room for the entry of a slot that holds a segment. */
@@ -211,32 +219,89 @@ static uint64_t entry_hi(const struct xe_leaf_entry *at, uint32_t n, uint32_t i)
 }
 
 /* Listed in every slot it meets, a segment goes with the last one. */
-static void free_slot(uintptr_t slot, uint64_t lo, uint64_t hi)
+static void free_slot(uintptr_t slot, uint64_t lo, uint64_t hi, const struct ending *end)
 {
     struct xe_leaf *leaf = slot_leaf(slot);
     if (!leaf) {
         struct xe_segment *s = (struct xe_segment *)(slot - SLOT_SEGMENT);
         if (s->hi <= hi)
-            free_segment_now(s);
+            free_segment_now(s, end);
         return;
     }
     for (uint32_t i = 0; i < leaf->n && leaf->at[i].lo <= hi; i++)
         if (entry_hi(leaf->at, leaf->n, i) >= lo && leaf->at[i].segment->hi <= hi)
-            free_segment_now(leaf->at[i].segment);
+            free_segment_now(leaf->at[i].segment, end);
     if (--leaf->slots == 0)
         xe_cb.free(leaf);
 }
 
-void xe_directory_free(struct xe_directory *d)
+void xe_directory_free(struct xe_directory *d, bool gone, struct xe_image **list)
 {
+    struct ending end = {gone, list};
     if (d->bits == XE_DIRECTORY_ORDERED) {
-        xe_order_directory_free(d);
+        xe_order_directory_free(d, gone, list);
         return;
     }
     for (uint64_t i = 0; i < 1ull << d->bits; i++)
         free_slot(atomic_load_explicit(&d->slot[i], memory_order_relaxed), slot_lo(d, i),
-                  slot_hi(d, i));
+                  slot_hi(d, i), &end);
     xe_cb.free(d);
+}
+
+/* --- Making one of what there is ------------------------------------------ */
+
+/* The leaf for segments [first, end), which meet a slot. NULL: out of memory. */
+static struct xe_leaf *leaf_of(struct xe_table *t, struct xe_segment *segments, uint32_t first,
+                               uint32_t end)
+{
+    struct xe_leaf *leaf = leaf_new(t, NULL, end - first);
+    for (uint32_t i = first; leaf && i < end; i++)
+        leaf->at[i - first] =
+            (struct xe_leaf_entry){.lo = segments[i].lo, .segment = &segments[i]};
+    return leaf;
+}
+
+/* Takes back the first n slots of a directory that nobody has seen. */
+static void directory_discard(struct xe_table *t, struct xe_directory *d, uint64_t n)
+{
+    while (n--) {
+        struct xe_leaf *leaf = slot_leaf(atomic_load_explicit(&d->slot[n], memory_order_relaxed));
+        if (leaf && --leaf->slots == 0)
+            leaf_discard(t, leaf);
+    }
+    xe_table_account(t, -(int64_t)xe_directory_bytes(d->bits));
+    xe_cb.free(d);
+}
+
+struct xe_directory *xe_directory_of(struct xe_table *t, struct xe_segment *segments, uint32_t n,
+                                     uint32_t bits)
+{
+    struct xe_directory *d = directory_alloc(t, bits);
+    struct xe_leaf *last = NULL;
+    uint32_t first = 0, end = 0, last_first = 0;
+    for (uint64_t s = 0; d && s < 1ull << bits; s++) {
+        while (segments[first].hi < slot_lo(d, s))
+            first++;
+        for (end = end > first ? end : first; end < n && segments[end].lo <= slot_hi(d, s);)
+            end++;
+        uintptr_t slot = (uintptr_t)&segments[first] | SLOT_SEGMENT;
+        if (end - first > 1) {
+            bool same = last && last_first == first && last->n == end - first;
+            struct xe_leaf *leaf = same ? last : leaf_of(t, segments, first, end);
+            if (!leaf) {
+                directory_discard(t, d, s);
+                return NULL;
+            }
+            leaf->slots++;
+            last = leaf;
+            last_first = first;
+            slot = (uintptr_t)leaf;
+        }
+        atomic_init(&d->slot[s], slot);
+    }
+    if (d)
+        atomic_init(&d->n_segments, n);
+    return d;
 }
 
 /* --- The width of the first level ----------------------------------------- */

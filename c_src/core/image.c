@@ -5,11 +5,13 @@
 
 #include "leaves.h"
 #include "pages.h"
+#include "shared.h"
 
 enum {
     RING_MIN = 8,
     UNITS_MIN = 2,       /* of any record */
     RING_SCAN = 12,      /* entries looked at for one that is large enough */
+    SPECIAL = XE_REC_EXT | XE_REC_BLOB, /* records that are more than their bytes */
     EPOCH_BITS = 9,
     LITTER_MIN = 64,     /* units of 256 bytes: 16 KiB */
     LITTER_MAX = 4096,   /* 1 MiB */
@@ -117,50 +119,143 @@ enum xe_status xe_image_new(const struct xe_image_plan *plan,
         xe_pages_free(img, bytes);
         return XE_NOMEM;
     }
+    xe_core_account(img->bytes);
     *out = img;
     return XE_OK;
 }
 
-void xe_image_ref(struct xe_image *img)
-{
-    /* Relaxed: who counts up has a counted pointer already. */
-    atomic_fetch_add_explicit(&img->refs, 1, memory_order_relaxed);
-}
+/* --- Holders ------------------------------------------------------------ */
 
-void xe_image_unref(struct xe_image *img)
+static void free_image(struct xe_image *img)
 {
-    /* acq_rel: the last one frees after everybody's reads. */
-    if (xe_image_is_empty(img) ||
-        atomic_fetch_sub_explicit(&img->refs, 1, memory_order_acq_rel) != 1)
-        return;
     if (img->env)
         xe_cb.env_free(img->env);
     xe_pages_free(img, img->bytes);
 }
 
-static void unref_retired(struct xe_retired *r)
+/* Whether this was the last holder, who has to free it. */
+static bool is_last(struct xe_image *img)
 {
-    xe_image_unref((struct xe_image *)((uintptr_t)r - offsetof(struct xe_image, retired)));
+    /* acq_rel: the last one frees after everybody's reads. */
+    if (xe_image_is_empty(img) ||
+        atomic_fetch_sub_explicit(&img->refs, 1, memory_order_acq_rel) != 1)
+        return false;
+    xe_core_account(-(int64_t)img->bytes);
+    return true;
 }
 
-void xe_image_retire_whole(struct xe_epoch_slot *slot, struct xe_image *img)
+void xe_image_share(struct xe_image *img)
 {
     if (xe_image_is_empty(img))
         return;
-    img->retired.free = unref_retired;
+    /* Once it is shared others may look at this at any time. */
+    if (!img->was_shared)
+        img->was_shared = true;
+    /* Relaxed: who counts up is a holder already. */
+    atomic_fetch_add_explicit(&img->refs, 1, memory_order_relaxed);
+}
+
+void xe_image_unref(struct xe_image *img)
+{
+    if (is_last(img))
+        free_image(img);
+}
+
+static struct xe_image *image_of(struct xe_retired *r)
+{
+    return (struct xe_image *)((uintptr_t)r - offsetof(struct xe_image, retired));
+}
+
+static void free_retired(struct xe_retired *r)
+{
+    free_image(image_of(r));
+}
+
+static void free_retired_with_blobs(struct xe_retired *r)
+{
+    xe_image_drop_blobs(image_of(r));
+    free_image(image_of(r));
+}
+
+/* By the last holder: only that one uses what is in the image for it. */
+static void retire_whole(struct xe_epoch_slot *slot, struct xe_image *img,
+                         void (*free)(struct xe_retired *))
+{
+    img->retired.free = free;
     img->retired.bytes = img->bytes;
     xe_epoch_retire(slot, &img->retired);
 }
 
-void xe_image_drop_blobs(struct xe_image *img)
+void xe_image_let_go(struct xe_epoch_slot *slot, struct xe_image *img)
+{
+    if (is_last(img))
+        retire_whole(slot, img, free_retired_with_blobs);
+}
+
+/* What is done with each blob of an image. */
+static void each_blob(const struct xe_image *img, void (*f)(struct xe_blob *))
 {
     struct xe_image_cursor cursor = {0};
-    for (uint32_t off; (off = xe_image_next(img, &cursor));) {
+    uint32_t left = img->blobs;
+    for (uint32_t off; left && (off = xe_image_next(img, &cursor));) {
         const uint8_t *rec = xe_image_record(img, off);
         uint32_t header = xe_load32(rec);
-        if (header & XE_REC_BLOB)
-            xe_blob_unpin(xe_record_blob(rec, header));
+        if (!(header & XE_REC_BLOB))
+            continue;
+        f(xe_record_blob(rec, header));
+        left--;
     }
+}
+
+void xe_image_moved(struct xe_epoch_slot *slot, struct xe_image *img)
+{
+    if (xe_image_is_shared(img)) {
+        each_blob(img, xe_blob_pin);
+        /* Relaxed: for sums. */
+        atomic_store_explicit(&img->gone, true, memory_order_relaxed);
+        xe_image_let_go(slot, img);
+    } else if (is_last(img)) {
+        retire_whole(slot, img, free_retired);
+    }
+}
+
+void xe_image_drop(struct xe_image *img, struct xe_image **list)
+{
+    bool was_shared = img->was_shared;
+    if (!is_last(img))
+        return;
+    if (was_shared) {
+        img->retired.next = *list ? &(*list)->retired : NULL;
+        *list = img;
+        return;
+    }
+    xe_image_drop_blobs(img);
+    free_image(img);
+}
+
+void xe_image_free_list(struct xe_image *list)
+{
+    if (!list)
+        return;
+    xe_epoch_synchronize();
+    for (struct xe_retired *next, *r = &list->retired; r; r = next) {
+        next = r->next;
+        free_retired_with_blobs(r);
+    }
+}
+
+void xe_image_set_gone(struct xe_image *img)
+{
+    if (xe_image_is_empty(img) || !img->was_shared)
+        return;
+    each_blob(img, xe_blob_set_gone);
+    /* Relaxed: for sums. */
+    atomic_store_explicit(&img->gone, true, memory_order_relaxed);
+}
+
+void xe_image_drop_blobs(struct xe_image *img)
+{
+    each_blob(img, xe_blob_unpin);
 }
 
 bool xe_image_need_env(struct xe_image *img)
@@ -249,11 +344,16 @@ static uint32_t ring_alloc(struct xe_image *img, uint32_t units, uint64_t now)
 
 bool xe_image_has_retired(const struct xe_image *img)
 {
-    return img->ring_len != 0;
+    uint64_t now = xe_epoch_now();
+    for (uint32_t i = img->ring_len; i--;)
+        if (!entry_is_ripe(*ring_entry(img, i), now))
+            return true;
+    return false;
 }
 
 uint32_t xe_image_alloc(struct xe_image *img, uint32_t units)
 {
+    XE_ASSERT(!xe_image_is_shared(img));
     uint32_t off = img->ring_len ? ring_alloc(img, units, xe_epoch_now()) : 0;
     if (off)
         return off;
@@ -282,8 +382,12 @@ void xe_image_unwrite(struct xe_image *img, uint32_t off)
     xe_image_unalloc(img, off, xe_record_units(header));
 }
 
-static void count_pinned(struct xe_image *img, const uint8_t *rec, uint32_t header, bool in)
+static void count_special(struct xe_image *img, const uint8_t *rec, uint32_t header, bool in)
 {
+    if (XE_LIKELY(!(header & SPECIAL)))
+        return;
+    if (header & XE_REC_BLOB)
+        img->blobs += in ? 1 : -1u;
     if (!(header & XE_REC_EXT))
         return;
     uint32_t units = xe_record_ext(rec, header).pinned;
@@ -299,7 +403,7 @@ void xe_image_count_in(struct xe_image *img, const uint8_t *rec)
 {
     uint32_t header = xe_load32(rec);
     img->live += xe_record_units(header);
-    count_pinned(img, rec, header, true);
+    count_special(img, rec, header, true);
 }
 
 void xe_image_retire(struct xe_image *img, uint32_t off)
@@ -307,8 +411,9 @@ void xe_image_retire(struct xe_image *img, uint32_t off)
     const uint8_t *rec = xe_image_record(img, off);
     uint32_t header = xe_load32(rec);
     uint32_t units = xe_record_units(header);
+    XE_ASSERT(!xe_image_is_shared(img));
     img->live -= units;
-    count_pinned(img, rec, header, false);
+    count_special(img, rec, header, false);
     ring_push(img, ring_pack(off, units, xe_epoch_stamp()));
 }
 
@@ -342,6 +447,7 @@ static uint32_t free_places(const struct xe_bucket *b)
 uint32_t xe_image_more_index(struct xe_image *img, uint32_t lines)
 {
     enum { UNITS = XE_BUCKET_BYTES / XE_UNIT };
+    XE_ASSERT(!xe_image_is_shared(img));
     if (img->bottom < img->top + lines * UNITS)
         return 0;
     img->bottom -= lines * UNITS;
@@ -363,7 +469,7 @@ static bool link_bucket(struct xe_image *img, struct xe_bucket *last)
 bool xe_image_reserve_places(struct xe_image *img, uint64_t hash, uint32_t n)
 {
     struct xe_bucket *b = xe_image_home(img, hash);
-    XE_ASSERT(!xe_image_is_empty(img));
+    XE_ASSERT(!xe_image_is_empty(img) && !xe_image_is_shared(img));
     for (;;) {
         uint32_t have = n == 1 ? free_place(b) < XE_BUCKET_PLACES : free_places(b);
         if (have >= n)
@@ -379,6 +485,7 @@ void xe_image_add(struct xe_image *img, uint64_t hash, uint32_t off)
 {
     struct xe_bucket *b = xe_image_home(img, hash);
     uint32_t i;
+    XE_ASSERT(!xe_image_is_shared(img));
     while ((i = free_place(b)) == XE_BUCKET_PLACES)
         b = xe_image_linked(img, b->link);
     __atomic_store_n(&b->fp[i], xe_image_print(img, hash), __ATOMIC_RELAXED);
@@ -400,6 +507,7 @@ void xe_image_replace(struct xe_place *place, uint32_t off)
 
 void xe_image_remove(struct xe_image *img, struct xe_place *place)
 {
+    XE_ASSERT(!xe_image_is_shared(img));
     /* Release: a reader that misses the object has seen what came before. */
     __atomic_store_n(&place->bucket->off[place->index], 0, __ATOMIC_RELEASE);
     if (place->index < place->bucket->hint)
@@ -443,11 +551,12 @@ static inline void copy_pieces(uint8_t *to, const uint8_t *rec, size_t bytes)
         memcpy(to + i, rec + i, 16);
 }
 
-/* The terms of a record that was copied into an image. */
-static void adopt_terms(struct xe_image *img, uint8_t *rec, uint32_t header)
+/* What of a record that was copied into an image is not in its bytes. */
+static void adopt(struct xe_image *img, uint8_t *rec, uint32_t header)
 {
-    move_handles(rec, header, img->env);
-    count_pinned(img, rec, header, true);
+    if (header & XE_REC_EXT)
+        move_handles(rec, header, img->env);
+    count_special(img, rec, header, true);
 }
 
 /* Copies a record to the units at `top`, of those before `bottom`. False: there is no room. */
@@ -463,8 +572,8 @@ static inline bool copy_in(struct xe_image *img, const uint8_t *rec, uint32_t he
         memcpy(to, rec, (size_t)units * XE_UNIT);
     else
         return false;
-    if (XE_UNLIKELY(header & XE_REC_EXT))
-        adopt_terms(img, to, header);
+    if (XE_UNLIKELY(header & SPECIAL))
+        adopt(img, to, header);
     return true;
 }
 
@@ -568,7 +677,7 @@ enum xe_status xe_image_stretch(const struct xe_image *img, uint32_t units, uint
     *to = (struct xe_image){.lo = img->lo, .mult = img->mult, .nbuckets = img->nbuckets,
                             .refs = 1, .print_shift = img->print_shift,
                             .ordered = img->ordered, .top = img->top, .count = xe_image_count(img),
-                            .room = img->room, .live = img->live};
+                            .room = img->room, .live = img->live, .blobs = img->blobs};
     memcpy(to + 1, img + 1, (size_t)img->top * XE_UNIT - sizeof *img);
     set_end(to, bytes, plan_ring(spare));
     to->bottom -= chained;
@@ -576,6 +685,48 @@ enum xe_status xe_image_stretch(const struct xe_image *img, uint32_t units, uint
            (size_t)chained * XE_UNIT);
     move_links(to, (to->bottom - img->bottom) / (XE_BUCKET_BYTES / XE_UNIT));
     copy_ring(to, img);
+    xe_core_account(to->bytes);
+    *out = to;
+    return XE_OK;
+}
+
+/* The terms of all records of a copy: they are still in the environment of the other one. */
+static void move_all_handles(struct xe_image *img)
+{
+    struct xe_image_cursor cursor = {0};
+    for (uint32_t off; (off = xe_image_next(img, &cursor));) {
+        uint8_t *rec = xe_image_record(img, off);
+        uint32_t header = xe_load32(rec);
+        if (header & XE_REC_EXT)
+            move_handles(rec, header, img->env);
+    }
+}
+
+enum xe_status xe_image_copy(const struct xe_image *img, struct xe_image **out)
+{
+    size_t bytes;
+    struct xe_image *to = xe_pages_alloc(img->bytes, &bytes);
+    if (!to)
+        return XE_NOMEM;
+    XE_ASSERT(bytes == img->bytes);
+    *to = (struct xe_image){.lo = img->lo, .mult = img->mult, .nbuckets = img->nbuckets,
+                            .refs = 1, .print_shift = img->print_shift,
+                            .ordered = img->ordered, .top = img->top, .count = xe_image_count(img),
+                            .room = img->room, .live = img->live, .sparse = img->sparse,
+                            .pinned_live = img->pinned_live, .blobs = img->blobs};
+    if (img->pinned_live && !(to->env = xe_cb.env_new())) {
+        xe_pages_free(to, bytes);
+        return XE_NOMEM;
+    }
+    memcpy(to + 1, img + 1, (size_t)img->top * XE_UNIT - sizeof *img);
+    set_end(to, bytes, img->ring_cap);
+    to->bottom = img->bottom;
+    memcpy(xe_image_record(to, to->bottom), xe_image_record(img, img->bottom),
+           (size_t)chained_units(img) * XE_UNIT);
+    copy_ring(to, img);
+    if (to->env)
+        move_all_handles(to);
+    xe_core_account(to->bytes);
     *out = to;
     return XE_OK;
 }

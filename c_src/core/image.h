@@ -40,6 +40,10 @@
  * I4  An image that is no longer its segment's image does not change any more, unless it has
  *     been handed to another segment (order_rebuild.c): then the version of the old one is odd for
  *     ever, and was so before the new one could be found, and who reads by versions looks again.
+ * I5  An image that snapshots hold beside its table (snapshot.h) does not change: whoever is about
+ *     to change it gives its segment a copy first. Only holders of an image make more of them, and
+ *     its table only in the closed gate; so a writer that finds its segment to be the only one may
+ *     write in place.
  *
  * G1  The linearisation point of a write is the store of the offset; of a read, the load.
  */
@@ -90,6 +94,8 @@ struct xe_image {
     _Atomic uint32_t refs; /* counted pointers to this image: its segment's, snapshots' */
     uint16_t print_shift;  /* which byte of a hash is its fingerprint */
     bool ordered;
+    bool was_shared;    /* by several holders: who frees it waits for the readers of others */
+    _Atomic bool gone;  /* from its table: only snapshots have it */
     struct xe_retired retired;
     /* What writers change (I3). */
     _Alignas(XE_CACHE_LINE) uint32_t top; /* units */
@@ -105,6 +111,7 @@ struct xe_image {
     uint32_t sparse;                              /* units: with no more live it is too large */
     uint32_t pinned_live, pinned_dead;            /* of handles, in units of 256 bytes */
     uint32_t bytes;                               /* size of this allocation; 0: of nobody */
+    uint32_t blobs;                               /* descriptors among the records in use */
     void *env;                                    /* of the EXT terms; NULL: none yet */
 };
 
@@ -172,12 +179,33 @@ enum xe_status xe_image_new(const struct xe_image_plan *plan,
 /* The bytes that an image for this plan takes. */
 size_t xe_image_plan_bytes(const struct xe_image_plan *plan);
 
-/* One more pointer to the image / one less; the last one frees its memory and
- * environment at once, when nobody can reach it any more. */
-void xe_image_ref(struct xe_image *img);
+/*
+ * Holders. An image is freed by the last one that lets go of it. Each image counts once for every
+ * blob that it has the descriptor of. The bytes of an image are in those of all tables from the
+ * time when it is made until the last one lets go.
+ */
+
+/* Whether there are several holders (I5). For a holder. */
+static inline bool xe_image_is_shared(const struct xe_image *img)
+{
+    /* Acquire: pairs with the release of who lets go, and has read it. */
+    return atomic_load_explicit(&img->refs, memory_order_acquire) > 1;
+}
+/* One more holder. By a holder; for its table in the closed gate. */
+void xe_image_share(struct xe_image *img);
+/* One less: what nobody else can reach is freed at once, without its blobs. */
 void xe_image_unref(struct xe_image *img);
-/* The same after a grace period. */
-void xe_image_retire_whole(struct xe_epoch_slot *slot, struct xe_image *img);
+/* One less; the last one frees it with its blobs after a grace period. */
+void xe_image_let_go(struct xe_epoch_slot *slot, struct xe_image *img);
+/* The same for its table, which has all records of it in other images now: those count for the
+ * blobs too. */
+void xe_image_moved(struct xe_epoch_slot *slot, struct xe_image *img);
+/* The same for a directory that nobody can reach. Others may still read what was shared: if this
+ * was the last holder, such an image is put on the list, to be freed after a grace period. */
+void xe_image_drop(struct xe_image *img, struct xe_image **list);
+void xe_image_free_list(struct xe_image *list);
+/* Its table lets go of it next, and of its blobs. */
+void xe_image_set_gone(struct xe_image *img);
 /* Drops the blobs whose descriptors are in `img`. */
 void xe_image_drop_blobs(struct xe_image *img);
 
@@ -199,7 +227,7 @@ static inline void xe_image_prefetch_room(const struct xe_image *img)
     }
 }
 
-/* Whether retired slots wait for the clock. */
+/* Whether retired slots wait for the clock: it has to run until they are ripe. */
 bool xe_image_has_retired(const struct xe_image *img);
 /* Room for a record: its offset, or 0. Never what a reader can still see (I1). */
 uint32_t xe_image_alloc(struct xe_image *img, uint32_t units);
@@ -225,6 +253,16 @@ struct xe_place {
     uint32_t off;  /* of the record; 0: absent */
     uint32_t leaf; /* its number in the table */
 };
+
+/* The same place in a copy of its image. */
+static inline void xe_place_move(struct xe_place *place, const struct xe_image *from,
+                                 const struct xe_image *to)
+{
+    /* In an ordered image it is known by numbers. */
+    if (!from->ordered)
+        place->bucket =
+            (struct xe_bucket *)((uintptr_t)to + ((uintptr_t)place->bucket - (uintptr_t)from));
+}
 
 /* Finding a key: xe_find() in find.h. */
 
@@ -265,7 +303,10 @@ struct xe_image_entry {
  * was retired is free in it. XE_LIMIT, XE_NOMEM. */
 enum xe_status xe_image_stretch(const struct xe_image *img, uint32_t units, uint32_t spare,
                                 struct xe_image **out);
-/* The bytes that it takes. */
+/* A copy for a segment that is to be written, of an image that is shared: as large, every record and
+ * every place where it was. XE_NOMEM. */
+enum xe_status xe_image_copy(const struct xe_image *img, struct xe_image **out);
+/* The bytes that a stretched copy takes. */
 size_t xe_image_stretch_bytes(const struct xe_image *img, uint32_t units, uint32_t spare);
 /* Units of the area of records that hold nothing: retired or lost. */
 static inline uint32_t xe_image_waste(const struct xe_image *img)

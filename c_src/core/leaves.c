@@ -588,6 +588,7 @@ void xe_leaves_move(struct xe_image *img, uint32_t by)
 
 bool xe_leaves_reserve(struct xe_image *img, uint32_t n)
 {
+    XE_ASSERT(!xe_image_is_shared(img));
     if (xe_image_is_empty(img) || n_leaves(img) + n > img->cap_leaves)
         return false;
     for (uint32_t have = count_free(img, n); have < n; have++) {
@@ -712,6 +713,7 @@ void xe_leaves_add(struct xe_image *img, const struct xe_key *key, const struct 
                    uint32_t off)
 {
     struct xe_place at = *place;
+    XE_ASSERT(!xe_image_is_shared(img));
     if (n_leaves(img) == 0)
         enter_leaf(img, 0, cell_pack(take_leaf(img), 0, 0), 0);
     else if (xe_leaves_count(img, at.leaf) == XE_LEAF_PLACES)
@@ -741,6 +743,7 @@ void xe_leaves_add(struct xe_image *img, const struct xe_key *key, const struct 
 void xe_leaves_replace(struct xe_image *img, struct xe_place *place, uint32_t off)
 {
     struct xe_sorted_leaf *leaf = cell_leaf(img, table_cells(img)[place->leaf]);
+    XE_ASSERT(!xe_image_is_shared(img));
     if (img->last == place->off)
         img->last = off;
     /* Release: the record comes first. */
@@ -752,6 +755,7 @@ void xe_leaves_remove(struct xe_image *img, const struct xe_place *place)
 {
     uint32_t cell = table_cells(img)[place->leaf], count = cell_count(cell);
     struct xe_sorted_leaf *leaf = cell_leaf(img, cell);
+    XE_ASSERT(!xe_image_is_shared(img));
     for (uint32_t i = place->index; i + 1 < count; i++) {
         store16(leaf->off + i, leaf->off[i + 1]);
         store32(leaf->head + i, leaf->head[i + 1]);

@@ -123,6 +123,18 @@ static void free_segment(struct xe_retired *r)
     xe_cb.free(s->allocation);
 }
 
+bool xe_order_fence_copy(struct xe_table *t, struct xe_segment *s, const struct xe_fence *fence)
+{
+    struct xe_key key;
+    s->fence = NULL;
+    if (!fence)
+        return true;
+    xe_fence_key(&key, fence);
+    s->fence = fence_new(&key);
+    xe_table_account(t, (int64_t)fence_bytes(s->fence));
+    return s->fence != NULL;
+}
+
 static void retire_segment(struct xe_table *t, struct xe_epoch_slot *slot, struct xe_segment *s)
 {
     size_t bytes = XE_SEGMENT_BYTES + fence_bytes(s->fence);
@@ -448,25 +460,91 @@ struct xe_directory *xe_order_directory_new(struct xe_table *t)
     return NULL;
 }
 
-static void free_segment_now(struct xe_segment *s)
+static void free_segment_now(struct xe_segment *s, bool gone, struct xe_image **list)
 {
     struct xe_image *img = xe_segment_image(s);
-    xe_image_drop_blobs(img);
-    xe_image_unref(img);
-    free_segment(&s->retired);
+    if (gone)
+        xe_image_set_gone(img);
+    xe_image_drop(img, list);
+    fence_free(s->fence);
+    if (s->allocation)
+        xe_cb.free(s->allocation);
 }
 
-void xe_order_directory_free(struct xe_directory *d)
+void xe_order_directory_free(struct xe_directory *d, bool gone, struct xe_image **list)
 {
     const struct xe_order_top *top = xe_order_top(d);
     for (uint32_t i = 0; i < top->n; i++) {
         struct xe_order_chunk *c = xe_order_top_chunk(top, i);
         for (uint32_t j = 0; j < c->n; j++)
-            free_segment_now(xe_order_chunk_segments(c)[j]);
+            free_segment_now(xe_order_chunk_segments(c)[j], gone, list);
         xe_cb.free(c);
         xe_cb.free(xe_order_top_counts(top)[i]);
     }
     xe_cb.free(d);
+}
+
+/* --- Making one of what there is --------------------------------------------- */
+
+/* A chunk of n segments, and its counts. False: out of memory. */
+static bool chunk_of(struct xe_table *t, struct xe_segment *segments, uint32_t n,
+                     struct xe_order_chunk **chunk, struct xe_order_counts **counts)
+{
+    struct entry at[XE_ORDER_CHUNK];
+    for (uint32_t i = 0; i < n; i++)
+        at[i] = (struct entry){.segment = &segments[i], .skip = HEAD_UNKNOWN, .cell = (uint8_t)i};
+    *counts = xe_order_counts_new(t, n <= XE_ORDER_CELLS_FEW ? XE_ORDER_CELLS_FEW : XE_ORDER_CHUNK);
+    *chunk = *counts ? chunk_new(t, at, n) : NULL;
+    if (!*chunk) {
+        if (*counts)
+            counts_discard(t, *counts);
+        return false;
+    }
+    for (uint32_t i = 0; i < n; i++)
+        xe_order_count_in(*counts, i, &segments[i]);
+    return true;
+}
+
+/* The first segment of chunk k. */
+static uint32_t chunk_first(uint32_t n, uint32_t n_chunks, uint32_t k)
+{
+    return (uint32_t)((uint64_t)n * k / n_chunks);
+}
+
+struct xe_directory *xe_order_directory_of(struct xe_table *t, struct xe_segment *segments,
+                                           uint32_t n)
+{
+    uint32_t made = 0, skip = 0, n_chunks = n <= XE_ORDER_CHUNK ? 1 : (n + CHUNK_FILL - 1) / CHUNK_FILL;
+    const struct xe_fence *last = segments[chunk_first(n, n_chunks, n_chunks - 1)].fence;
+    if (n_chunks > 1)
+        skip = common_bytes(segments[chunk_first(n, n_chunks, 1)].fence, last);
+    struct xe_directory *d = directory_alloc(t, n_chunks, skip);
+    if (!d)
+        return NULL;
+    struct xe_order_top *top = xe_order_top(d);
+    for (; made < n_chunks; made++) {
+        struct xe_order_chunk *chunk;
+        uint32_t first = chunk_first(n, n_chunks, made);
+        if (!chunk_of(t, segments + first, chunk_first(n, n_chunks, made + 1) - first, &chunk,
+                      &xe_order_top_counts(top)[made]))
+            break;
+        atomic_init(&xe_order_top_chunks(top)[made], chunk);
+        top->head[made] = fence_head(segments[first].fence, skip);
+    }
+    if (made < n_chunks) {
+        while (made--) {
+            chunk_discard(t, xe_order_top_chunk(top, made));
+            counts_discard(t, xe_order_top_counts(top)[made]);
+        }
+        directory_discard(t, d);
+        return NULL;
+    }
+    fill_heads(top->head, n_chunks);
+    memset(xe_order_top_prefix(top), 0, skip + XE_READ_SLACK);
+    if (skip)
+        memcpy(xe_order_top_prefix(top), last->bytes, skip);
+    atomic_init(&d->n_segments, n);
+    return d;
 }
 
 /* --- Replacing segments ---------------------------------------------------- */

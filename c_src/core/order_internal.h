@@ -224,7 +224,12 @@ void xe_order_fence_drop(struct xe_table *t, struct xe_segment *s);
 
 /* The directory of an empty ordered table; frees one with all it has, as xe_directory_free(). */
 struct xe_directory *xe_order_directory_new(struct xe_table *t);
-void xe_order_directory_free(struct xe_directory *d);
+void xe_order_directory_free(struct xe_directory *d, bool gone, struct xe_image **list);
+/* As xe_directory_of(), for n segments with fences of their own. */
+struct xe_directory *xe_order_directory_of(struct xe_table *t, struct xe_segment *segments,
+                                           uint32_t n);
+/* Gives a segment a copy of a fence (NULL: it has none). False: out of memory. */
+bool xe_order_fence_copy(struct xe_table *t, struct xe_segment *s, const struct xe_fence *fence);
 
 /* The segment of a key; the first or the last one; the neighbours of a segment's range as it is
  * now (NULL: there is none). Inside a section. O(log segments). */

@@ -177,7 +177,7 @@ static enum xe_status split_at_end(struct xe_table *t, struct xe_epoch_slot *slo
         status = xe_order_replace(t, slot, &s, 1, out, 2);
     }
     if (status == XE_OK) {
-        xe_table_account(t, fresh->bytes);
+        xe_table_account_contents(t, fresh->bytes);
         return XE_OK;
     }
     xe_image_unref(fresh);
@@ -268,7 +268,7 @@ struct xe_segment *xe_order_merge_empty(struct xe_table *t, struct xe_epoch_slot
         xe_segment_discard(t, to);
         return NULL;
     }
-    xe_table_account(t, -(int64_t)gone->bytes);
-    xe_image_retire_whole(slot, gone);
+    xe_table_account_contents(t, -(int64_t)gone->bytes);
+    xe_image_moved(slot, gone);
     return to;
 }

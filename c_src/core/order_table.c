@@ -104,13 +104,13 @@ enum xe_status xe_order_store(struct xe_table *t, struct xe_epoch_slot *slot,
                               struct xe_segment *s, const struct xe_prepared *p,
                               struct xe_place *place)
 {
-    struct xe_image *img = xe_segment_image(s);
     bool is_new = !place->off;
     uint32_t off = 0;
-    enum xe_status status = XE_OK;
-    if (!is_new || xe_leaves_has_place(img, place))
+    enum xe_status status = xe_segment_own(t, slot, s, NULL) ? XE_OK : XE_NOMEM;
+    struct xe_image *img = xe_segment_image(s);
+    if (XE_LIKELY(status == XE_OK) && (!is_new || xe_leaves_has_place(img, place)))
         off = xe_image_alloc(img, p->units);
-    if (XE_UNLIKELY(!off)) {
+    if (XE_UNLIKELY(!off && status == XE_OK)) {
         status = xe_table_make_room(t, slot, &s, &p->key, p->units, is_new, &off);
         img = xe_segment_image(s);
         if (status == XE_OK)
@@ -570,7 +570,11 @@ enum xe_status xe_order_pop(struct xe_table *t, struct xe_epoch_slot *slot, bool
     } while (!place.off);
     if (!last)
         place.index--;
-    xe_record_view(xe_image_record(img, place.off), out);
+    if (XE_UNLIKELY(!xe_segment_own(t, slot, h.at[h.n - 1], NULL))) {
+        release_held(&h);
+        return XE_NOMEM;
+    }
+    xe_record_view(xe_image_record(xe_segment_image(h.at[h.n - 1]), place.off), out);
     xe_table_drop_from(t, slot, h.at[h.n - 1], &place);
     finish_held(t, slot, &h);
     return XE_OK;

@@ -108,7 +108,7 @@ enum xe_status xe_table_put_plain(struct xe_table *t, struct xe_epoch_slot *slot
     uint32_t units = xe_record_units(xe_load32(rec));
     xe_image_prefetch_room(img);
     bool found = find_place(t, img, key, &place);
-    if (XE_LIKELY(found && mode == XE_PUT) &&
+    if (XE_LIKELY(found && mode == XE_PUT) && XE_LIKELY(!xe_image_is_shared(img)) &&
         XE_LIKELY(!(xe_load32(xe_image_record(img, place.off)) & SPECIAL))) {
         uint32_t off = xe_image_alloc(img, units);
         if (XE_LIKELY(off != 0)) {
@@ -145,7 +145,8 @@ enum xe_status xe_table_patch(struct xe_table *t, struct xe_epoch_slot *slot,
         const uint8_t *rec = xe_image_record(img, place.off);
         uint32_t units = xe_record_units(xe_load32(rec));
         status = XE_LIMIT;
-        if (XE_LIKELY(xe_record_view_plain(rec, &view) && patch(arg, &view, &what))) {
+        if (XE_LIKELY(!xe_image_is_shared(img) && xe_record_view_plain(rec, &view) &&
+                      patch(arg, &view, &what))) {
             uint32_t off = xe_image_alloc(img, units);
             if (XE_LIKELY(off != 0)) {
                 uint8_t *to = xe_image_record(img, off);

@@ -236,10 +236,23 @@ static void publish_image(struct xe_table *t, struct xe_epoch_slot *slot, struct
                           struct xe_image *img)
 {
     struct xe_image *old = xe_segment_image(s);
-    xe_table_account(t, (int64_t)img->bytes - (int64_t)old->bytes);
+    xe_table_account_contents(t, (int64_t)img->bytes - (int64_t)old->bytes);
     /* Release: the image is complete. Pairs with xe_segment_image(). */
     atomic_store_explicit(&s->image, img, memory_order_release);
-    xe_image_retire_whole(slot, old);
+    xe_image_moved(slot, old);
+}
+
+/* Not by a rebuild: a copy of the same size cannot meet a limit, and costs a tenth of it. */
+bool xe_segment_copy(struct xe_table *t, struct xe_epoch_slot *slot, struct xe_segment *s,
+                     struct xe_place *place)
+{
+    struct xe_image *copy, *img = xe_segment_image(s);
+    if (xe_image_copy(img, &copy) != XE_OK)
+        return false;
+    if (place)
+        xe_place_move(place, img, copy);
+    publish_image(t, slot, s, copy);
+    return true;
 }
 
 enum xe_status xe_replace_image(struct xe_table *t, struct xe_epoch_slot *slot,
@@ -321,11 +334,11 @@ enum xe_status xe_replace_segments(struct xe_table *t, struct xe_epoch_slot *slo
         return status;
     }
     for (uint32_t i = 0; i < n_from; i++) {
-        xe_table_account(t, -(int64_t)old[i]->bytes);
-        xe_image_retire_whole(slot, old[i]);
+        xe_table_account_contents(t, -(int64_t)old[i]->bytes);
+        xe_image_moved(slot, old[i]);
     }
     for (uint32_t i = 0; i < n_parts; i++)
-        xe_table_account(t, xe_segment_image(out[i])->bytes);
+        xe_table_account_contents(t, xe_segment_image(out[i])->bytes);
     return XE_OK;
 }
 
@@ -754,9 +767,12 @@ static void shrink_image(struct xe_table *t, struct xe_epoch_slot *slot, struct 
     /* An ordered segment has its cell there, which may be moved at any time. */
     if (t->kind != XE_ORDERED)
         whole.lo = s->lo, whole.hi = s->hi;
-    if (xe_plan_part(t, &whole, &src, NULL, s->limit, &plan, &crowded) != XE_OK ||
-        xe_replace_image(t, slot, s, &src, NULL, &whole, &plan) != XE_OK)
-        /* Without memory it stays as it is for a while: deleting needs none (G7). */
+    if (xe_plan_part(t, &whole, &src, NULL, s->limit, &plan, &crowded) == XE_OK &&
+        xe_replace_image(t, slot, s, &src, NULL, &whole, &plan) == XE_OK)
+        return;
+    /* Without memory it stays as it is for a while: deleting needs none (G7). One that is shared
+     * does not change (I5), and is looked at again by the next write. */
+    if (!xe_image_is_shared(img))
         img->sparse /= 2;
 }
 

@@ -3,6 +3,8 @@
  */
 #include "record.h"
 
+#include "shared.h"
+
 enum { DIGEST_BYTES = 24 };
 
 static uint32_t units_of(size_t bytes)
@@ -32,6 +34,7 @@ void xe_key_digest(struct xe_key *key, uint64_t seed)
 
 static void blob_release(struct xe_blob *b)
 {
+    xe_core_account(-(int64_t)b->bytes);
     if (b->env)
         xe_cb.env_free(b->env);
     xe_cb.free(b);
@@ -51,6 +54,7 @@ static struct xe_blob *blob_new(const struct xe_object *o,
         return NULL;
     }
     atomic_init(&b->refs, 1);
+    atomic_init(&b->gone, false);
     b->flags = flags;
     b->bytes = bytes;
     b->klen = o->klen;
@@ -62,6 +66,7 @@ static struct xe_blob *blob_new(const struct xe_object *o,
     b->handles = (uint64_t *)(void *)(b->data + handles_at);
     for (uint32_t i = 0; i < o->n_handles; i++)
         b->handles[i] = xe_cb.ext_move(b->env, o->handles[i]);
+    xe_core_account((int64_t)bytes);
     return b;
 }
 
@@ -78,6 +83,12 @@ void xe_blob_unpin(struct xe_blob *b)
         blob_release(b);
 }
 
+void xe_blob_set_gone(struct xe_blob *b)
+{
+    /* Relaxed: for sums. */
+    atomic_store_explicit(&b->gone, true, memory_order_relaxed);
+}
+
 static void unpin_retired(struct xe_retired *r)
 {
     xe_blob_unpin((struct xe_blob *)((uintptr_t)r - offsetof(struct xe_blob, retired)));
@@ -85,6 +96,7 @@ static void unpin_retired(struct xe_retired *r)
 
 void xe_blob_retire(struct xe_epoch_slot *slot, struct xe_blob *b)
 {
+    xe_blob_set_gone(b);
     b->retired.free = unpin_retired;
     b->retired.bytes = b->bytes;
     xe_epoch_retire(slot, &b->retired);

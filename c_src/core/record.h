@@ -112,13 +112,15 @@ struct xe_view {
 
 /*
  * A blob: an object in an allocation of its own, with an environment of its
- * own for its handles. Counted: once by the image that has its descriptor, once by
- * each pin. Layout of data: key and body, slack, handles.
+ * own for its handles. Counted: once by each image that has its descriptor, once by
+ * each pin. Its bytes are in those of all tables as long as it is there. Layout of data: key and
+ * body, slack, handles.
  */
 struct xe_blob {
     struct xe_retired retired;
     _Atomic uint32_t refs;
     uint32_t flags; /* XE_REC_LOOSE, XE_REC_KEYEXT */
+    _Atomic bool gone; /* from its table: only images of snapshots have it */
     size_t bytes;   /* size of this allocation */
     size_t klen, len;
     uint32_t n_handles, n_key_handles;
@@ -295,6 +297,8 @@ void xe_blob_retire(struct xe_epoch_slot *slot, struct xe_blob *b);
  * made anywhere. */
 void xe_blob_pin(struct xe_blob *b);
 void xe_blob_unpin(struct xe_blob *b);
+/* Its table has let go of it. */
+void xe_blob_set_gone(struct xe_blob *b);
 
 enum {
     XE_HDR_SIZE_BITS = 9,

@@ -99,7 +99,7 @@ static uint32_t configured_objects(uint32_t wanted)
     return wanted < XE_SEGMENT_OBJECTS_MAX ? wanted : XE_SEGMENT_OBJECTS_MAX;
 }
 
-struct xe_table *xe_table_new(const struct xe_table_config *config)
+struct xe_table *xe_table_alloc(const struct xe_table_config *config)
 {
     void *p = xe_cb.alloc(XE_TABLE_BYTES);
     if (!p)
@@ -115,13 +115,19 @@ struct xe_table *xe_table_new(const struct xe_table_config *config)
     t->sequence = config->sequence;
     t->sequence_arg = config->sequence_arg;
     xe_table_account(t, XE_TABLE_BYTES);
-    struct xe_directory *d = xe_directory_new(t);
-    if (!d) {
-        xe_table_account(t, -XE_TABLE_BYTES);
-        xe_cb.free(p);
-        return NULL;
+    return t;
+}
+
+struct xe_table *xe_table_new(const struct xe_table_config *config)
+{
+    struct xe_table *t = xe_table_alloc(config);
+    struct xe_directory *d = t ? xe_directory_new(t) : NULL;
+    if (d) {
+        atomic_init(&t->directory, d);
+    } else if (t) {
+        xe_table_free(t);
+        t = NULL;
     }
-    atomic_init(&t->directory, d);
     return t;
 }
 
@@ -130,12 +136,23 @@ uint64_t xe_table_seed(const struct xe_table *t)
     return t->seed;
 }
 
+bool xe_table_is_snapshot(const struct xe_table *t)
+{
+    return t->is_snapshot;
+}
+
 void xe_table_free(struct xe_table *t)
 {
     /* Not by jobs of their own: who drains the reclaimer's waits for the table's. */
     xe_table_forget_now(t);
-    xe_directory_free(atomic_load_explicit(&t->directory, memory_order_acquire));
-    xe_table_account(t, -(int64_t)xe_table_bytes(t));
+    struct xe_directory *d = atomic_load_explicit(&t->directory, memory_order_acquire);
+    struct xe_image *list = NULL;
+    if (d)
+        xe_directory_free(d, !t->is_snapshot, &list);
+    xe_image_free_list(list);
+    xe_core_account(-atomic_load_explicit(&t->bytes, memory_order_relaxed));
+    if (t->segments)
+        xe_cb.free(t->segments);
     xe_cb.free(t->allocation);
 }
 
@@ -158,6 +175,12 @@ void xe_table_delete(struct xe_table *t)
 
 /* --- The write gate ----------------------------------------------------- */
 
+/* Why there is no way through a gate. */
+static enum xe_status status_of_gate(uint32_t gate)
+{
+    return gate == GATE_DEAD ? XE_DEAD : gate == GATE_FROZEN ? XE_FROZEN : XE_RETRY;
+}
+
 /* The write section ends when the caller leaves its epoch section. */
 enum xe_status xe_table_write_begin(struct xe_table *t, struct xe_epoch_slot *slot)
 {
@@ -167,17 +190,22 @@ enum xe_status xe_table_write_begin(struct xe_table *t, struct xe_epoch_slot *sl
     if (XE_LIKELY(gate == GATE_OPEN))
         return XE_OK;
     xe_epoch_write_leave(slot);
-    return gate == GATE_DEAD ? XE_DEAD : XE_RETRY;
+    return status_of_gate(gate);
 }
 
 enum xe_status xe_table_close_gate(struct xe_table *t)
+{
+    return xe_table_close_gate_for(t, GATE_WAIT_NS);
+}
+
+enum xe_status xe_table_close_gate_for(struct xe_table *t, uint64_t max_ns)
 {
     uint32_t open = GATE_OPEN;
     /* acq_rel: everything before is seen by writers that find it closed. */
     if (!atomic_compare_exchange_strong_explicit(&t->gate, &open, GATE_CLOSED,
                                                  memory_order_acq_rel, memory_order_relaxed))
-        return open == GATE_DEAD ? XE_DEAD : XE_RETRY;
-    if (xe_epoch_quiesce_writers(t, GATE_WAIT_NS))
+        return status_of_gate(open);
+    if (xe_epoch_quiesce_writers(t, max_ns))
         return XE_OK;
     xe_table_open_gate(t);
     return XE_RETRY;
@@ -200,10 +228,12 @@ enum xe_status xe_table_clear(struct xe_table *t)
     enum xe_status status = xe_table_close_gate(t);
     if (status == XE_OK) {
         int64_t before = atomic_load_explicit(&t->bytes, memory_order_relaxed);
+        int64_t contents = atomic_load_explicit(&t->contents, memory_order_relaxed);
         struct xe_directory *fresh = xe_directory_new(t);
         status = fresh ? XE_OK : XE_NOMEM;
         if (fresh) {
             xe_table_account(t, XE_TABLE_BYTES - before);
+            xe_table_account_contents(t, -contents);
             c->directory = atomic_load_explicit(&t->directory, memory_order_relaxed);
             /* Sequentially consistent: whoever has fixed the table and then still saw the old
              * directory finds it kept. Release: pairs with xe_directory_find(). */
@@ -430,7 +460,7 @@ static void drop_record(struct xe_table *t, struct xe_epoch_slot *slot, struct x
     uint32_t header = xe_load32(rec);
     if (XE_UNLIKELY(header & XE_REC_BLOB)) {
         struct xe_blob *b = xe_record_blob(rec, header);
-        xe_table_account(t, -(int64_t)b->bytes);
+        xe_table_account_contents(t, -(int64_t)b->bytes);
         xe_blob_retire(slot, b);
     }
     xe_image_retire(img, off);
@@ -487,7 +517,7 @@ void xe_table_publish(struct xe_table *t, struct xe_epoch_slot *slot, struct xe_
 {
     xe_image_count_in(img, xe_image_record(img, off));
     if (p->blob)
-        xe_table_account(t, (int64_t)p->blob->bytes);
+        xe_table_account_contents(t, (int64_t)p->blob->bytes);
     if (t->sequence)
         t->sequence(t->sequence_arg);
     if (t->kind == XE_ORDERED) {
@@ -561,8 +591,10 @@ enum xe_status xe_table_store(struct xe_table *t, struct xe_epoch_slot *slot,
     uint32_t off;
     if (t->kind == XE_ORDERED)
         return xe_order_store(t, slot, s, p, place);
+    enum xe_status status = xe_segment_own(t, slot, s, place) ? XE_OK : XE_NOMEM;
     struct xe_image *before = xe_segment_image(s);
-    enum xe_status status = xe_table_make_room(t, slot, &s, &p->key, p->units, !place, &off);
+    if (XE_LIKELY(status == XE_OK))
+        status = xe_table_make_room(t, slot, &s, &p->key, p->units, !place, &off);
     struct xe_image *img = xe_segment_image(s);
     if (XE_LIKELY(status == XE_OK)) {
         if (place && XE_UNLIKELY(img != before))
@@ -647,8 +679,12 @@ enum xe_status xe_table_remove(struct xe_table *t, struct xe_epoch_slot *slot,
         xe_table_finish(t, slot, s, false);
         return XE_ABSENT;
     }
+    if (XE_UNLIKELY(!xe_segment_own(t, slot, s, &place))) {
+        xe_table_finish(t, slot, s, false);
+        return XE_NOMEM;
+    }
     if (out)
-        xe_record_view(xe_image_record(img, place.off), out);
+        xe_record_view(xe_image_record(xe_segment_image(s), place.off), out);
     status = xe_table_bury_if_fixed(t, slot, key);
     if (XE_LIKELY(status == XE_OK))
         xe_table_drop_from(t, slot, s, &place);
@@ -670,6 +706,11 @@ enum xe_status xe_table_update(struct xe_table *t, struct xe_epoch_slot *slot,
     if (!find_in(t, xe_segment_image(s), key, &place)) {
         xe_table_finish(t, slot, s, false);
         return XE_ABSENT;
+    }
+    /* First: the new object may be made of the stored one. */
+    if (XE_UNLIKELY(!xe_segment_own(t, slot, s, &place))) {
+        xe_table_finish(t, slot, s, false);
+        return XE_NOMEM;
     }
     xe_record_view(xe_image_record(xe_segment_image(s), place.off), &view);
     if (view.blob) {
@@ -725,7 +766,10 @@ static uint64_t load_bytes(const _Atomic int64_t *sum)
 uint64_t xe_table_bytes(const struct xe_table *t)
 {
     const struct xe_table *graves = atomic_load_explicit(&t->graves, memory_order_acquire);
-    return load_bytes(&t->bytes) + (graves ? load_bytes(&graves->bytes) : 0);
+    uint64_t bytes = load_bytes(&t->bytes) + load_bytes(&t->contents);
+    if (XE_UNLIKELY(t->is_snapshot))
+        bytes += xe_snapshot_bytes(t);
+    return bytes + (graves ? load_bytes(&graves->bytes) + load_bytes(&graves->contents) : 0);
 }
 
 uint64_t xe_table_bytes_all(void)

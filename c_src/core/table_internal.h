@@ -39,7 +39,7 @@ struct xe_segment {
     uint32_t state;
     _Atomic uint32_t version; /* of a bag's objects, of a table's order: xe_segment_changed() */
     _Atomic int32_t heat; /* contention: up when the lock is found taken, else down */
-    void *allocation;     /* what to free: allocations are only 8-byte aligned */
+    void *allocation;     /* what to free: allocations are only 8-byte aligned; NULL: not alone */
     uint64_t id;          /* no other segment of this process ever has it; fixed */
     _Atomic uint64_t writes; /* to its objects: xe_segment_writes() */
 };
@@ -77,13 +77,15 @@ struct xe_table {
     _Atomic uint32_t gate;
     uint32_t max_objects;
     bool hot;
+    bool is_snapshot; /* snapshot.c */
     enum xe_kind kind;
     uint64_t (*sequence)(void *arg);
     void *sequence_arg;
     _Alignas(XE_CACHE_LINE) _Atomic uint32_t directory_lock;
     _Atomic uint64_t shape; /* of an ordered table's directory: odd while it changes */
     _Atomic uint32_t list_lock;
-    _Atomic int64_t bytes;
+    _Atomic int64_t bytes;    /* of its own: itself, directory, segments */
+    _Atomic int64_t contents; /* of its images, and the blobs in them; not of a snapshot's */
     /* Fixing (traverse.c). */
     _Atomic bool fixed;
     _Atomic uint32_t slot_bits; /* of xe_table_slots(), while it is fixed */
@@ -92,6 +94,7 @@ struct xe_table {
     _Atomic bool contended; /* segments were split because writers waited for them */
     struct xe_reclaim_job job;
     void *allocation;
+    void *segments; /* a snapshot's, which are one allocation */
 };
 
 /* What these are counted with: allocations are aligned by hand. */
@@ -110,7 +113,8 @@ static inline size_t xe_directory_bytes(uint32_t bits)
     return sizeof(struct xe_directory) + (sizeof(uintptr_t) << bits);
 }
 
-enum { GATE_OPEN = 0, GATE_CLOSED = 1, GATE_DEAD = 2 };
+/* A snapshot's is FROZEN. */
+enum { GATE_OPEN = 0, GATE_CLOSED = 1, GATE_DEAD = 2, GATE_FROZEN = 3 };
 
 /* Enough heat to split, and cold enough to merge; a taken lock adds HEAT_UP. */
 enum { HEAT_UP = 250, HEAT_SPLIT = 1000, HEAT_MERGE = -1000, HEAT_INITIAL = 750 };
@@ -160,8 +164,12 @@ struct xe_segment *xe_segment_new(struct xe_table *t, uint64_t lo, uint64_t hi,
 void xe_segment_discard(struct xe_table *t, struct xe_segment *s);
 
 struct xe_directory *xe_directory_new(struct xe_table *t);
-/* Frees the directory with all segments, images and blobs. Nobody can reach them. */
-void xe_directory_free(struct xe_directory *d);
+/* Frees the directory with all segments, and lets go of the images. Nobody can reach them; but what
+ * was shared is put on the list (xe_image_drop()). `gone`: they are a table's, and no snapshot's. */
+void xe_directory_free(struct xe_directory *d, bool gone, struct xe_image **list);
+/* A directory of 2^bits slots for n adjacent segments that have all hashes. NULL: out of memory. */
+struct xe_directory *xe_directory_of(struct xe_table *t, struct xe_segment *segments, uint32_t n,
+                                     uint32_t bits);
 
 /*
  * Puts the segments `to` (adjacent, in order) in the place of `from` (adjacent, in order,
@@ -268,11 +276,20 @@ static inline void xe_segment_changed(struct xe_segment *s)
     atomic_store_explicit(&s->version, (v | 1) + 1, memory_order_release);
 }
 
+/* What a table is made of itself. */
 static inline void xe_table_account(struct xe_table *t, int64_t bytes)
 {
     /* Relaxed: a sum that promises no instant. */
     atomic_fetch_add_explicit(&t->bytes, bytes, memory_order_relaxed);
     xe_core_account(bytes);
+}
+
+/* Images and blobs that it has got, or has no more. They see to the sum of all tables themselves,
+ * for snapshots may have them longer than their table. */
+static inline void xe_table_account_contents(struct xe_table *t, int64_t bytes)
+{
+    /* Relaxed: as above. */
+    atomic_fetch_add_explicit(&t->contents, bytes, memory_order_relaxed);
 }
 
 static inline bool xe_table_is_contended(const struct xe_table *t)
@@ -318,6 +335,8 @@ static inline void xe_batch_published(struct xe_table *t)
 /* Lets the clock run until what was retired just now is ripe. The caller holds a
  * segment's lock, and no pointers but such as the lock protects. */
 void xe_table_run_clock(struct xe_epoch_slot *slot);
+/* xe_table_close_gate(), waiting for so long: what has been begun ends, and nothing new begins. */
+enum xe_status xe_table_close_gate_for(struct xe_table *t, uint64_t max_ns);
 /* Opens a write section, which ends when the caller leaves its epoch section. */
 enum xe_status xe_table_write_begin(struct xe_table *t, struct xe_epoch_slot *slot);
 /* Room in the locked segment *s for a record, and for its place if the key is new. On failure *s
@@ -348,8 +367,31 @@ void xe_table_drop_from(struct xe_table *t, struct xe_epoch_slot *slot, struct x
 void xe_table_finish(struct xe_table *t, struct xe_epoch_slot *slot, struct xe_segment *s,
                      bool less);
 
-/* Frees a table that nobody can reach. */
+/* A table without a directory. NULL: out of memory. */
+struct xe_table *xe_table_alloc(const struct xe_table_config *config);
+/* Frees a table that nobody can reach. If it had images that were shared it waits for a grace
+ * period. */
 void xe_table_free(struct xe_table *t);
+
+/*
+ * Before a locked segment is changed, and before anything is taken from its image that must stay
+ * good if the section is moved up to the present: makes sure that the image is the segment's
+ * own (I5). It may be another one afterwards, with every record and place where it was; a place
+ * may be given, to be that in the new image. False: out of memory. One load, mostly.
+ */
+bool xe_segment_copy(struct xe_table *t, struct xe_epoch_slot *slot, struct xe_segment *s,
+                     struct xe_place *place);
+static inline bool xe_segment_own(struct xe_table *t, struct xe_epoch_slot *slot,
+                                  struct xe_segment *s, struct xe_place *place)
+{
+    return XE_LIKELY(!xe_image_is_shared(xe_segment_image(s))) ||
+           xe_segment_copy(t, slot, s, place);
+}
+
+/* --- snapshot.c --------------------------------------------------------- */
+
+/* The bytes of what a snapshot alone has, beside its own. O(segments). */
+uint64_t xe_snapshot_bytes(const struct xe_table *t);
 
 /* --- traverse.c --------------------------------------------------------- */
 

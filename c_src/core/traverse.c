@@ -220,7 +220,9 @@ enum xe_status xe_table_scan_slot(struct xe_table *t, uint64_t n_slots, uint64_t
 static void run_cleared(struct xe_reclaim_job *job)
 {
     struct xe_cleared *c = (void *)job;
-    xe_directory_free(c->directory);
+    struct xe_image *list = NULL;
+    xe_directory_free(c->directory, true, &list);
+    xe_image_free_list(list);
     xe_cb.free(c);
 }
 

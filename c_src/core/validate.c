@@ -86,6 +86,11 @@ static bool ring_is_valid(const struct xe_image *img, struct cover *cover)
     return true;
 }
 
+static bool is_blob(const uint8_t *rec)
+{
+    return xe_load32(rec) & XE_REC_BLOB;
+}
+
 static uint32_t pinned_by(const uint8_t *rec)
 {
     uint32_t header = xe_load32(rec);
@@ -94,8 +99,10 @@ static uint32_t pinned_by(const uint8_t *rec)
 
 /* What the records of an image add up to. */
 static bool sums_are_valid(const struct xe_image *img, uint32_t count, uint32_t live,
-                           uint32_t pinned)
+                           uint32_t pinned, uint32_t blobs)
 {
+    CHECK(blobs == img->blobs, "%u blobs, %u counted", blobs, img->blobs);
+    CHECK(xe_image_is_empty(img) || img->refs > 0, "held by nobody");
     CHECK(count == atomic_load(&img->count), "%u objects, %u counted", count, img->count);
     CHECK(live == img->live, "%u units live, %u counted", live, img->live);
     CHECK(pinned == img->pinned_live, "%u pinned, %u counted", pinned, img->pinned_live);
@@ -106,7 +113,7 @@ static bool sums_are_valid(const struct xe_image *img, uint32_t count, uint32_t 
 static bool ordered_image_is_valid(const struct xe_image *img, struct cover *cover)
 {
     struct xe_place place;
-    uint32_t count = 0, live = 0, pinned = 0;
+    uint32_t count = 0, live = 0, pinned = 0, blobs = 0;
     if (!xe_leaves_are_valid(img))
         return false;
     xe_leaves_edge(img, false, &place);
@@ -115,14 +122,15 @@ static bool ordered_image_is_valid(const struct xe_image *img, struct cover *cov
             return false;
         live += xe_record_units(xe_load32(xe_image_record(img, off)));
         pinned += pinned_by(xe_image_record(img, off));
+        blobs += is_blob(xe_image_record(img, off));
     }
-    return sums_are_valid(img, count, live, pinned) && ring_is_valid(img, cover);
+    return sums_are_valid(img, count, live, pinned, blobs) && ring_is_valid(img, cover);
 }
 
 bool xe_image_is_valid(const struct xe_image *img, uint64_t seed)
 {
     static _Thread_local struct cover cover;
-    uint32_t count = 0, live = 0, pinned = 0;
+    uint32_t count = 0, live = 0, pinned = 0, blobs = 0;
     memset(&cover, 0, sizeof cover);
     if (img->ordered)
         return ordered_image_is_valid(img, &cover);
@@ -137,6 +145,7 @@ bool xe_image_is_valid(const struct xe_image *img, uint64_t seed)
                     return false;
                 live += xe_record_units(xe_load32(xe_image_record(img, b->off[j])));
                 pinned += pinned_by(xe_image_record(img, b->off[j]));
+                blobs += is_blob(xe_image_record(img, b->off[j]));
                 count++;
             }
             if (!b->link)
@@ -146,13 +155,14 @@ bool xe_image_is_valid(const struct xe_image *img, uint64_t seed)
         }
     }
     CHECK(count <= img->room || count == 0, "%u objects in an image for %u", count, img->room);
-    return sums_are_valid(img, count, live, pinned) &&
+    return sums_are_valid(img, count, live, pinned, blobs) &&
            (xe_image_is_empty(img) || ring_is_valid(img, &cover));
 }
 
 /* Whether the bytes of everything add up. */
 struct sum {
-    int64_t bytes;
+    int64_t bytes;    /* of the table's own */
+    int64_t contents; /* of images and blobs */
     uint32_t segments;
 };
 
@@ -172,9 +182,10 @@ static bool segment_is_valid(const struct xe_table *t, const struct xe_segment *
         CHECK(xe_record_hash(rec, t->seed) <= s->hi, "hash above the range");
         CHECK(!(header & XE_REC_BAG) == (t->kind == XE_SET), "a record of another kind of table");
         if (header & XE_REC_BLOB)
-            sum->bytes += (int64_t)xe_record_blob(rec, header)->bytes;
+            sum->contents += (int64_t)xe_record_blob(rec, header)->bytes;
     }
-    sum->bytes += XE_SEGMENT_BYTES + img->bytes;
+    sum->bytes += XE_SEGMENT_BYTES;
+    sum->contents += img->bytes;
     sum->segments++;
     return xe_image_is_valid(img, t->seed);
 }
@@ -337,9 +348,9 @@ static bool ordered_images_are_valid(const struct xe_table *t, struct sum *sum)
             CHECK(!next || !xe_order_is_behind(next, &key), "a key above its segment");
             CHECK(v.flags & XE_REC_ORDER, "a record of another kind of table");
             if (v.blob)
-                sum->bytes += (int64_t)v.blob->bytes;
+                sum->contents += (int64_t)v.blob->bytes;
         }
-        sum->bytes += img->bytes;
+        sum->contents += img->bytes;
         sum->segments++;
         if (!xe_image_is_valid(img, t->seed))
             return false;
@@ -359,6 +370,18 @@ static bool hashed_images_are_valid(const struct xe_table *t, struct sum *sum)
     return directory_is_valid(atomic_load(&t->directory), sum);
 }
 
+/* Its segments are one allocation, with some to spare; and its images are not its own. */
+static bool snapshot_is_valid(const struct xe_table *t, const struct sum *sum)
+{
+    int64_t others = sum->bytes - (int64_t)sum->segments * XE_SEGMENT_BYTES;
+    int64_t least = others + (int64_t)(sum->segments * sizeof(struct xe_segment));
+    CHECK(atomic_load(&t->bytes) >= least, "%" PRIi64 " bytes, %" PRIi64 " counted", least,
+          atomic_load(&t->bytes));
+    CHECK(atomic_load(&t->contents) == 0, "counted twice");
+    CHECK(xe_table_bytes(t) >= (uint64_t)least, "less than it has");
+    return true;
+}
+
 bool xe_table_is_valid(const struct xe_table *t)
 {
     struct sum sum = {.bytes = XE_TABLE_BYTES};
@@ -367,7 +390,11 @@ bool xe_table_is_valid(const struct xe_table *t)
     if (!(t->kind == XE_ORDERED ? ordered_images_are_valid : hashed_images_are_valid)(t, &sum))
         return false;
     CHECK(sum.segments == xe_table_segments(t), "%u segments", sum.segments);
+    if (t->is_snapshot)
+        return snapshot_is_valid(t, &sum);
     CHECK(sum.bytes == atomic_load(&t->bytes), "%" PRIi64 " bytes, %" PRIi64 " counted", sum.bytes,
           atomic_load(&t->bytes));
+    CHECK(sum.contents == atomic_load(&t->contents), "%" PRIi64 " bytes inside, %" PRIi64 " counted",
+          sum.contents, atomic_load(&t->contents));
     return true;
 }

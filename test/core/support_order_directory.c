@@ -57,10 +57,10 @@ enum xe_status segments_replace(struct xe_table *t, struct xe_epoch_slot *slot,
     if (status != XE_OK)
         return status;
     for (uint32_t i = 0; i < n_from; i++)
-        xe_image_retire_whole(slot, old[i]);
+        xe_image_moved(slot, old[i]);
     for (uint32_t i = 0; i < n_to; i++)
         bytes += xe_segment_image(to[i])->bytes;
-    xe_table_account(t, bytes);
+    xe_table_account_contents(t, bytes);
     for (uint32_t i = 0; i < n_to; i++)
         xe_lock_release(&to[i]->lock);
     return XE_OK;
@@ -68,12 +68,12 @@ enum xe_status segments_replace(struct xe_table *t, struct xe_epoch_slot *slot,
 
 bool order_is_valid(struct xe_table *t)
 {
-    int64_t bytes = XE_TABLE_BYTES;
+    int64_t bytes = XE_TABLE_BYTES, contents = 0;
     struct xe_epoch_slot *slot = xe_epoch_enter();
     bool valid = xe_order_directory_is_valid(t, &bytes);
     for (struct xe_segment *s = xe_order_edge(t, false); s; s = xe_order_right(t, s))
-        bytes += xe_segment_image(s)->bytes;
-    valid = valid && bytes == atomic_load(&t->bytes);
+        contents += xe_segment_image(s)->bytes;
+    valid = valid && bytes == atomic_load(&t->bytes) && contents == atomic_load(&t->contents);
     xe_epoch_leave(slot);
     return valid;
 }
