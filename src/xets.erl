@@ -68,6 +68,7 @@
 
 -export([new/2, delete/1, info/0, info/1, info/2, whereis/1, all/0, rename/2]).
 -export([give_away/3, setopts/2, safe_fixtable/2]).
+-export([snapshot/1]).
 -export([insert/2, insert_new/2, put_new/2]).
 -export([delete/2, delete_many/2, delete_object/2, delete_all_objects/1, take/2, take_many/2]).
 -export([lookup/2, lookup_element/3, lookup_element/4, lookup_elements/3, lookup_many/2]).
@@ -101,6 +102,7 @@
     size_nif/1,
     stats_nif/1,
     whereis_nif/1,
+    snapshot_nif/1,
     all_nif/0,
     rename_nif/2,
     give_away_nif/3,
@@ -268,7 +270,8 @@ new(Name, Options) ->
 
 %% @doc Deletes the table.
 %%
-%% Its name is free when this returns; its memory is given back by another thread.
+%% Its name is free when this returns; its memory is given back by another thread. Snapshots of
+%% it (`snapshot/1') stay. A snapshot itself can be deleted by the process that has made it.
 %%
 %% Returns `true'.
 %%
@@ -281,6 +284,52 @@ delete(Table) ->
     catch
         error:badarg -> ?BADARG([Table], xets_errors:cause(delete, [Table]));
         error:xets_retry -> erlang:yield(), delete(Table)
+    end.
+
+%% @doc A snapshot of the table: what it has at this instant, to be read for as long as it is
+%% needed. Not in `ets'.
+%%
+%% Every function that reads tables reads it, and finds the same at any time, whatever becomes of
+%% the table: of a list of objects that is inserted at the same time it has all or none. So
+%% several reads of it, or a traversal, see one instant, which no table grants. Nobody can change
+%% it: functions that would raise `badarg'. It has the type of the table, no name, and no place
+%% in `all/0'.
+%% ```
+%% 1> T = xets:new(accounts, []).
+%% 2> xets:insert(T, [{ada, 70}, {alan, 30}]).
+%% true
+%% 3> S = xets:snapshot(T).
+%% 4> xets:insert(T, [{ada, 0}, {alan, 100}]).
+%% true
+%% 5> xets:lookup_many(S, [ada, alan]).
+%% [[{ada,70}],[{alan,30}]]
+%% '''
+%% Any process that has the identifier may read it, be the table private. It lives as long as
+%% a process, a message or a table has the identifier, or until the process that has made it calls
+%% `delete/1'; the death of that process, or of the table, does not end it.
+%%
+%% A snapshot shares the memory of its table. What changes in the table is copied before, piece by
+%% piece, by who changes it: a piece is at most 64 KiB with some hundred objects, and is copied,
+%% in some microseconds, at its first change after the snapshot. What the table has no more is
+%% counted in the `memory' of the snapshot (`info/2'), of several snapshots for each a part of
+%% it. A change, also a deletion, raises `system_limit' if there is no memory for such a copy.
+%%
+%% Returns the identifier of the snapshot. It may be taken of a snapshot, too, and of a table that
+%% is fixed, and is not fixed itself then.
+%%
+%% Errors: `badarg' if the calling process may not read the table; `system_limit' if there is no
+%% memory for it.
+%%
+%% Complexity: O(number of segments): 0.2 microseconds for each 500 to 1,000 objects; for a fifth of
+%% that time nobody can write to the table. Atomic and isolated.
+-spec snapshot(Table) -> tid() when
+    Table :: table().
+snapshot(Table) ->
+    try
+        snapshot_nif(Table)
+    catch
+        error:badarg -> ?BADARG([Table], xets_errors:cause(snapshot, [Table]));
+        error:xets_retry -> erlang:yield(), snapshot(Table)
     end.
 
 %% @doc Gives the table to another process.
@@ -428,8 +477,10 @@ info() ->
 %% Returns a list of the items `compressed', `decentralized_counters', `heir', `id',
 %% `keypos', `memory', `name', `named_table', `node', `owner', `protection', `size',
 %% `type', `write_concurrency' and `read_concurrency', or `undefined' if there is no
-%% such table. `memory' is in words, and counts all that the table occupies. Any
-%% process may ask, whatever the protection of the table.
+%% such table. `memory' is in words, and counts all that the table occupies. Of a snapshot
+%% (`snapshot/1') there is also `{snapshot, true}', its owner is the process that made it, and
+%% `memory' counts what it has beside the table. Any process may ask, whatever the protection of
+%% the table.
 %%
 %% Errors: `badarg' if `Table' is neither an atom nor a table identifier.
 %%
@@ -462,6 +513,7 @@ info(Table) ->
 %% `erlang:monotonic_time/0' tells it.</dd>
 %% <dt>`binary', `stats'</dt><dd>`[]' and `false': what `ets' tells here has no
 %% counterpart.</dd>
+%% <dt>`snapshot'</dt><dd>Whether it is a snapshot. Not in `ets'.</dd>
 %% <dt>`xets'</dt><dd>A map of figures about the memory and the structure of the
 %% table, whose keys may change. Not in `ets'.</dd>
 %% </dl>
@@ -2171,6 +2223,9 @@ stats_nif(_Table) -> ?NIF.
 
 -spec whereis_nif(atom()) -> reference() | undefined.
 whereis_nif(_Name) -> ?NIF.
+
+-spec snapshot_nif(table()) -> tid().
+snapshot_nif(_Table) -> ?NIF.
 
 -spec all_nif() -> [table()].
 all_nif() -> ?NIF.

@@ -32,7 +32,7 @@ defmodule Xets do
     * *isolated* is never seen half done by a read of a single key.
 
   What is not guaranteed: that several reads, or a read of several keys, see the table at
-  one instant.
+  one instant. For that there is `snapshot/1`.
 
   ## Traversal
 
@@ -199,8 +199,8 @@ defmodule Xets do
   One fact about a table, or `:undefined` if there is no such table.
 
   Besides the items of `info/1` there are `:fixed`, `:safe_fixed`,
-  `:safe_fixed_monotonic_time`, `:binary`, `:stats` and, not in `:ets`, `:xets`: a map of
-  figures about the memory and the structure of the table.
+  `:safe_fixed_monotonic_time`, `:binary`, `:stats` and, not in `:ets`, `:snapshot`: whether it is
+  one, and `:xets`: a map of figures about the memory and the structure of the table.
 
       iex> table = Xets.new(:facts)
       iex> Xets.insert(table, [{1}, {2}])
@@ -235,6 +235,30 @@ defmodule Xets do
   """
   @spec rename(table, atom) :: table
   defdelegate rename(table, name), to: :xets
+
+  @doc """
+  A snapshot of the table: what it has at this instant, to be read for as long as it is needed.
+  Not in `:ets`.
+
+  Every function that reads tables reads it, and finds the same at any time, whatever becomes of
+  the table; of a list of objects that is inserted at the same time it has all or none. Functions
+  that would change it raise. Any process that has the identifier may read it, and it lives as
+  long as something has the identifier, or until the process that has made it calls `delete/1`.
+
+  It shares the memory of the table: what changes in the table is copied before, piece by piece.
+  What the table has no more is counted in the `:memory` of the snapshot (`info/2`). Atomic and
+  isolated; O(number of segments), some hundred microseconds for a million objects.
+
+      iex> table = Xets.new(:accounts)
+      iex> Xets.insert(table, ada: 70, alan: 30)
+      iex> snapshot = Xets.snapshot(table)
+      iex> Xets.insert(table, ada: 0, alan: 100)
+      iex> Xets.lookup_many(snapshot, [:ada, :alan])
+      [[ada: 70], [alan: 30]]
+
+  """
+  @spec snapshot(table) :: reference
+  defdelegate snapshot(table), to: :xets
 
   @doc """
   Gives the table to another process.

@@ -18,6 +18,8 @@
     | id
     % the table is not public, or private
     | access
+    % the table is a snapshot
+    | snapshot
     | already_exists
     % the caller is not the owner
     | not_owner
@@ -59,7 +61,8 @@ cause(Function, [Table | Args]) ->
     end.
 
 access(Function) ->
-    Reads = [lookup, lookup_element, lookup_elements, lookup_many, tab2list, slot, safe_fixtable],
+    Reads = [lookup, lookup_element, lookup_elements, lookup_many, tab2list, slot, safe_fixtable,
+        snapshot],
     Traversals = [first, last, next, prev, first_lookup, last_lookup, next_lookup, prev_lookup],
     Matches = [match, match_object, select, select_reverse, select_count, explain],
     case lists:member(Function, Reads ++ Traversals ++ Matches ++ reads_in_order()) of
@@ -83,12 +86,13 @@ succeeds(Fun) ->
 
 %% What is wrong with a table to which there is no access, or `none'.
 table(Table, Access) ->
-    try {xets:info(Table, owner), xets:info(Table, protection)} of
-        {undefined, _} -> id;
-        {_, undefined} -> id;
-        {Owner, _} when Owner =:= self() -> none;
-        {_, private} -> access;
-        {_, protected} when Access =:= write -> access;
+    try {xets:info(Table, owner), xets:info(Table, protection), xets:info(Table, snapshot)} of
+        {undefined, _, _} -> id;
+        {_, undefined, _} -> id;
+        {_, _, true} when Access =:= write -> snapshot;
+        {Owner, _, _} when Owner =:= self() -> none;
+        {_, private, _} -> access;
+        {_, protected, _} when Access =:= write -> access;
         _ -> none
     catch
         error:badarg -> type
@@ -238,6 +242,8 @@ format_error(_Reason, _StackTrace) ->
 %% The texts for the arguments, in their order; "" for one that is not to blame.
 texts(new, [Name, Options], Cause) ->
     name_texts(Name, Options, Cause);
+texts(delete, [_Snapshot], snapshot) ->
+    [<<"the table identifier refers to a snapshot that another process has made">>];
 texts(whereis, [_Name], _Cause) ->
     [<<"invalid table name (must be an atom)">>];
 texts(Function, [Continuation], Cause) when Function =:= range; Function =:= prefix ->
@@ -274,6 +280,8 @@ table_error(_Table, id) ->
     <<"the table identifier does not refer to an existing table">>;
 table_error(_Table, access) ->
     <<"the table identifier refers to a table with insufficient access rights">>;
+table_error(_Table, snapshot) ->
+    <<"the table identifier refers to a snapshot, which cannot be changed">>;
 table_error(_Table, table_type) ->
     <<"the table identifier refers to a table of a type not supported by this operation">>;
 table_error(_Table, _Cause) ->
@@ -284,7 +292,7 @@ continuation_error(Continuation, Cause) -> table_error(element(2, Continuation),
 
 %% Whether table_error() says what is wrong.
 is_of_table(Cause) ->
-    lists:member(Cause, [type, id, access]).
+    lists:member(Cause, [type, id, access, snapshot]).
 
 arg_texts(Insert, [Objects], Cause) when Insert =:= insert; Insert =:= insert_new ->
     [no_key_or(Cause, object_error(Objects))];

@@ -21,14 +21,16 @@
     WriteConcurrency :: boolean() | auto,
     DecentralizedCounters :: boolean(),
     Compressed :: boolean(),
-    Bytes :: non_neg_integer()
+    Bytes :: non_neg_integer(),
+    Snapshot :: boolean()
 }.
 %% All but the size, which takes longer the larger the table is.
 
 %% @doc The list that `xets:info/1' returns, in the order of `ets:info/1'.
 -spec items(facts(), Size :: non_neg_integer()) -> [{atom(), term()}].
 items(Facts, Size) ->
-    [{Item, value(Item, Facts, Size)} || Item <- items()].
+    [{Item, value(Item, Facts, Size)} || Item <- items()] ++
+        [{snapshot, true} || item(snapshot, Facts)].
 
 value(size, _Facts, Size) -> Size;
 value(Item, Facts, _Size) -> item(Item, Facts).
@@ -56,7 +58,7 @@ items() ->
 -spec is_item(term()) -> boolean().
 is_item(Item) ->
     lists:member(Item, items()) orelse
-        lists:member(Item, [binary, fixed, safe_fixed, safe_fixed_monotonic_time, stats]).
+        lists:member(Item, [binary, fixed, safe_fixed, safe_fixed_monotonic_time, stats, snapshot]).
 
 %% @doc The value of an item other than the size.
 -spec item(Item :: atom(), facts()) -> term().
@@ -73,6 +75,7 @@ item(read_concurrency, Facts) -> element(11, Facts);
 item(write_concurrency, Facts) -> element(12, Facts);
 item(decentralized_counters, Facts) -> element(13, Facts);
 item(compressed, Facts) -> element(14, Facts);
+item(snapshot, Facts) -> element(16, Facts);
 item(node, Facts) -> node(element(4, Facts));
 item(binary, _) -> [];
 item(_, _) -> false.

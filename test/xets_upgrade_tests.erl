@@ -27,6 +27,7 @@ upgrade_test_() ->
               {"U1 fixations stay", fun fixations_stay/0},
               {"U1 a traversal goes on", fun a_traversal_goes_on/0},
               {"U1 bags keep their order", fun bags_keep_their_order/0},
+              {"U1 snapshots stay", fun snapshots_stay/0},
               {"U1 memory is counted as one", fun memory_is_counted_as_one/0},
               {"U3 memory is given back", fun memory_is_given_back/0},
               {"U4 threads do not add up", fun threads_do_not_add_up/0},
@@ -318,6 +319,30 @@ bags_keep_their_order() ->
           end || Object <- Objects],
          ?assertEqual(Objects, xets:lookup(Table, key))
      end || Type <- [bag, duplicate_bag]].
+
+%% Taken, read, ended and collected by different copies.
+snapshots_stay() ->
+    await_steady(fun bytes/0),
+    Before = bytes(),
+    {Pid, Monitor} =
+        spawn_monitor(fun() ->
+            Table = with_objects(xets:new(table, [ordered_set]),
+                                 [{I, one} || I <- lists:seq(1, 3000)]),
+            Had = xets:tab2list(Table),
+            One = xets:snapshot(Table),
+            upgrade(),
+            true = xets:insert(Table, [{I, two} || I <- lists:seq(1, 2000)]),
+            Two = xets:snapshot(One),
+            ?assertEqual({Had, Had}, {xets:tab2list(One), xets:tab2list(Two)}),
+            upgrade(),
+            true = xets:delete(One),
+            ?assertError(badarg, xets:insert(Two, {1, three})),
+            true = xets:delete(Table),
+            upgrade(),
+            ?assertEqual(Had, xets:tab2list(Two))
+        end),
+    receive {'DOWN', Monitor, process, Pid, Reason} -> ?assertEqual(normal, Reason) end,
+    await(fun() -> bytes() =:= Before end).
 
 %% A process with a table, which holds {key, Pid} and much more.
 holder(Options) ->

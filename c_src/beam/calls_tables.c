@@ -62,7 +62,7 @@ static enum xe_result delete_table(ErlNifEnv *env, const ERL_NIF_TERM argv[], ui
 {
     struct xe_use use;
     (void)budget;
-    if (!xe_use_begin(env, argv[0], XE_NEED_WRITE, &use))
+    if (!xe_use_begin(env, argv[0], XE_NEED_END, &use))
         return XE_CALL_BADARG;
     bool mine = xe_owner_end(use.table);
     bool dead = xe_owned_is_dead(use.table);
@@ -85,6 +85,23 @@ static enum xe_result delete_all_objects(ErlNifEnv *env, const ERL_NIF_TERM argv
     return xe_call_of_core(status);
 }
 XE_CALL(delete_all_objects, 1)
+
+static enum xe_result snapshot(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t budget,
+                               ERL_NIF_TERM *out)
+{
+    enum { SEGMENTS_INLINE = 250 };
+    struct xe_use use;
+    bool patient = xe_call_is_patient(budget);
+    if (!xe_use_begin(env, argv[0], XE_NEED_READ, &use))
+        return XE_CALL_BADARG;
+    enum xe_status status = XE_RETRY;
+    if (patient || xe_table_segments(use.table->core) <= SEGMENTS_INLINE)
+        status = xe_owner_snapshot(env, &use, patient, out);
+    xe_use_end(&use);
+    /* Off the normal schedulers there is time to wait for the writes under way. */
+    return status == XE_RETRY && !patient ? XE_CALL_BUDGET : xe_call_of_core(status);
+}
+XE_CALL(snapshot, 1)
 
 static enum xe_result whereis(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t budget,
                               ERL_NIF_TERM *out)
@@ -109,19 +126,27 @@ static bool is_large(const struct xe_use *use)
     return xe_table_segments(use->table->core) > SEGMENTS_INLINE;
 }
 
+/* The same for adding up what it takes: of a snapshot's segments every record may be looked at. */
+static bool is_large_to_weigh(const struct xe_use *use)
+{
+    enum { SEGMENTS_INLINE = 16 };
+    const struct xe_table *core = use->table->core;
+    return xe_table_is_snapshot(core) && xe_table_segments(core) > SEGMENTS_INLINE;
+}
+
 static enum xe_result info(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t budget,
                            ERL_NIF_TERM *out)
 {
     struct xe_use use;
-    (void)budget;
     enum xe_result asked;
     if (!xe_call_ask(env, argv[0], &use, &asked, out))
         return asked;
     const struct xe_owned *t = use.table;
     ERL_NIF_TERM owner = xe_owner_pid(t);
-    if (!owner) {
+    bool large = budget != XE_TERM_NO_BUDGET && is_large_to_weigh(&use);
+    if (!owner || large) {
         xe_use_end(&use);
-        return XE_CALL_OK;
+        return large ? XE_CALL_BUDGET : XE_CALL_OK;
     }
     uint64_t bytes = xe_table_bytes(t->core) + sizeof *t + sizeof *t->estate;
     ERL_NIF_TERM facts[] = {
@@ -140,6 +165,7 @@ static enum xe_result info(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t b
         xe_call_bool(t->is.decentralized_counters),
         xe_call_bool(t->is.compressed),
         enif_make_uint64(env, bytes),
+        xe_call_bool(xe_table_is_snapshot(t->core)),
     };
     xe_use_end(&use);
     *out = enif_make_tuple_from_array(env, facts, sizeof facts / sizeof facts[0]);
@@ -179,7 +205,8 @@ static enum xe_result stats(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t 
     enum xe_result asked;
     if (!xe_call_ask(env, argv[0], &use, &asked, out))
         return asked;
-    bool large = budget != XE_TERM_NO_BUDGET && is_large(&use);
+    bool large =
+        budget != XE_TERM_NO_BUDGET && (is_large(&use) || is_large_to_weigh(&use));
     if (!large)
         xe_table_stats(use.table->core, &s);
     xe_use_end(&use);

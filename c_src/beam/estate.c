@@ -70,6 +70,25 @@ void xe_estate_end(struct xe_estate *e)
     xe_reclaim_push(&e->job);
 }
 
+/* The monitors have gone with the resource. */
+static void dissolve_collected(struct xe_reclaim_job *job)
+{
+    struct xe_estate *e = (void *)((uintptr_t)job - offsetof(struct xe_estate, job));
+    struct xe_fixer *fixer;
+    while ((fixer = e->fixing.root)) {
+        xe_fixing_remove(&e->fixing, fixer);
+        enif_free(fixer);
+    }
+    xe_estate_free(e);
+}
+
+void xe_estate_collected(struct xe_estate *e)
+{
+    xe_table_delete(e->table->core);
+    e->job.run = dissolve_collected;
+    xe_reclaim_push(&e->job);
+}
+
 /* --- The owner ---------------------------------------------------------- */
 
 bool xe_estate_watch(ErlNifEnv *env, struct xe_estate *e, const ErlNifPid *owner)

@@ -47,6 +47,9 @@ struct xe_estate {
 struct xe_estate *xe_estate_new(struct xe_owned *table);
 /* Frees an estate that has nothing in it any more. */
 void xe_estate_free(struct xe_estate *e);
+/* The resource of a snapshot is being destroyed: gives the core's table and the estate to the
+ * reclaimer, which does not touch the resource any more. */
+void xe_estate_collected(struct xe_estate *e);
 /* The table has died: ends it in the core, and gives all that the estate has, and at last the
  * registry's reference to the table, to the reclaimer. */
 void xe_estate_end(struct xe_estate *e);

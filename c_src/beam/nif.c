@@ -31,7 +31,7 @@
  * stored terms look like, what a state of a table means. The sizes catch most of what is forgotten.
  */
 #ifndef XE_NIF_LAYOUT
-#define XE_NIF_LAYOUT 3
+#define XE_NIF_LAYOUT 4
 #endif
 
 enum {
@@ -187,6 +187,7 @@ static ErlNifFunc functions[] = {
     XE_NIF(size, 1)
     XE_NIF(stats, 1)
     XE_NIF(whereis, 1)
+    XE_NIF(snapshot, 1)
     XE_NIF(delete_all_objects, 1)
     XE_NIF(all, 0)
     XE_NIF(give_away, 3)

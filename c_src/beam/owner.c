@@ -19,6 +19,9 @@ enum { MOVING_BIT = 1 };
  * takes one or two unless the system has interrupted the thread. */
 enum { MOVING_SPINS = 500 };
 
+/* The state of a snapshot: no pid's term. */
+enum { SNAPSHOT = 1 };
+
 static ErlNifResourceType *identifier_type;
 
 static bool is_owned(ERL_NIF_TERM state)
@@ -35,6 +38,8 @@ static ERL_NIF_TERM state_of(const struct xe_owned *table)
 ERL_NIF_TERM xe_owner_pid(const struct xe_owned *table)
 {
     ERL_NIF_TERM state = state_of(table);
+    if (state == SNAPSHOT)
+        return table->maker;
     return state ? state | MOVING_BIT : 0;
 }
 
@@ -78,7 +83,11 @@ static void end_move(struct xe_owned *table, ERL_NIF_TERM state)
 /* What is left to do for who has made the table DEAD. */
 static void bury(struct xe_owned *table)
 {
-    xe_registry_remove(table);
+    /* The estate drops a reference in the end: the registry's, which has none to a snapshot. */
+    if (table->maker)
+        enif_keep_resource(table);
+    else
+        xe_registry_remove(table);
     xe_estate_end(table->estate);
 }
 
@@ -163,13 +172,15 @@ static void owner_destroy(ErlNifEnv *env, void *obj)
 {
     struct xe_owned *table = obj;
     (void)env;
-    if (table->estate)
+    if (table->maker && state_of(table) == SNAPSHOT)
+        xe_estate_collected(table->estate);
+    else if (table->estate)
         xe_estate_free(table->estate);
 }
 
 /* --- Using a table ------------------------------------------------------ */
 
-static bool may(const struct xe_owned *table, enum xe_need need)
+static bool may(const struct xe_owned *table, ERL_NIF_TERM self, enum xe_need need)
 {
     /* Relaxed: who is told of a change by the one who made it sees it. */
     enum xe_access access = atomic_load_explicit(&table->access, memory_order_relaxed);
@@ -178,6 +189,8 @@ static bool may(const struct xe_owned *table, enum xe_need need)
         return true;
     case XE_NEED_READ:
         return access != XE_PRIVATE;
+    case XE_NEED_END:
+        return table->maker ? table->maker == self : access == XE_PUBLIC;
     case XE_NEED_WRITE:
         return access == XE_PUBLIC;
     case XE_NEED_OWNER:
@@ -192,7 +205,7 @@ static ERL_NIF_TERM settle(ErlNifEnv *env, struct xe_owned *table)
     for (unsigned spins = 0;;) {
         ERL_NIF_TERM state = state_of(table);
         if (XE_LIKELY(is_owned(state))) {
-            if (XE_LIKELY(lives(env, state)))
+            if (XE_LIKELY(state == SNAPSHOT || lives(env, state)))
                 return state;
             complete_exit(env, table, state);
         } else if (state == 0) {
@@ -212,7 +225,7 @@ static bool check_stranger(ErlNifEnv *env, const struct xe_use *use, ERL_NIF_TER
 {
     ERL_NIF_TERM state = settle(env, use->table);
     if (XE_LIKELY(is_owned(state)))
-        return state == self || may(use->table, need);
+        return state == self || may(use->table, self, need);
     if (state != 0)
         enif_raise_exception(env, xe_am.xets_retry);
     return false;
@@ -296,6 +309,29 @@ bool xe_owner_get_kind(ERL_NIF_TERM type, enum xe_kind *out)
     return false;
 }
 
+/* The resource of a table, but for the core's table. */
+static struct xe_owned *owned_alloc(const struct xe_settings *settings, enum xe_kind kind)
+{
+    struct xe_owned *table = enif_alloc_resource(identifier_type, sizeof *table);
+    if (!table)
+        return NULL;
+    atomic_init(&table->owner, 0);
+    table->maker = 0;
+    table->core = NULL;
+    table->keypos = settings->keypos;
+    table->kind = kind;
+    table->compressed = settings->compressed;
+    atomic_init(&table->access, (uint8_t)settings->access);
+    atomic_init(&table->name, settings->name);
+    table->is = *settings;
+    table->estate = xe_estate_new(table);
+    if (!table->estate) {
+        enif_release_resource(table);
+        return NULL;
+    }
+    return table;
+}
+
 /* A table that nobody can reach yet. The reference that enif_alloc_resource() gives is the
  * registry's; the reclaimer drops it in the end (estate.c). */
 static struct xe_owned *owned_new(const struct xe_settings *settings)
@@ -306,23 +342,15 @@ static struct xe_owned *owned_new(const struct xe_settings *settings)
     };
     if (!xe_owner_get_kind(settings->type, &config.kind))
         return NULL;
-    struct xe_owned *table = enif_alloc_resource(identifier_type, sizeof *table);
+    struct xe_owned *table = owned_alloc(settings, config.kind);
     if (!table)
         return NULL;
-    atomic_init(&table->owner, 0);
-    table->estate = xe_estate_new(table);
-    table->core = table->estate ? xe_table_new(&config) : NULL;
+    table->core = xe_table_new(&config);
     if (!table->core) {
         enif_release_resource(table);
         return NULL;
     }
     table->seed = config.seed;
-    table->keypos = settings->keypos;
-    table->kind = config.kind;
-    table->compressed = settings->compressed;
-    atomic_init(&table->access, (uint8_t)settings->access);
-    atomic_init(&table->name, settings->name);
-    table->is = *settings;
     return table;
 }
 
@@ -366,6 +394,31 @@ enum xe_create xe_owner_create(ErlNifEnv *env, const struct xe_settings *setting
         xe_owner_end(table);
     xe_epoch_leave(slot);
     return result;
+}
+
+enum xe_status xe_owner_snapshot(ErlNifEnv *env, struct xe_use *use, bool patient,
+                                 ERL_NIF_TERM *out)
+{
+    const struct xe_owned *of = use->table;
+    ErlNifPid self;
+    struct xe_settings settings = of->is;
+    settings.name = atomic_load_explicit(&of->name, memory_order_relaxed);
+    settings.named = false;
+    settings.access = XE_PROTECTED;
+    struct xe_owned *table = owned_alloc(&settings, of->kind);
+    if (!table)
+        return XE_NOMEM;
+    table->seed = of->seed;
+    enum xe_status status = xe_table_snapshot(of->core, use->slot, patient, &table->core);
+    if (status == XE_OK) {
+        table->maker = enif_self(env, &self)->pid;
+        /* Release: the snapshot is complete. Pairs with state_of(). */
+        end_move(table, SNAPSHOT);
+        *out = xe_owner_term(env, table);
+    }
+    /* From here on only terms refer to it. */
+    enif_release_resource(table);
+    return status;
 }
 
 enum xe_create xe_owner_rename(ErlNifEnv *env, struct xe_use *use, ERL_NIF_TERM name)

@@ -17,12 +17,14 @@
  *   OWNED(p)     the table can be used; p is its owner: the term of p
  *   MOVING(p)    it passes from p to another process, or to none: the same, marked
  *   DEAD         it cannot be used; its name is free; its memory is with the reclaimer: 0
+ *   SNAPSHOT     it can be read by any process, and written by none: 1
  *
  *   from       to         by
  *   OWNED(p)   MOVING(p)  give_away/3, called by p; whoever finds p dead
  *   OWNED(p)   DEAD       delete/1; new/2, when the name is taken
  *   MOVING(p)  OWNED(q)   whoever made it MOVING: q is the receiver, or a living heir
  *   MOVING(p)  DEAD       whoever made it MOVING: p is dead, and has no living heir
+ *   SNAPSHOT   DEAD       delete/1, called by the process that made it
  *
  * The transitions from OWNED are compare-and-swaps, so that each is made once, whoever comes
  * first, and what belongs to it is done once: the message to a heir is sent by the
@@ -37,6 +39,10 @@
  *
  * The registry holds one reference to the resource as long as the table lives. What an
  * epoch section has found alive (the resource, the core's table) lives until it is left.
+ *
+ * Snapshots have no owner whose death would end them, no name, and no place in the registry: only
+ * identifiers refer to them, and the garbage collection of the last one ends a snapshot. So whoever
+ * uses one has a reference by the term that it was called with.
  */
 #ifndef XE_OWNER_H
 #define XE_OWNER_H
@@ -76,6 +82,7 @@ struct xe_owned {
     _Atomic uint8_t access; /* enum xe_access */
     struct xe_table *core;
     uint64_t seed;             /* of the core's table */
+    ERL_NIF_TERM maker;        /* of a snapshot: the pid of the process that took it; else 0 */
     _Atomic ERL_NIF_TERM name; /* under the registry's lock */
     struct xe_estate *estate;
     uint32_t place;        /* in the registry */
@@ -95,8 +102,8 @@ struct xe_use {
     struct xe_owned *table;
 };
 
-/* Rights a call needs. */
-enum xe_need { XE_NEED_NOTHING, XE_NEED_READ, XE_NEED_WRITE, XE_NEED_OWNER };
+/* Rights a call needs. To end a table is to write it, but for snapshots. */
+enum xe_need { XE_NEED_NOTHING, XE_NEED_READ, XE_NEED_WRITE, XE_NEED_OWNER, XE_NEED_END };
 
 /*
  * Opens a section and finds the table of an identifier or a name. False: no such table,
@@ -134,6 +141,11 @@ enum xe_create xe_owner_create(ErlNifEnv *env, const struct xe_settings *setting
 /* Ends the table. False: somebody else ends or moves it, or has done so. Inside a section. */
 bool xe_owner_end(struct xe_owned *table);
 
+/* A snapshot of the table that is used. *out: its identifier. `patient`: on a dirty scheduler. XE_OK,
+ * XE_RETRY, XE_NOMEM, XE_DEAD. */
+enum xe_status xe_owner_snapshot(ErlNifEnv *env, struct xe_use *use, bool patient,
+                                 ERL_NIF_TERM *out);
+
 /* Gives a table of the calling process to another one, and tells that with `gift`. Inside a
  * section. */
 enum xe_give {
@@ -153,7 +165,7 @@ static inline bool xe_owned_is_dead(const struct xe_owned *table)
     return atomic_load_explicit(&table->owner, memory_order_acquire) == 0;
 }
 
-/* The owner, or the last one that the table had; 0: none. */
+/* The owner, or the last one that the table had; of a snapshot who made it; 0: none. */
 ERL_NIF_TERM xe_owner_pid(const struct xe_owned *table);
 
 /* The identifier's term; and what new/2 returned, or would if the table were made now. */
