@@ -143,7 +143,12 @@ call(update_element, Table, [Key, ElementSpec | Default]) ->
     updated(Table, Key, Default, fun(Object, KeyPos) ->
         elements(as_list(ElementSpec), Object, KeyPos)
     end);
-call(Replace, Table, _Args) when Replace =:= select_replace; Replace =:= update ->
+call(select_replace, Table, _Args) ->
+    case xets:info(Table, type) of
+        bag -> table_type;
+        _ -> none
+    end;
+call(update, Table, _Args) ->
     case is_bag(Table) of
         true -> table_type;
         false -> none
@@ -320,10 +325,14 @@ arg_texts(prefix, [Prefix], _Cause) ->
     [prefix_error(Prefix)];
 arg_texts(prefix, [Prefix, Options], _Cause) ->
     [prefix_error(Prefix), options_error(Options, [limit, reverse])];
-arg_texts(Match, [_Pattern, Limit], _Cause) when Match =:= match; Match =:= match_object ->
-    ["", position_error(Limit)];
+arg_texts(Match, [Pattern], none) when
+    Match =:= match; Match =:= match_object; Match =:= match_delete
+->
+    [pattern_error(Pattern)];
+arg_texts(Match, [Pattern, Limit], _Cause) when Match =:= match; Match =:= match_object ->
+    [pattern_error(Pattern), limit_error(Limit)];
 arg_texts(Select, [MatchSpec, Limit], _Cause) when Select =:= select; Select =:= select_reverse ->
-    [match_spec_error(MatchSpec), position_error(Limit)];
+    [match_spec_error(MatchSpec), limit_error(Limit)];
 arg_texts(Select, [_MatchSpec], none) when
     Select =:= select;
     Select =:= select_reverse;
@@ -418,12 +427,24 @@ position_error(_) -> "".
 number_error(0) -> "";
 number_error(N) -> position_error(N).
 
+limit_error(Limit) ->
+    case position_error(Limit) =:= "" andalso not xets_match:is_limit(Limit) of
+        true -> <<"out of range">>;
+        false -> position_error(Limit)
+    end.
+
 bad_match_spec() -> <<"not a valid match specification">>.
 
 match_spec_error(MatchSpec) ->
     case xets_match:is_valid(MatchSpec) of
         true -> "";
         false -> bad_match_spec()
+    end.
+
+pattern_error(Pattern) ->
+    case xets_match:is_valid([{Pattern, [], [true]}]) of
+        true -> "";
+        false -> <<"not a valid pattern">>
     end.
 
 compiled_error(Term) ->

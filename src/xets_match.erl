@@ -160,7 +160,10 @@ has_variable('_') -> true;
 has_variable(Atom) when is_atom(Atom) -> is_variable(atom_to_list(Atom));
 has_variable(_) -> false.
 
-is_variable([$$ | [_ | _] = Digits]) -> lists:all(fun(C) -> C >= $0 andalso C =< $9 end, Digits);
+is_variable("$0") -> true;
+is_variable([$$, First | Digits]) ->
+    First >= $1 andalso First =< $9 andalso
+        lists:all(fun(C) -> C >= $0 andalso C =< $9 end, Digits);
 is_variable(_) -> false.
 
 %% `Limit' results, or all there are if that is fewer.

@@ -116,9 +116,9 @@ speaks(Since, Function, Arity) ->
         erlang:function_exported(ets, Function, Arity).
 
 %% In Args `t' is a table that holds {k, 1, a} and {single}, `second' an empty one whose key is the
-%% second element, and `bag' one that holds {k, 1, a} and {k, 1}. The first element is the release
-%% of ets from which it gives the same texts, or `own'. Its formatter fails for improper lists of
-%% updates.
+%% second element, `bag' one that holds {k, 1, a} and {k, 1}, and `duplicates' an empty bag of the
+%% other type. The first element is the release of ets from which it gives the same texts, or `own'.
+%% Its formatter fails for improper lists of updates.
 wrong() ->
     [{25, insert, [t, 17], #{2 => <<"not a tuple">>}},
      {25, insert, [t, {}], #{2 => <<"is an empty tuple">>}},
@@ -261,7 +261,18 @@ wrong_specs() ->
             || {Function, Arg} <- [{select, all()}, {select_reverse, all()}, {match, '_'},
                                    {match_object, '_'}],
                {Limit, Texts} <- [{0, #{3 => Range}}, {-1, #{3 => Range}}, {a, #{3 => Integer}},
-                                  {1.0, #{3 => Integer}}, {1 bsl 59, #{}}]]
+                                  {1.0, #{3 => Integer}}]]
+        ++ [{own, Function, [t, Arg, 1 bsl 59], #{3 => Range}}
+            || {Function, Arg} <- [{select, all()}, {select_reverse, all()}, {match, '_'},
+                                   {match_object, '_'}]]
+        ++ [{own, Match, [t, Pattern | Limit], #{2 => <<"not a valid pattern">>}}
+            || Pattern <- [{#{'$1' => 1}}, {k, #{'_' => 1}}, #{'_' => 1}],
+               {Match, Limit} <- [{match, []}, {match, [1]}, {match_object, []},
+                                  {match_object, [1]}, {match_delete, []}]]
+        ++ [{25, select_replace, [t, [{{'$1', '$2'}, [], [Body]}]], #{2 => Spec}}
+            || Body <- [true, {{'$2', '$1'}}, {{l, '$2'}}, {const, {k, 1}}]]
+        ++ [{25, select_replace, [duplicates, foo], #{2 => Spec}},
+            {own, update, [duplicates, k, foo], #{1 => not_of_type()}}]
         ++ [{25, select, [t, foo, 0], #{2 => Spec, 3 => Range}},
             {25, select, [t, foo, 1], #{2 => Spec}},
             {25, match_spec_compile, [foo], #{1 => Spec}},
@@ -286,13 +297,14 @@ texts_of_call(Module, Function, Args) ->
     Module:insert(T, [{k, 1, a}, {single}]),
     Second = Module:new(table, [{keypos, 2}]),
     Bag = Module:new(table, [bag]),
+    Duplicates = Module:new(table, [duplicate_bag]),
     [Module:insert(Bag, Object) || Object <- [{k, 1, a}, {k, 1}]],
-    try texts(Module, Function, [maps:get(Arg, #{t => T, second => Second, bag => Bag}, Arg)
-                                 || Arg <- Args])
+    Tables = #{t => T, second => Second, bag => Bag, duplicates => Duplicates},
+    try texts(Module, Function, [maps:get(Arg, Tables, Arg) || Arg <- Args])
     after
         ?assertEqual([{k, 1, a}], Module:lookup(T, k)),
         ?assertEqual([{k, 1, a}, {k, 1}], Module:lookup(Bag, k)),
-        [Module:delete(Table) || Table <- [T, Second, Bag]]
+        [Module:delete(Table) || Table <- maps:values(Tables)]
     end.
 
 %% The texts for a call, which is to fail. The stack says which call it was.

@@ -33,7 +33,7 @@ enum {
     HAS_HEAVY = 64,  /* is larger than it was charged for */
 };
 
-/* A few more are taken for variables than are: '$01', or numbers beyond all limits. */
+/* A few more are taken for variables than are: those of numbers beyond all limits. */
 static unsigned traits_of_atom(struct planning *p, ERL_NIF_TERM atom)
 {
     char text[256];
@@ -42,7 +42,7 @@ static unsigned traits_of_atom(struct planning *p, ERL_NIF_TERM atom)
     if (enif_get_atom(p->env, atom, text, sizeof text, ERL_NIF_LATIN1) < 3 || text[0] != '$')
         return 0;
     if (text[1 + strspn(text + 1, "0123456789")] == 0)
-        return HAS_OPEN | HAS_VALUE;
+        return text[1] != '0' || text[2] == 0 ? HAS_OPEN | HAS_VALUE : 0;
     return (text[1] == '_' || text[1] == '$') && text[2] == 0 ? HAS_VALUE : 0;
 }
 
