@@ -46,8 +46,40 @@ exceptions(slot, [Table, 0]) ->
 exceptions(update_element, [Table, _Key, _Specs | Default]) ->
     [short_default || is_short_default(Table, Default)] ++
         [failed_default || Default =/= [], is_fixed(Table)];
+exceptions(Match, [Table, PatternOrSpec | _]) when
+    Match =:= match; Match =:= match_object; Match =:= match_delete;
+    Match =:= select; Match =:= select_reverse; Match =:= select_count;
+    Match =:= select_delete; Match =:= select_replace
+->
+    Keys = pattern_keys(clauses(Match, PatternOrSpec), keypos(Table)),
+    [map_in_key || has(fun is_map/1, Keys)] ++
+        [number_in_key || length(Keys) > 1, is_ordered(Table), has(fun is_number/1, Keys)] ++
+        [fixed_delete_all || Match =:= select_delete orelse Match =:= match_delete,
+                             PatternOrSpec =:= '_' orelse PatternOrSpec =:= [{'_', [], [true]}],
+                             is_fixed(Table)];
 exceptions(_, _) ->
     [].
+
+%% What heads have for the key.
+pattern_keys([Clause | Clauses], KeyPos) when tuple_size(Clause) > 0 ->
+    Head = element(1, Clause),
+    Keys = pattern_keys(Clauses, KeyPos),
+    case is_tuple(Head) andalso is_integer(KeyPos) andalso KeyPos =< tuple_size(Head) of
+        true -> [element(KeyPos, Head) | Keys];
+        false -> Keys
+    end;
+pattern_keys(_, _KeyPos) ->
+    [].
+
+%% Whether there is such a term in a term, but not in a map.
+has(Is, [Head | Tail]) -> has(Is, Head) orelse has(Is, Tail);
+has(Is, Tuple) when is_tuple(Tuple) -> has(Is, tuple_to_list(Tuple));
+has(Is, Term) -> Is(Term).
+
+clauses(match, Pattern) -> [{Pattern, [], ['$$']}];
+clauses(match_object, Pattern) -> [{Pattern, [], ['$_']}];
+clauses(match_delete, Pattern) -> [{Pattern, [], [true]}];
+clauses(_Select, Spec) -> Spec.
 
 release() ->
     list_to_integer(erlang:system_info(otp_release)).
@@ -206,6 +238,36 @@ model(Take, [Table]) when Take =:= take_first; Take =:= take_last ->
             end,
     [ets:delete(Table, element(keypos(Table), Object)) || Object <- Taken],
     Taken;
+model(match_delete, [Table, Pattern]) ->
+    _ = model(select_delete, [Table, clauses(match_delete, Pattern)]),
+    true;
+model(Match, [Table, Pattern | Limit]) when Match =:= match; Match =:= match_object ->
+    model(select, [Table, clauses(Match, Pattern) | Limit]);
+model(Select, [Table, Spec | Limit]) when
+    Select =:= select; Select =:= select_reverse; Select =:= select_count;
+    Select =:= select_delete; Select =:= select_replace
+->
+    % A clause that binds no key, and matches nothing.
+    apply(ets, Select, [Table, [{'_', [false], ['$_']} | Spec] | Limit]);
+model(select_take, [Table, Spec]) ->
+    Run = run(Spec),
+    Taken = [Object || Object <- ets:tab2list(Table), Run(Object) =:= [true]],
+    true = length(Taken) =:= call(select_delete, [Table, Spec]),
+    Taken;
+model(update, [Table, Key, Spec]) ->
+    need(ets:insert(Table, []) andalso not is_bag(Table)),
+    Run = run(Spec),
+    case [New || Object <- ets:lookup(Table, Key), New <- Run(Object)] of
+        [] ->
+            false;
+        [New] ->
+            KeyPos = keypos(Table),
+            need(is_tuple(New) andalso tuple_size(New) >= KeyPos),
+            NewKey = element(KeyPos, New),
+            need(NewKey =:= Key orelse (NewKey == Key andalso is_ordered(Table))),
+            true = ets:insert(Table, New),
+            New
+    end;
 model(update_counter, [Table, Key, Ops | Default]) ->
     {Update, KeyPos} = updated(Table, Key, Default),
     Object = case Update of
@@ -234,6 +296,13 @@ model(update_element, [Table, Key, Specs | Default]) ->
                               end, Object, as_list(Specs)),
             true = ets:insert(Table, New)
     end.
+
+%% A function that gives the result for an object, if the specification matches it.
+run([]) ->
+    fun(_Object) -> [] end;
+run(Spec) ->
+    Compiled = ets:match_spec_compile(Spec),
+    fun(Object) -> ets:match_spec_run([Object], Compiled) end.
 
 are_objects(Objects, KeyPos) ->
     proper_part(Objects) =:= Objects andalso

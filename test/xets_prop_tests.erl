@@ -312,6 +312,18 @@ resolve(Args, #side{slots = Slots}, #state{env = Env}) ->
 
 %% An outcome without what is different by nature: identifiers, memory, times, and order, but that
 %% of an ordered_set. Pages are read to the end.
+plain(Match, [Table | _] = Args, {value, Found}, #side{module = Module}, Who, State) when
+    Match =:= match; Match =:= match_object; Match =:= select; Match =:= select_reverse;
+    Match =:= select_take
+->
+    All = case Args of
+              [_, _, _] -> lists:append(matches(Match, Found, Module, Who, State));
+              _ -> Found
+          end,
+    {value, case Module:info(Table, type) of
+                ordered_set -> All;
+                _ -> counts(All)
+            end};
 plain(Function, Args, Outcome, Side, Who, State) ->
     IsOfOrder = lists:member(Function, [tab2list, slot, first, last, next, prev, first_lookup,
                                         last_lookup, next_lookup, prev_lookup]),
@@ -384,6 +396,12 @@ pages(More, Who, State) ->
         {value, {Page, Others}} -> [Page | pages(Others, Who, State)];
         {value, '$end_of_table'} -> []
     end.
+
+matches(_Function, '$end_of_table', _Module, _Who, _State) ->
+    [];
+matches(Function, {Page, More}, Module, Who, State) ->
+    {value, Next} = call(Who, {Module, Function, [More]}, State),
+    [Page | matches(Function, Next, Module, Who, State)].
 
 %% Whether what a step of a traversal has found is in the table.
 found(_, Table, '$end_of_table', #side{module = Module}, Who, State) ->
