@@ -115,8 +115,17 @@ defmodule Xets do
   @typedoc "Which objects are looked at for a match specification."
   @type plan :: :xets.plan()
 
-  @typedoc "What is left of a range."
+  @typedoc "What is left of a range, or of the results of a match specification."
   @type continuation :: :xets.continuation()
+
+  @typedoc """
+  A term in which `:_` stands for anything, and `:"$1"` and the like for what is the same wherever
+  the variable occurs.
+  """
+  @type match_pattern :: :xets.match_pattern()
+
+  @typedoc "Clauses `{head, guards, body}`, the first of which that matches an object counts."
+  @type match_spec :: :xets.match_spec()
 
   @doc """
   Creates a table owned by the calling process.
@@ -1057,4 +1066,348 @@ defmodule Xets do
   """
   @spec update_element(table, term, element_spec | [element_spec], tuple) :: true
   defdelegate update_element(table, key, element_spec, default), to: :xets
+
+  @doc """
+  What the variables of a pattern stand for, in each object that it matches: a list of their
+  values, in the order of their numbers.
+
+      iex> table = Xets.new(:ages)
+      iex> Xets.insert(table, [{"Ada", :maths, 36}, {"Alan", :maths, 41}, {"Grace", :navy, 85}])
+      iex> Xets.match(table, {:"$2", :maths, :"$1"}) |> Enum.sort()
+      [[36, "Ada"], [41, "Alan"]]
+      iex> Xets.match(table, {"Grace", :_, :"$1"})
+      [[85]]
+
+  """
+  @spec match(table, match_pattern) :: [[term]]
+  defdelegate match(table, pattern), to: :xets
+
+  @doc """
+  The first `limit` results of `match/2`, and what `match/1` goes on with. As `select/3`.
+
+      iex> table = Xets.new(:ages, [:ordered_set])
+      iex> Xets.insert(table, [{"Ada", 36}, {"Alan", 41}, {"Grace", 85}])
+      iex> {page, _more} = Xets.match(table, {:"$1", :_}, 2)
+      iex> page
+      [["Ada"], ["Alan"]]
+
+  """
+  @spec match(table, match_pattern, pos_integer) ::
+          {[[term]], continuation | :"$end_of_table"} | :"$end_of_table"
+  defdelegate match(table, pattern, limit), to: :xets
+
+  @doc """
+  The next page of what `match/3` began. As `select/1`.
+  """
+  @spec match(continuation | :"$end_of_table") ::
+          {[[term]], continuation | :"$end_of_table"} | :"$end_of_table"
+  defdelegate match(continuation), to: :xets
+
+  @doc """
+  The objects that match a pattern.
+
+      iex> table = Xets.new(:ages)
+      iex> Xets.insert(table, [{"Ada", :maths, 36}, {"Alan", :maths, 41}, {"Grace", :navy, 85}])
+      iex> Xets.match_object(table, {:_, :navy, :_})
+      [{"Grace", :navy, 85}]
+
+  """
+  @spec match_object(table, match_pattern) :: [tuple]
+  defdelegate match_object(table, pattern), to: :xets
+
+  @doc """
+  The first `limit` results of `match_object/2`, and what `match_object/1` goes on with. As
+  `select/3`.
+
+      iex> table = Xets.new(:ages, [:ordered_set])
+      iex> Xets.insert(table, [{"Ada", 36}, {"Alan", 41}, {"Grace", 85}])
+      iex> {page, _more} = Xets.match_object(table, :_, 2)
+      iex> page
+      [{"Ada", 36}, {"Alan", 41}]
+
+  """
+  @spec match_object(table, match_pattern, pos_integer) ::
+          {[tuple], continuation | :"$end_of_table"} | :"$end_of_table"
+  defdelegate match_object(table, pattern, limit), to: :xets
+
+  @doc """
+  The next page of what `match_object/3` began. As `select/1`.
+  """
+  @spec match_object(continuation | :"$end_of_table") ::
+          {[tuple], continuation | :"$end_of_table"} | :"$end_of_table"
+  defdelegate match_object(continuation), to: :xets
+
+  @doc """
+  Deletes the objects that match a pattern. As `select_delete/2`, but that it returns `true`.
+
+      iex> table = Xets.new(:ages)
+      iex> Xets.insert(table, [{"Ada", :maths, 36}, {"Alan", :maths, 41}, {"Grace", :navy, 85}])
+      iex> Xets.match_delete(table, {:_, :maths, :_})
+      true
+      iex> Xets.tab2list(table)
+      [{"Grace", :navy, 85}]
+
+  """
+  @spec match_delete(table, match_pattern) :: true
+  defdelegate match_delete(table, pattern), to: :xets
+
+  @doc """
+  What a match specification makes of the objects of a table.
+
+  The result for an object is that of the first clause `{head, guards, body}` whose head and guards
+  it matches, and that is the last expression of the body. In an `:ordered_set` results come in the
+  order of keys.
+
+  Where heads or guards say which keys can match, only these objects are looked at; in an
+  `:ordered_set` that is so for ranges of keys, too. Large tables are scanned on a dirty scheduler.
+  Each object is read atomically. One that is in the table throughout is looked at once; one that
+  is inserted or removed meanwhile may or may not be.
+
+      iex> table = Xets.new(:ages, [:ordered_set])
+      iex> Xets.insert(table, [{"Ada", 36}, {"Alan", 41}, {"Grace", 85}])
+      iex> Xets.select(table, [{{:"$1", :"$2"}, [{:>, :"$2", 40}], [:"$1"]}])
+      ["Alan", "Grace"]
+      iex> Xets.select(table, [{{"Alan", :"$1"}, [], [{{:alan, {:+, :"$1", 1}}}]}])
+      [alan: 42]
+
+  """
+  @spec select(table, match_spec) :: [term]
+  defdelegate select(table, match_spec), to: :xets
+
+  @doc """
+  The first `limit` results of `select/2`.
+
+  Returns
+
+    * `{results, continuation}` - and `select/1` goes on with the continuation;
+    * `{results, :"$end_of_table"}` - there are no others;
+    * `:"$end_of_table"` - there is none.
+
+  There may be no others behind a page of `limit` results, too: `select/1` then returns
+  `:"$end_of_table"`. A continuation is a term that survives all changes of the table, and
+  `:erlang.term_to_binary/1`, and may be used by any process, and more than once. What `select/2`
+  says about objects that change meanwhile holds for all pages together.
+
+      iex> table = Xets.new(:squares, [:ordered_set])
+      iex> Xets.insert(table, for(n <- 1..5, do: {n, n * n}))
+      iex> {[1, 4, 9], more} = Xets.select(table, [{{:_, :"$1"}, [], [:"$1"]}], 3)
+      iex> Xets.select(more)
+      {[16, 25], :"$end_of_table"}
+
+  """
+  @spec select(table, match_spec, pos_integer) ::
+          {[term], continuation | :"$end_of_table"} | :"$end_of_table"
+  defdelegate select(table, match_spec, limit), to: :xets
+
+  @doc """
+  The next page of what `select/3`, `select_reverse/3`, `match/3` or `match_object/3` began.
+
+  All pages as a stream:
+
+      iex> table = Xets.new(:squares, [:ordered_set])
+      iex> Xets.insert(table, for(n <- 1..1000, do: {n, n * n}))
+      iex> Stream.unfold(
+      ...>   Xets.select(table, [{{:_, :"$1"}, [], [:"$1"]}], 100),
+      ...>   fn
+      ...>     :"$end_of_table" -> nil
+      ...>     {page, more} -> {page, Xets.select(more)}
+      ...>   end)
+      ...> |> Stream.concat()
+      ...> |> Enum.sum()
+      333833500
+
+  """
+  @spec select(continuation | :"$end_of_table") ::
+          {[term], continuation | :"$end_of_table"} | :"$end_of_table"
+  defdelegate select(continuation), to: :xets
+
+  @doc """
+  As `select/2`, but in an `:ordered_set` in the reverse order of keys.
+
+      iex> table = Xets.new(:ages, [:ordered_set])
+      iex> Xets.insert(table, [{"Ada", 36}, {"Alan", 41}, {"Grace", 85}])
+      iex> Xets.select_reverse(table, [{{:"$1", :"$2"}, [{:>, :"$2", 40}], [:"$1"]}])
+      ["Grace", "Alan"]
+
+  """
+  @spec select_reverse(table, match_spec) :: [term]
+  defdelegate select_reverse(table, match_spec), to: :xets
+
+  @doc """
+  As `select/3`, but in an `:ordered_set` in the reverse order of keys.
+
+      iex> table = Xets.new(:squares, [:ordered_set])
+      iex> Xets.insert(table, for(n <- 1..5, do: {n, n * n}))
+      iex> {[25, 16, 9], more} = Xets.select_reverse(table, [{{:_, :"$1"}, [], [:"$1"]}], 3)
+      iex> Xets.select_reverse(more)
+      {[4, 1], :"$end_of_table"}
+
+  """
+  @spec select_reverse(table, match_spec, pos_integer) ::
+          {[term], continuation | :"$end_of_table"} | :"$end_of_table"
+  defdelegate select_reverse(table, match_spec, limit), to: :xets
+
+  @doc """
+  The next page. As `select/1`: the continuation knows the direction.
+  """
+  @spec select_reverse(continuation | :"$end_of_table") ::
+          {[term], continuation | :"$end_of_table"} | :"$end_of_table"
+  defdelegate select_reverse(continuation), to: :xets
+
+  @doc """
+  How many objects there are for which the result of a match specification is `true`.
+
+      iex> table = Xets.new(:ages)
+      iex> Xets.insert(table, [{"Ada", 36}, {"Alan", 41}, {"Grace", 85}])
+      iex> Xets.select_count(table, [{{:_, :"$1"}, [{:<, :"$1", 50}], [true]}])
+      2
+
+  """
+  @spec select_count(table, match_spec) :: non_neg_integer
+  defdelegate select_count(table, match_spec), to: :xets
+
+  @doc """
+  Deletes the objects for which the result of a match specification is `true`, and returns how many
+  they were.
+
+  Atomic and isolated for each object, but not for all of them: an object is deleted if it matches
+  in that moment.
+
+      iex> table = Xets.new(:sessions)
+      iex> Xets.insert(table, [{"a", :expires, 10}, {"b", :expires, 20}, {"c", :expires, 30}])
+      iex> Xets.select_delete(table, [{{:_, :expires, :"$1"}, [{:<, :"$1", 25}], [true]}])
+      2
+      iex> Xets.tab2list(table)
+      [{"c", :expires, 30}]
+
+  """
+  @spec select_delete(table, match_spec) :: non_neg_integer
+  defdelegate select_delete(table, match_spec), to: :xets
+
+  @doc """
+  Removes the objects for which the result of a match specification is `true`, and returns a list of
+  them. Not in `:ets`.
+
+  Of several processes that take, one gets an object. Atomic and isolated for each object, but not
+  for all of them.
+
+      iex> table = Xets.new(:timers, [:ordered_set])
+      iex> Xets.insert(table, [{10, :ping}, {20, :flush}, {30, :ping}])
+      iex> Xets.select_take(table, [{{:"$1", :_}, [{:"=<", :"$1", 20}], [true]}])
+      [{10, :ping}, {20, :flush}]
+      iex> Xets.tab2list(table)
+      [{30, :ping}]
+
+  """
+  @spec select_take(table, match_spec) :: [tuple]
+  defdelegate select_take(table, match_spec), to: :xets
+
+  @doc """
+  Replaces the objects that a match specification matches by its results, and returns how many they
+  were.
+
+  It has to be evident from the match specification that each result is an object with the key of
+  the one that it replaces. Not for a `:bag`. Atomic and isolated for each object, but not for all
+  of them.
+
+      iex> table = Xets.new(:stock)
+      iex> Xets.insert(table, [{:apples, 5, :fresh}, {:pears, 0, :fresh}, {:plums, 7, :fresh}])
+      iex> Xets.select_replace(table, [
+      ...>   {{:"$1", :"$2", :fresh}, [{:>, :"$2", 0}], [{{:"$1", :"$2", :old}}]}
+      ...> ])
+      2
+      iex> {Xets.lookup(table, :apples), Xets.lookup(table, :pears)}
+      {[{:apples, 5, :old}], [{:pears, 0, :fresh}]}
+
+  """
+  @spec select_replace(table, match_spec) :: non_neg_integer
+  defdelegate select_replace(table, match_spec), to: :xets
+
+  @doc """
+  Replaces the object that has this key by what a match specification makes of it. Not in `:ets`.
+
+  Returns the new object; `false` if there is no object with this key, or no clause matches it. Not
+  for bags. Atomic and isolated: when other processes change the object at the same time the match
+  specification is run on what it has become.
+
+      iex> table = Xets.new(:stock)
+      iex> Xets.insert(table, {:apples, 1})
+      iex> take_one = [{{:"$1", :"$2"}, [{:>, :"$2", 0}], [{{:"$1", {:-, :"$2", 1}}}]}]
+      iex> Xets.update(table, :apples, take_one)
+      {:apples, 0}
+      iex> Xets.update(table, :apples, take_one)
+      false
+
+  """
+  @spec update(table, term, match_spec) :: tuple | false
+  defdelegate update(table, key, match_spec), to: :xets
+
+  @doc """
+  Makes a continuation usable after `:erlang.binary_to_term/1`.
+
+  In `:ets` a continuation holds a compiled match specification, which does not survive that. Those
+  of this module do not, and are returned as they are.
+
+      iex> table = Xets.new(:squares, [:ordered_set])
+      iex> Xets.insert(table, for(n <- 1..5, do: {n, n * n}))
+      iex> spec = [{{:_, :"$1"}, [], [:"$1"]}]
+      iex> {[1, 4, 9], more} = Xets.select(table, spec, 3)
+      iex> read = more |> :erlang.term_to_binary() |> :erlang.binary_to_term()
+      iex> Xets.select(Xets.repair_continuation(read, spec))
+      {[16, 25], :"$end_of_table"}
+
+  """
+  @spec repair_continuation(continuation | :"$end_of_table", match_spec) ::
+          continuation | :"$end_of_table"
+  defdelegate repair_continuation(continuation, match_spec), to: :xets
+
+  @doc """
+  Compiles a match specification for `match_spec_run/2`.
+
+      iex> compiled = Xets.match_spec_compile([{{:_, :"$1"}, [], [:"$1"]}])
+      iex> Xets.match_spec_run([{1, :a}, {2, :b}], compiled)
+      [:a, :b]
+
+  """
+  @spec match_spec_compile(match_spec) :: :ets.compiled_match_spec()
+  defdelegate match_spec_compile(match_spec), to: :xets
+
+  @doc """
+  What a compiled match specification makes of the tuples of a list. Those that it does not match
+  give nothing.
+
+      iex> compiled = Xets.match_spec_compile([{{:"$1"}, [{:is_atom, :"$1"}], [:"$1"]}])
+      iex> Xets.match_spec_run([{:a}, {1}, {:b}], compiled)
+      [:a, :b]
+
+  """
+  @spec match_spec_run([term], :ets.compiled_match_spec()) :: [term]
+  defdelegate match_spec_run(list, compiled_match_spec), to: :xets
+
+  @doc """
+  Whether a term is a match specification compiled by `match_spec_compile/1` on this node.
+
+      iex> Xets.is_compiled_ms(Xets.match_spec_compile([{:_, [], [true]}]))
+      true
+      iex> Xets.is_compiled_ms([{:_, [], [true]}])
+      false
+
+  """
+  @spec is_compiled_ms(term) :: boolean
+  defdelegate is_compiled_ms(term), to: :xets
+
+  @doc """
+  What a match specification makes of a tuple: `{:ok, result}`, with `false` for no match, or
+  `{:error, errors}`, if it is none.
+
+      iex> Xets.test_ms({"Ada", 36}, [{{:"$1", :"$2"}, [{:>, :"$2", 30}], [:"$1"]}])
+      {:ok, "Ada"}
+      iex> Xets.test_ms({"Ada", 36}, [{{:_, :"$2"}, [{:>, :"$2", 40}], [true]}])
+      {:ok, false}
+      iex> Xets.test_ms({"Ada", 36}, [{{:_, :"$2"}, [], [:"$1"]}])
+      {:error, [error: ~c"Variable $1 is unbound."]}
+
+  """
+  @spec test_ms(tuple, match_spec) :: {:ok, term} | {:error, [{:warning | :error, charlist}]}
+  defdelegate test_ms(tuple, match_spec), to: :xets
 end
