@@ -51,6 +51,14 @@
 %% {[{{80,grace}}],{xets_range,...}}
 %% '''
 %%
+%% == Matching ==
+%% What match specifications say of objects is asked of the objects as they are stored: nothing is
+%% copied out of the table but what belongs to a result. Specifications with anything rare in them
+%% take the objects, copied, through those of `ets', with the same results. Before that it is found
+%% out which keys can match at all (`explain/2'). What changes objects, as `select_delete/2' and
+%% `select_replace/2', changes them one by one, each atomically. `select_take/2' returns what it has
+%% deleted, and `update/3' makes of one object another one.
+%%
 %% == Upgrades ==
 %% Loading another release of this module, as a release upgrade does, keeps all tables, and
 %% may happen while they are in use. A release that would have to keep them in another layout

@@ -21,6 +21,7 @@ enum { REVERSE = 8 };
 
 enum {
     CHUNK_OF_CHANGES = 256,
+    CHANGES_INLINE = 500, /* on a normal scheduler */
     /* Results are garbage of the calling process, which it can collect between two calls only. */
     MOST_REPLACED = 20000,
 };
@@ -396,13 +397,21 @@ static ERL_NIF_TERM stopped(struct job *j, size_t first)
     return enif_make_tuple4(env, xe_am.stopped, changes(j), left, xe_scan_position(&j->scan));
 }
 
+/* Objects that one call changes, about. */
+static uint64_t most_changes(const struct job *j)
+{
+    if (!xe_call_is_patient(j->scan.budget))
+        return CHANGES_INLINE;
+    return j->what == REPLACE ? MOST_REPLACED : UINT64_MAX;
+}
+
 static enum xe_result change(struct job *j, ERL_NIF_TERM *out)
 {
     struct xe_scan *s = &j->scan;
     enum xe_result result = XE_CALL_OK;
+    uint64_t most = most_changes(j);
     size_t i = 0;
-    while (result == XE_CALL_OK && !s->is_done &&
-           (j->what != REPLACE || j->changed < MOST_REPLACED)) {
+    while (result == XE_CALL_OK && !s->is_done && j->changed < most) {
         s->kept.n = i = 0;
         enif_clear_env(j->scratch);
         result = xe_scan_next(s, CHUNK_OF_CHANGES, visit_change, j);
@@ -542,8 +551,8 @@ static enum xe_result list_numbered(struct job *j, const struct xe_run *run, ERL
     return XE_CALL_OK;
 }
 
-/* (Table, Key): the objects of a bag that have this key, in the order of insertion, with the numbers
- * that say so: an object that is replaced by replace_in_group() leaves it its number. */
+/* (Table, Key): the objects of a bag that have this key, in the order of insertion, with the
+ * numbers that say so. What replace_in_group() puts in the place of one has its number. */
 static enum xe_result group(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t budget,
                             ERL_NIF_TERM *out)
 {

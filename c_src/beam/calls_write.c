@@ -438,8 +438,8 @@ static enum xe_result remove_equal(struct xe_use *use, const struct xe_object *o
 }
 
 /* In a duplicate bag it may be there several times. */
-static enum xe_result remove_from_bag(struct xe_use *use, const struct xe_object *o, uint64_t budget,
-                                   uint32_t *removed)
+static enum xe_result remove_from_bag(struct xe_use *use, const struct xe_object *o,
+                                      uint64_t budget, uint32_t *removed)
 {
     struct xe_prepared p;
     enum xe_status status = xe_table_prepare(use->table->core, o, &p);
@@ -516,8 +516,7 @@ static enum xe_result remove_object_count(ErlNifEnv *env, const ERL_NIF_TERM arg
                                           uint64_t budget, ERL_NIF_TERM *out)
 {
     uint32_t removed;
-    enum xe_result result =
-        xe_call_remove_object(env, argv[0], argv[1], budget, &removed);
+    enum xe_result result = xe_call_remove_object(env, argv[0], argv[1], budget, &removed);
     *out = enif_make_uint(env, removed);
     return result;
 }

@@ -172,16 +172,16 @@ static enum xe_result weigh(struct xe_scan *s)
     return XE_CALL_OK;
 }
 
-/* Whether it is too much by now. What looks at few objects is not weighed, for that takes as long:
- * a range is when the first objects of it have been seen. */
+/* Whether it is too much by now. To weigh a range takes as long as to look at a few objects. So
+ * that is done when the first ones have been seen; but before one of them is changed. */
 static enum xe_result check_weight(struct xe_scan *s)
 {
     if (xe_call_is_patient(s->budget))
         return XE_CALL_OK;
     if (s->looked > XE_CALL_INLINE_MAX)
         return XE_CALL_BUDGET;
-    bool is_due = s->whole && !s->weighed && (s->plan.kind != XE_PLAN_RANGE || s->looked > 0);
-    return is_due ? weigh(s) : XE_CALL_OK;
+    bool early = s->plan.kind != XE_PLAN_RANGE || s->need == XE_NEED_WRITE;
+    return s->whole && !s->weighed && (early || s->looked > 0) ? weigh(s) : XE_CALL_OK;
 }
 
 /* --- Visiting ----------------------------------------------------------- */

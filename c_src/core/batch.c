@@ -12,8 +12,8 @@
  *   6  make the batch word odd, publish all records, make it even
  *   7  unlock
  *
- * A duplicate bag's object is replaced in the same way, with its key's run locked: step 6 removes it,
- * too.
+ * A duplicate bag's object is replaced in the same way, with its key's run locked: step 6 removes
+ * it, too.
  *
  * Everything that can fail happens before step 6 (G5). Readers that see the word odd, or
  * changed, look again, and after a few looks yield.
