@@ -190,8 +190,9 @@ enum xe_result xe_call_bag_take(ErlNifEnv *env, struct xe_use *use, const struct
 /* Removes them. */
 enum xe_result xe_call_bag_delete(struct xe_use *use, const struct xe_key *key, uint64_t budget);
 
-/* Removes the object that is equal (=:=) to a term. *removed: how many they were. */
-enum xe_result xe_call_remove_object(ErlNifEnv *env, ERL_NIF_TERM table, ERL_NIF_TERM object,
+/* Removes the object that is equal (=:=) to a term. *removed: how many they were. The section is
+ * open, and stays so. */
+enum xe_result xe_call_remove_object(ErlNifEnv *env, struct xe_use *use, ERL_NIF_TERM object,
                                      uint64_t budget, uint32_t *removed);
 
 /* XE_CALL_BUDGET if copying a term takes too long for a normal scheduler. */

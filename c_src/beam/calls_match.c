@@ -250,8 +250,8 @@ static enum xe_status make(struct job *j, struct xe_use *use, const struct xe_ke
     return status;
 }
 
-/* The same with an object in a blob, which is pinned, and looked at behind the section. The use
- * is open before and after, or *open is unset. */
+/* The same with an object in a blob, which is pinned, and looked at behind the section. *open:
+ * whether there is one again. */
 static enum xe_result change_blob(struct job *j, struct xe_use *use, const struct xe_key *key,
                                   ERL_NIF_TERM term, struct xe_view *view, struct change *c,
                                   bool *open, enum xe_status *status)
@@ -260,11 +260,12 @@ static enum xe_result change_blob(struct job *j, struct xe_use *use, const struc
     struct xe_version version;
     xe_blob_pin(blob);
     xe_use_end(use);
+    *open = false;
     enum xe_result result = decide(j, view, term, c);
-    *open = xe_use_begin(j->scan.env, j->scan.table, XE_NEED_WRITE, use);
-    if (!*open && result == XE_CALL_OK)
-        result = XE_CALL_BADARG;
-    if (result == XE_CALL_OK && c->is_due) {
+    if (result == XE_CALL_OK)
+        result = xe_scan_use(&j->scan, use);
+    *open = result == XE_CALL_OK;
+    if (*open && c->is_due) {
         *status = xe_table_find_version(use->table->core, key, view, &version);
         if (*status == XE_OK)
             *status = view->blob == blob ? make(j, use, key, &version, term, c) : XE_ABSENT;
@@ -284,10 +285,15 @@ static enum xe_result change_found(struct job *j, ERL_NIF_TERM term, struct chan
     struct xe_version version;
     enum xe_kind kind = j->scan.form.kind;
     bool open = true;
-    enum xe_result result = xe_call_open(j->scan.env, j->scan.table, XE_NEED_WRITE, term,
-                                         j->scan.budget, &use, &e);
+    enum xe_result result =
+        xe_call_encode_key(&e, j->scan.env, kind, term, j->scan.budget, false);
     if (result != XE_CALL_OK)
         return result;
+    result = xe_scan_use(&j->scan, &use);
+    if (result != XE_CALL_OK) {
+        xe_call_key_end(&e, kind, term);
+        return result;
+    }
     xe_call_key(&key, use.table, term, &e);
     *status = xe_table_find_version(use.table->core, &key, &view, &version);
     if (*status == XE_ABSENT) {
@@ -354,6 +360,17 @@ static enum xe_result visit_change(void *arg, const struct xe_view *view, ERL_NI
     return xe_call_of_term(xe_term_decode_key(j->scratch, view, j->scan.budget, out));
 }
 
+static enum xe_result remove_one(struct job *j, ERL_NIF_TERM object, uint32_t *n)
+{
+    struct xe_use use;
+    enum xe_result result = xe_scan_use(&j->scan, &use);
+    if (result == XE_CALL_OK) {
+        result = xe_call_remove_object(j->scan.env, &use, object, j->scan.budget, n);
+        xe_use_end(&use);
+    }
+    return result;
+}
+
 /* Changes what was gathered under a key; in a bag: removes the object. */
 static enum xe_result change_one(struct job *j, ERL_NIF_TERM term)
 {
@@ -363,7 +380,7 @@ static enum xe_result change_one(struct job *j, ERL_NIF_TERM term)
     enum xe_result result;
     if (xe_kind_is_bag(j->scan.form.kind)) {
         do
-            result = xe_call_remove_object(env, j->scan.table, term, j->scan.budget, &n);
+            result = remove_one(j, term, &n);
         while (result == XE_CALL_RETRY && xe_call_is_patient(j->scan.budget) &&
                xe_scan_persist(env, j->scan.budget, result) == XE_CALL_OK);
     } else {

@@ -478,26 +478,28 @@ static enum xe_result remove_encoded(ErlNifEnv *env, struct xe_use *use, ERL_NIF
     return result;
 }
 
-enum xe_result xe_call_remove_object(ErlNifEnv *env, ERL_NIF_TERM table, ERL_NIF_TERM object,
+enum xe_result xe_call_remove_object(ErlNifEnv *env, struct xe_use *use, ERL_NIF_TERM object,
                                      uint64_t budget, uint32_t *removed)
 {
     const ERL_NIF_TERM *elements;
     int arity;
     struct flat flat;
-    struct xe_use use;
-    enum xe_result result;
     *removed = 0;
-    if (!enif_get_tuple(env, object, &arity, &elements) ||
-        !xe_use_begin(env, table, XE_NEED_WRITE, &use))
+    if (!enif_get_tuple(env, object, &arity, &elements) || arity < use->table->keypos)
         return XE_CALL_BADARG;
-    if (arity < use.table->keypos) {
-        result = XE_CALL_BADARG;
-    } else if (make_flat(env, &flat, use.table, elements, arity)) {
-        struct xe_object o = flat_object(&flat, use.table->kind);
-        result = remove_object(&use, &o, budget, removed);
-    } else {
-        result = remove_encoded(env, &use, object, budget, removed);
-    }
+    if (!make_flat(env, &flat, use->table, elements, arity))
+        return remove_encoded(env, use, object, budget, removed);
+    struct xe_object o = flat_object(&flat, use->table->kind);
+    return remove_object(use, &o, budget, removed);
+}
+
+static enum xe_result remove_from(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t budget,
+                                  uint32_t *removed)
+{
+    struct xe_use use;
+    if (!xe_use_begin(env, argv[0], XE_NEED_WRITE, &use))
+        return XE_CALL_BADARG;
+    enum xe_result result = xe_call_remove_object(env, &use, argv[1], budget, removed);
     xe_use_end(&use);
     return result;
 }
@@ -507,7 +509,7 @@ static enum xe_result delete_object(ErlNifEnv *env, const ERL_NIF_TERM argv[], u
 {
     uint32_t removed;
     *out = xe_am.yes;
-    return xe_call_remove_object(env, argv[0], argv[1], budget, &removed);
+    return remove_from(env, argv, budget, &removed);
 }
 XE_CALL(delete_object, 2)
 
@@ -516,8 +518,9 @@ static enum xe_result remove_object_count(ErlNifEnv *env, const ERL_NIF_TERM arg
                                           uint64_t budget, ERL_NIF_TERM *out)
 {
     uint32_t removed;
-    enum xe_result result = xe_call_remove_object(env, argv[0], argv[1], budget, &removed);
-    *out = enif_make_uint(env, removed);
+    enum xe_result result = remove_from(env, argv, budget, &removed);
+    if (result == XE_CALL_OK)
+        *out = enif_make_uint(env, removed);
     return result;
 }
 XE_CALL(remove_object_count, 2)

@@ -252,6 +252,27 @@ bool xe_use_begin(ErlNifEnv *env, ERL_NIF_TERM term, enum xe_need need, struct x
     return false;
 }
 
+enum xe_begin xe_use_again(ErlNifEnv *env, ERL_NIF_TERM identifier, enum xe_need need,
+                           struct xe_use *use)
+{
+    void *obj;
+    ErlNifPid self;
+    ERL_NIF_TERM state = 0;
+    use->slot = xe_epoch_enter();
+    if (XE_LIKELY(enif_get_resource(env, identifier, identifier_type, &obj))) {
+        use->table = obj;
+        enif_self(env, &self);
+        state = state_of(use->table);
+        if (XE_LIKELY(state == self.pid))
+            return XE_BEGUN;
+        state = settle(env, use->table);
+        if (is_owned(state) && (state == self.pid || may(use->table, self.pid, need)))
+            return XE_BEGUN;
+    }
+    xe_epoch_leave(use->slot);
+    return state == 0 || is_owned(state) ? XE_BEGIN_REFUSED : XE_BEGIN_MOVING;
+}
+
 enum xe_life xe_owner_life(ErlNifEnv *env, struct xe_owned *table)
 {
     ERL_NIF_TERM state = settle(env, table);

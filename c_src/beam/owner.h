@@ -113,6 +113,13 @@ enum xe_need { XE_NEED_NOTHING, XE_NEED_READ, XE_NEED_WRITE, XE_NEED_OWNER, XE_N
  * O(1).
  */
 bool xe_use_begin(ErlNifEnv *env, ERL_NIF_TERM table, enum xe_need need, struct xe_use *use);
+
+/* The same for an identifier, by a call that has done something which its result has to tell:
+ * nothing is raised. */
+enum xe_begin { XE_BEGUN, XE_BEGIN_REFUSED, XE_BEGIN_MOVING };
+enum xe_begin xe_use_again(ErlNifEnv *env, ERL_NIF_TERM identifier, enum xe_need need,
+                           struct xe_use *use);
+
 static inline void xe_use_end(struct xe_use *use)
 {
     xe_epoch_leave(use->slot);

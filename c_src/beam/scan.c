@@ -87,6 +87,19 @@ void xe_scan_end(struct xe_scan *s)
         enif_free(s->held);
 }
 
+enum xe_result xe_scan_use(const struct xe_scan *s, struct xe_use *use)
+{
+    switch (xe_use_again(s->env, s->table, s->need, use)) {
+    case XE_BEGUN:
+        return XE_CALL_OK;
+    case XE_BEGIN_MOVING:
+        return XE_CALL_RETRY;
+    case XE_BEGIN_REFUSED:
+        break;
+    }
+    return XE_CALL_BADARG;
+}
+
 /* --- Positions ---------------------------------------------------------- */
 
 ERL_NIF_TERM xe_scan_position(const struct xe_scan *s)
@@ -136,10 +149,10 @@ static enum xe_result weigh_range(struct xe_scan *s)
 {
     struct xe_use use;
     uint64_t n = 0;
-    if (!xe_use_begin(s->env, s->table, s->need, &use))
-        return XE_CALL_BADARG;
-    enum xe_result result =
-        xe_call_of_core(xe_order_count(use.table->core, &s->plan.range, &n));
+    enum xe_result result = xe_scan_use(s, &use);
+    if (result != XE_CALL_OK)
+        return result;
+    result = xe_call_of_core(xe_order_count(use.table->core, &s->plan.range, &n));
     xe_use_end(&use);
     return result == XE_CALL_OK && n > XE_CALL_INLINE_MAX ? XE_CALL_BUDGET : result;
 }
@@ -148,8 +161,9 @@ static enum xe_result weigh_all(struct xe_scan *s)
 {
     enum { SEGMENTS_INLINE = 2 };
     struct xe_use use;
-    if (!xe_use_begin(s->env, s->table, s->need, &use))
-        return XE_CALL_BADARG;
+    enum xe_result result = xe_scan_use(s, &use);
+    if (result != XE_CALL_OK)
+        return result;
     uint64_t n = xe_table_segments(use.table->core);
     xe_use_end(&use);
     return n > SEGMENTS_INLINE ? XE_CALL_BUDGET : XE_CALL_OK;
@@ -331,13 +345,18 @@ static enum xe_result next_point(struct xe_scan *s, xe_scan_fn fn, void *arg)
     ERL_NIF_TERM term = s->plan.points[s->reverse ? n - 1 - s->point : s->point];
     if (!s->counted && !kept_reserve(&s->kept, 1))
         return XE_CALL_LIMIT;
-    enum xe_result result = xe_call_open(s->env, s->table, s->need, term, s->budget, &use, &e);
+    enum xe_result result =
+        xe_call_encode_key(&e, s->env, s->form.kind, term, s->budget, false);
     if (result != XE_CALL_OK)
         return result;
-    xe_call_key(&key, use.table, term, &e);
-    result = xe_kind_is_bag(s->form.kind) ? visit_group(s, &use, &key, term, &e, fn, arg)
-                                          : visit_single(s, &use, &key, term, &e, fn, arg);
-    xe_call_close(&use, term, &e);
+    result = xe_scan_use(s, &use);
+    if (result == XE_CALL_OK) {
+        xe_call_key(&key, use.table, term, &e);
+        result = xe_kind_is_bag(s->form.kind) ? visit_group(s, &use, &key, term, &e, fn, arg)
+                                              : visit_single(s, &use, &key, term, &e, fn, arg);
+        xe_use_end(&use);
+    }
+    xe_call_key_end(&e, s->form.kind, term);
     result = end_chunk(s, first, fn, arg, result);
     if (result == XE_CALL_OK) {
         s->looked++;
@@ -354,10 +373,10 @@ static enum xe_result next_of_hashes(struct xe_scan *s, uint32_t least, xe_scan_
     struct xe_view view;
     uint32_t seen = 0;
     size_t first = s->kept.n;
-    if (!xe_use_begin(s->env, s->table, s->need, &use))
-        return XE_CALL_BADARG;
-    enum xe_result result =
-        xe_call_of_core(xe_scan_hashes(use.table->core, s->hash, least, &s->chunk));
+    enum xe_result result = xe_scan_use(s, &use);
+    if (result != XE_CALL_OK)
+        return result;
+    result = xe_call_of_core(xe_scan_hashes(use.table->core, s->hash, least, &s->chunk));
     if (result == XE_CALL_OK)
         result = visit_chunk(s, UINT64_MAX, fn, arg, &view, &seen);
     xe_use_end(&use);
@@ -422,11 +441,10 @@ static enum xe_result next_of_range(struct xe_scan *s, uint32_t least, xe_scan_f
     enum xe_result result = rest_of_range(s, &e, &after, &range);
     if (result != XE_CALL_OK)
         return result;
-    if (xe_use_begin(s->env, s->table, s->need, &use)) {
+    result = xe_scan_use(s, &use);
+    if (result == XE_CALL_OK) {
         result = visit_range(s, use.table->core, &range, least, fn, arg, &seen, &key);
         xe_use_end(&use);
-    } else {
-        result = XE_CALL_BADARG;
     }
     if (s->key)
         xe_call_key_end(&e, XE_ORDERED, s->key);

@@ -84,6 +84,10 @@ ERL_NIF_TERM xe_scan_position(const struct xe_scan *s);
  */
 enum xe_result xe_scan_next(struct xe_scan *s, uint32_t least, xe_scan_fn fn, void *arg);
 
+/* Opens a section, for the table of a scan that has begun. XE_CALL_RETRY: the table is on its way
+ * from one owner to another; nothing is raised then. */
+enum xe_result xe_scan_use(const struct xe_scan *s, struct xe_use *use);
+
 /* What is kept, from one on, as a list. */
 ERL_NIF_TERM xe_scan_list(const struct xe_scan *s, size_t from, size_t to);
 
