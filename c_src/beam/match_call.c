@@ -236,10 +236,12 @@ static enum xe_step calculate_unary(struct xe_matcher *m, enum xe_function fn, s
     case XE_FN_NEGATE:
         if (is_small)
             return set_integer(m, out, -a.i);
-        /* Releases differ in what sign -0.0 has then. */
+        /* Releases differ in what becomes of the sign of zero, here and of abs(). */
         return a.d == 0 ? xe_match_error(m, XE_MATCHED_OTHER) : set_double(out, -a.d);
     case XE_FN_ABS:
-        return is_small ? set_integer(m, out, a.i < 0 ? -a.i : a.i) : set_double(out, fabs(a.d));
+        if (is_small)
+            return set_integer(m, out, a.i < 0 ? -a.i : a.i);
+        return a.d == 0 ? xe_match_error(m, XE_MATCHED_OTHER) : set_double(out, fabs(a.d));
     case XE_FN_FLOAT:
         return set_double(out, a.d);
     case XE_FN_ROUND:
