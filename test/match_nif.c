@@ -114,18 +114,34 @@ static ERL_NIF_TERM make_outcome(ErlNifEnv *env, enum xe_matched matched, enum x
     }
 }
 
-static ERL_NIF_TERM run_one(ErlNifEnv *env, struct xe_matcher *m, ERL_NIF_TERM object,
-                            const struct xe_form *form, enum xe_match_want want)
+/* Whether a glance at the object, if it may be taken, tells what a run has told. */
+static bool glance_agrees(const struct xe_program *p, const struct xe_view *view,
+                          enum xe_match_want want, enum xe_matched matched)
+{
+    const struct xe_glance *g = xe_program_glance(p);
+    if (!g || (view->flags & XE_REC_RESTORE) || !(view->body[0] & XE_TERM_BODY_FLAT) ||
+        (matched != XE_MATCHED && matched != XE_MATCHED_NOT))
+        return true;
+    if (want == XE_WANT_TRUE && !g->counts)
+        return true;
+    enum xe_glanced glanced = xe_glance_at(g, view->body);
+    return glanced == XE_GLANCE_RUN || (glanced == XE_GLANCE_MATCHES) == (matched == XE_MATCHED);
+}
+
+static ERL_NIF_TERM run_one(ErlNifEnv *env, const struct xe_program *p, struct xe_matcher *m,
+                            ERL_NIF_TERM object, const struct xe_form *form,
+                            enum xe_match_want want)
 {
     struct stored s;
     ERL_NIF_TERM result = 0;
     if (!store_term(env, &s, object, form))
         return atom(env, "no_object");
     enum xe_matched matched = xe_matcher_run(m, &s.view, want, &result);
+    bool agrees = glance_agrees(p, &s.view, want, matched);
     /* What was returned must not lean on what was stored. */
     memset(s.bytes, 0xee, s.view.klen + s.view.blen);
     discard(&s);
-    return make_outcome(env, matched, want, result);
+    return !agrees ? atom(env, "glanced_wrong") : make_outcome(env, matched, want, result);
 }
 
 static uint64_t get_budget(ErlNifEnv *env, ERL_NIF_TERM t)
@@ -164,7 +180,7 @@ NIF(run)
     }
     struct xe_matcher *m = xe_matcher_new(env, p, get_budget(env, argv[4]));
     while (m && enif_get_list_cell(env, tail, &head, &tail))
-        out = enif_make_list_cell(env, run_one(env, m, head, &form, want), out);
+        out = enif_make_list_cell(env, run_one(env, p, m, head, &form, want), out);
     xe_matcher_free(m);
     xe_program_free(p);
     if (!m)

@@ -164,6 +164,16 @@ bodies_test_() ->
                           {length, {tl, '$2'}}, {{'$2', '$2', {hd, '$2'}}}]])
         ++ natively([{{'$1', '_'}, [], [{hd, '$1'}, {{'$1'}}, {const, '$1'}]}]).
 
+%% Comparisons of small integers, at the ends of their range.
+small_integers_test() ->
+    Integers = [-(1 bsl 59), -(1 bsl 59) + 1, -1, 0, 1, 255, (1 bsl 59) - 2, (1 bsl 59) - 1],
+    Objects = [{K, V} || K <- [1, a], V <- Integers ++ [a, [], 1 bsl 59, -(1 bsl 59) - 1, 0.0, 1.0]],
+    [?assertMatch({1, _}, agree([{{'$1', '$2'}, Guards, [Body]}], Objects, Form)) ||
+        Compare <- ['>', '>=', '<', '=<', '==', '/=', '=:=', '=/='], I <- Integers,
+        Guards <- [[{Compare, '$2', I}], [{Compare, I, '$2'}], [{Compare, '$2', I}, {'>', '$1', 0}],
+                   [{'andalso', {Compare, '$2', I}, {'<', '$2', 1}}]],
+        Body <- [true, '$_'], Form <- ?FORMS].
+
 clauses_test_() ->
     {"the first clause that matches counts",
      fun() ->

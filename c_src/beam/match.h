@@ -25,6 +25,51 @@ enum xe_compiled xe_program_compile(ErlNifEnv *env, ERL_NIF_TERM spec, const str
                                     struct xe_program **out);
 void xe_program_free(struct xe_program *p);
 
+/*
+ * What a program of one clause asks of flat objects (term.h), if that is no more than that a few
+ * elements are in ranges of words: whether they match is then told without a branch that depends on
+ * them, which is worth it where every other object of a long scan matches. A glance is enough for
+ * nearly all of them; the others are to be run.
+ */
+struct xe_glance_range {
+    uint64_t low, span; /* words from low to low + span */
+    bool outside;       /* not in it */
+    bool of_small;      /* other words than those of small integers are to be run */
+    uint8_t index;      /* of the element in the body */
+};
+
+enum { XE_GLANCE_RANGES = 4 };
+
+struct xe_glance {
+    uint8_t arity;
+    uint8_t n;
+    bool counts; /* the result of what matches is `true` */
+    struct xe_glance_range ranges[XE_GLANCE_RANGES];
+};
+
+/* NULL: all objects are to be run. */
+const struct xe_glance *xe_program_glance(const struct xe_program *p);
+
+enum xe_glanced { XE_GLANCE_NOT, XE_GLANCE_MATCHES, XE_GLANCE_RUN };
+
+/* At a body that is flat, with nothing before it that restores the key. */
+static inline enum xe_glanced xe_glance_at(const struct xe_glance *g, const uint8_t *body)
+{
+    const unsigned width = (body[0] & 7) + 1;
+    const uint64_t mask = UINT64_MAX >> (64 - 8 * width);
+    unsigned matches = (body[0] >> 3 & 15) == g->arity;
+    if (XE_UNLIKELY(!matches))
+        return XE_GLANCE_NOT;
+    for (unsigned i = 0; i < g->n; i++) {
+        const struct xe_glance_range *r = &g->ranges[i];
+        uint64_t word = xe_load64(body + 1 + r->index * width) & mask;
+        if (XE_UNLIKELY(r->of_small && (word & 15) != (r->low & 15)))
+            return XE_GLANCE_RUN;
+        matches &= (word - r->low <= r->span) != r->outside;
+    }
+    return matches ? XE_GLANCE_MATCHES : XE_GLANCE_NOT;
+}
+
 enum xe_matched {
     XE_MATCHED_NOT,
     XE_MATCHED,

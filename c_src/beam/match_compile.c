@@ -478,6 +478,7 @@ static bool make_program(struct xe_build *b, struct xe_program **out)
     p->checks = put(&at, b->checks, b->n_checks, sizeof *b->checks);
     p->ops = put(&at, b->ops, b->n_ops, sizeof *b->ops);
     p->clauses = put(&at, b->clauses, b->n_clauses, sizeof *b->clauses);
+    xe_match_make_glance(p);
     *out = p;
     return true;
 }

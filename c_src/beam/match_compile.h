@@ -64,6 +64,9 @@ struct xe_word {
     uint32_t number;
 };
 
+/* What the finished program asks at a glance. */
+void xe_match_make_glance(struct xe_program *p);
+
 /* All return false when the build has failed. */
 bool xe_match_fail(struct xe_build *b, enum xe_compiled why);
 /* Whether a constant is small enough. */

@@ -187,6 +187,8 @@ struct xe_program {
     int keypos;
     uint32_t n_clauses;
     uint32_t most_vars, most_values, most_pending; /* what running needs room for */
+    bool glances;
+    struct xe_glance glance;
     const struct xe_clause *clauses;
     const struct xe_pattern *patterns;
     const struct xe_test *tests;
