@@ -92,6 +92,7 @@
 -export([update/3, repair_continuation/2]).
 -export([match_spec_compile/1, match_spec_run/2, is_compiled_ms/1, test_ms/2]).
 -export([explain/2]).
+-export([fun2ms/1]).
 -export([i/0, i/1]).
 -export([format_error/2]).
 -export([scan_nif/5, update_nif/3, candidates_nif/5, remove_object_count_nif/2]).
@@ -2001,6 +2002,41 @@ explain(Table, MatchSpec) ->
         error:xets_retry ->
             erlang:yield(),
             explain(Table, MatchSpec)
+    end.
+
+%%% Match specifications made of funs
+
+%% @doc The match specification that a literal fun says.
+%%
+%% With the parse transform `xets_ms_transform', each call of `xets:fun2ms' with a literal fun
+%% becomes its match specification when the module is compiled:
+%% ```
+%% -compile({parse_transform, xets_ms_transform}).
+%%
+%% adults(Table, Age) ->
+%%     xets:select(Table, xets:fun2ms(fun({Name, A}) when A >= Age -> Name end)).
+%% '''
+%% In the shell it is called as it stands. What the fun may say, and what becomes of its variables,
+%% is what the documentation of `ms_transform' says of `ets:fun2ms'.
+%%
+%% Returns a match specification; in the shell `{error, transform_error}' for a fun that says
+%% something else, which the compiler reports otherwise.
+%%
+%% Errors: the exit `{badarg, _}' where the call has not been transformed, and the fun was not made
+%% in the shell.
+%%
+%% Complexity: O(size of the fun). Nothing is read or written.
+-spec fun2ms(LiteralFun) -> MatchSpec | {error, transform_error} when
+    LiteralFun :: function(),
+    MatchSpec :: match_spec().
+fun2ms(LiteralFun) when is_function(LiteralFun) ->
+    case xets_fun2ms:from_shell(LiteralFun) of
+        badarg ->
+            Text = [function, called, with, real, 'fun', should, be, transformed, with,
+                    parse_transform, 'or', called, with, a, 'fun', generated, in, the, shell],
+            exit({badarg, {?MODULE, fun2ms, Text}});
+        Result ->
+            Result
     end.
 
 %%% Updating

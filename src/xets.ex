@@ -1410,4 +1410,37 @@ defmodule Xets do
   """
   @spec test_ms(tuple, match_spec) :: {:ok, term} | {:error, [{:warning | :error, charlist}]}
   defdelegate test_ms(tuple, match_spec), to: :xets
+
+  @doc """
+  The match specification that a function made in the Erlang shell, or in IEx, says. Programs
+  in Elixir have `spec/1` for it.
+
+      Xets.fun2ms(fn {name, age} when age >= 18 -> name end)
+      #=> [{{:"$1", :"$2"}, [{:>=, :"$2", 18}], [:"$1"]}]
+
+  """
+  @spec fun2ms(fun) :: :ets.match_spec() | {:error, :transform_error}
+  defdelegate fun2ms(fun), to: :xets
+
+  @doc """
+  A match specification, made of a function when the code is compiled. Not in `:ets`.
+
+  The function has the object as its parameter; its result is what is returned for an object
+  that it matches. It may use what match specifications can say, and the values of variables
+  around it; whatever else is in it, the compiler stops at it with a `CompileError` that says
+  why. `Xets.Spec` says what there is. As it is a macro, `require Xets` comes first.
+
+      iex> require Xets
+      iex> adult = 18
+      iex> Xets.spec(fn
+      ...>   {name, age, _} when age >= adult -> {name, age}
+      ...>   {name, _, :emancipated} -> name
+      ...> end)
+      [
+        {{:"$1", :"$2", :_}, [{:>=, :"$2", {:const, 18}}], [{{:"$1", :"$2"}}]},
+        {{:"$1", :_, :emancipated}, [], [:"$1"]}
+      ]
+
+  """
+  defmacro spec(fun), do: Xets.Spec.compile(fun, __CALLER__)
 end

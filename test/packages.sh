@@ -22,6 +22,20 @@ erlang_docs='{ok, Docs} = code:get_doc(xets),
 elixir='t = Xets.new(:t); true = Xets.insert(t, {1, 2}); [{1, 2}] = Xets.lookup(t, 1)
     {:ok, _} = Application.ensure_all_started(:xets)'
 
+# A program that uses what is there when it is compiled: the parse transform, the macro.
+erlang_user='-module(user_of_xets).
+-compile({parse_transform, xets_ms_transform}).
+-export([spec/1]).
+spec(Limit) -> xets:fun2ms(fun({K, V}) when V > Limit -> K end).'
+elixir_user='defmodule UserOfXets do
+  require Xets
+  def spec(limit), do: Xets.spec(fn {k, v} when v > limit -> k end)
+end'
+erlang_spec="[{{'\$1','\$2'},[{'>','\$2',{const,3}}],['\$1']}] = user_of_xets:spec(3), halt(0)."
+elixir_spec='spec = [{{:"$1", :"$2"}, [{:>, :"$2", {:const, 3}}], [:"$1"]}]
+    ^spec = UserOfXets.spec(3)
+    ^spec = :user_of_xets.spec(3)'
+
 check() {
     local name=$1
     shift
@@ -55,9 +69,11 @@ rebar3_dependency() {
         mkdir -p "$work/rebar3_user/src" && cd "$work/rebar3_user" &&
         echo '{application, user_of_xets, [{vsn, "1"}, {applications, [kernel, stdlib, xets]}]}.' \
             > src/user_of_xets.app.src &&
+        echo "$erlang_user" > src/user_of_xets.erl &&
         commit=$(git -C "$work/rebar3" rev-parse HEAD) &&
         echo "{deps, [{xets, {git, \"file://$work/rebar3\", {ref, \"$commit\"}}}]}." > rebar.config &&
-        rebar3 compile && run_erlang _build/default/lib/xets/ebin
+        rebar3 compile && run_erlang _build/default/lib/xets/ebin &&
+        erl -noshell -noinput -pa _build/default/lib/user_of_xets/ebin -eval "$erlang_spec"
 }
 
 # By path, and compiled a second time.
@@ -83,7 +99,9 @@ defmodule UserOfXets.MixProject do
   end
 end
 EOF
-        mix compile && mix compile && run_elixir
+        mkdir -p src && echo "$erlang_user" > src/user_of_xets.erl &&
+        echo "$elixir_user" > lib/user_of_xets.ex &&
+        mix compile && mix compile && run_elixir && mix run -e "$elixir_spec"
 }
 
 # With a compiler that finds no lz4.h, the build says in a line what to install.
