@@ -93,6 +93,7 @@
 -export([match_spec_compile/1, match_spec_run/2, is_compiled_ms/1, test_ms/2]).
 -export([explain/2]).
 -export([fun2ms/1]).
+-export([foldl/3, foldr/3, table/1, table/2, init_table/2, to_dets/2, from_dets/2]).
 -export([i/0, i/1]).
 -export([format_error/2]).
 -export([scan_nif/5, update_nif/3, candidates_nif/5, remove_object_count_nif/2]).
@@ -2037,6 +2038,167 @@ fun2ms(LiteralFun) when is_function(LiteralFun) ->
             exit({badarg, {?MODULE, fun2ms, Text}});
         Result ->
             Result
+    end.
+
+%%% Folds, queries, copies
+
+%% @doc Calls a fun for each object, with what it returned for the object before.
+%%
+%% `Function(Object, AccIn)' returns the next `AccIn'; the first one is `Acc0'. In an `ordered_set'
+%% objects come in the order of keys; else in an order of no meaning, but those of a key, in a bag,
+%% one after the other, in the order of their insertion.
+%%
+%% The table is fixed meanwhile. The fun may change it, and the fold sees that: an object that has
+%% been deleted does not come any more, one that has been replaced comes as it is then, and in an
+%% `ordered_set' one that has been inserted further on comes, too. In other tables it may or
+%% may not. The objects of one key are those that it had when the first of them came.
+%%
+%% Returns what `Function' returned for the last object; `Acc0' if there is none.
+%%
+%% Errors: `badarg' also if the table is deleted meanwhile. What `Function' raises.
+%%
+%% Complexity: O(objects). What `select/2' says about changes by other processes holds here, too.
+-spec foldl(Function, Acc0, Table) -> Acc1 when
+    Function :: fun((Object :: tuple(), AccIn :: term()) -> AccOut :: term()),
+    Acc0 :: term(),
+    Table :: table(),
+    Acc1 :: term().
+foldl(Function, Acc0, Table) ->
+    case xets_fold:fix(Table) of
+        {ok, Id} ->
+            xets_fold:fold(left, Function, Acc0, Id);
+        badarg ->
+            Args = [Function, Acc0, Table],
+            ?BADARG(Args, xets_errors:cause(foldl, Args))
+    end.
+
+%% @doc The same in the other direction: in an `ordered_set' in the reverse order of keys. In other
+%% tables keys come in the same order as in `foldl/3', as in `ets', but the objects of one key in
+%% the reverse order of their insertion.
+-spec foldr(Function, Acc0, Table) -> Acc1 when
+    Function :: fun((Object :: tuple(), AccIn :: term()) -> AccOut :: term()),
+    Acc0 :: term(),
+    Table :: table(),
+    Acc1 :: term().
+foldr(Function, Acc0, Table) ->
+    case xets_fold:fix(Table) of
+        {ok, Id} ->
+            xets_fold:fold(right, Function, Acc0, Id);
+        badarg ->
+            Args = [Function, Acc0, Table],
+            ?BADARG(Args, xets_errors:cause(foldr, Args))
+    end.
+
+%% @doc As ``table(Table, [])''.
+-spec table(Table) -> QueryHandle when
+    Table :: table(),
+    QueryHandle :: qlc:query_handle().
+table(Table) ->
+    case xets_qlc:table(Table, []) of
+        {ok, QueryHandle} -> QueryHandle;
+        badarg -> ?BADARG([Table], xets_errors:cause(table, [Table]))
+    end.
+
+%% @doc A query handle of a table, for `qlc'.
+%%
+%% Queries look objects up by the key where they say what it is, and otherwise traverse the table,
+%% which is fixed then. `Options' is an option or a list of them:
+%% <dl>
+%% <dt>`{traverse, select}'</dt><dd>By `select/3' and `select/1'. `qlc' makes a match
+%% specification of what the query asks of the objects. Default.</dd>
+%% <dt>`{traverse, {select, MatchSpec}}'</dt><dd>The same with this match specification: the query
+%% is about its results, and looks nothing up.</dd>
+%% <dt>`{traverse, first_next}', `{traverse, last_prev}'</dt><dd>Key by key, from the first one, or
+%% from the last one.</dd>
+%% <dt>`{n_objects, N | default}'</dt><dd>How many results `select/3' returns at once. Default
+%% 100.</dd>
+%% </dl>
+%% Other options are for `qlc:table/2'.
+%%
+%% Errors: `badarg' if there is no table of this name, or `Options' is something else.
+%%
+%% Complexity: O(1).
+-spec table(Table, Options) -> QueryHandle when
+    Table :: table(),
+    Options :: Option | [Option],
+    Option :: {n_objects, NObjects} | {traverse, TraverseMethod},
+    NObjects :: default | pos_integer(),
+    TraverseMethod :: first_next | last_prev | select | {select, match_spec()},
+    QueryHandle :: qlc:query_handle().
+table(Table, Options) ->
+    case xets_qlc:table(Table, Options) of
+        {ok, QueryHandle} ->
+            QueryHandle;
+        badarg ->
+            Args = [Table, Options],
+            ?BADARG(Args, xets_errors:cause(table, Args))
+    end.
+
+%% @doc Makes what a fun reads the objects of a table.
+%%
+%% All objects are deleted first. Then `InitFun(read)' is called, which returns `end_of_input', or
+%% `{Objects, Next}': a list of objects, or of lists of them, which are inserted, and the fun to go
+%% on with. If one of them cannot be inserted, `Next(close)' is called.
+%%
+%% Returns `true'.
+%%
+%% Errors: `badarg' if the table may not be written. An exit for an object that cannot be inserted
+%% (`{badarg, _}'), and with what `InitFun' has returned if it is something else. What `InitFun'
+%% raises. The objects read before are in the table then.
+%%
+%% Complexity: O(objects). Not atomic: objects come one by one.
+-spec init_table(Table, InitFun) -> true when
+    Table :: table(),
+    InitFun :: fun((read | close) -> Read),
+    Read :: end_of_input | {Objects :: [tuple() | [tuple()]], InitFun} | term().
+init_table(Table, InitFun) ->
+    case xets_copy:clear(Table) of
+        {ok, Id} ->
+            xets_copy:fill(Id, InitFun);
+        badarg ->
+            Args = [Table, InitFun],
+            ?BADARG(Args, xets_errors:cause(init_table, Args))
+    end.
+
+%% @doc Makes the objects of a table those of an open `dets' table, which has none of its own
+%% afterwards.
+%%
+%% Returns `DetsTable'.
+%%
+%% Errors: `badarg' if `DetsTable' is not open; else the reason that `dets' gives, such as
+%% `invalid_objects_list' for an object that has no element at its key position. A table that is
+%% private and has more than 100 objects fails: the process of the `dets' table reads the rest.
+%%
+%% Complexity: O(objects). The table is fixed meanwhile.
+-spec to_dets(Table, DetsTable) -> DetsTable when
+    Table :: table(),
+    DetsTable :: dets:tab_name().
+to_dets(Table, DetsTable) ->
+    Args = [Table, DetsTable],
+    case xets_copy:to_dets(Table, DetsTable) of
+        ok -> DetsTable;
+        {error, badarg} -> ?BADARG(Args, xets_errors:cause(to_dets, Args));
+        {error, Reason} -> erlang:error(Reason, Args)
+    end.
+
+%% @doc Inserts the objects of an open `dets' table. Those that the table has stay, unless they are
+%% replaced.
+%%
+%% Returns `true'.
+%%
+%% Errors: `badarg' if `DetsTable' is not open, or an object has no element at the table's key
+%% position; else the reason that `dets' gives.
+%%
+%% Complexity: O(objects). Not atomic: objects come one by one.
+-spec from_dets(Table, DetsTable) -> true when
+    Table :: table(),
+    DetsTable :: dets:tab_name().
+from_dets(Table, DetsTable) ->
+    Args = [Table, DetsTable],
+    case xets_copy:from_dets(Table, DetsTable) of
+        ok -> true;
+        {error, badarg} -> ?BADARG(Args, xets_errors:cause(from_dets, Args));
+        {error, Reason} -> erlang:error(Reason, Args)
     end.
 
 %%% Updating

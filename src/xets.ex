@@ -1412,6 +1412,144 @@ defmodule Xets do
   defdelegate test_ms(tuple, match_spec), to: :xets
 
   @doc """
+  Calls a function for each object, with what it returned for the object before.
+
+  In an `:ordered_set` objects come in the order of keys; else in an order of no meaning, but
+  those of a key, in a bag, one after the other, in the order of their insertion.
+
+  The table is fixed meanwhile. The function may change it, and sees that: an object that has been
+  deleted does not come any more, one that has been replaced comes as it is then, and in an
+  `:ordered_set` one that has been inserted further on comes, too. In other tables it may or may
+  not. The objects of one key are those that it had when the first of them came.
+
+      iex> table = Xets.new(:ages)
+      iex> Xets.insert(table, [{"Ada", 36}, {"Alan", 41}])
+      iex> Xets.foldl(fn {_name, age}, sum -> age + sum end, 0, table)
+      77
+
+  """
+  @spec foldl((tuple, acc -> acc), acc, table) :: acc when acc: term
+  defdelegate foldl(function, acc, table), to: :xets
+
+  @doc """
+  As `foldl/3`, but in an `:ordered_set` in the reverse order of keys. In other tables keys come
+  in the same order, as in `:ets`, but the objects of one key in the reverse order of their
+  insertion.
+
+      iex> table = Xets.new(:squares, [:ordered_set])
+      iex> Xets.insert(table, [{3, 9}, {1, 1}, {2, 4}])
+      iex> Xets.foldr(fn {n, _}, ns -> [n | ns] end, [], table)
+      [1, 2, 3]
+
+  """
+  @spec foldr((tuple, acc -> acc), acc, table) :: acc when acc: term
+  defdelegate foldr(function, acc, table), to: :xets
+
+  @doc """
+  A query handle for `:qlc`. As `table(table, [])`.
+
+      iex> table = Xets.new(:squares, [:ordered_set])
+      iex> Xets.insert(table, [{3, 9}, {1, 1}, {2, 4}])
+      iex> table |> Xets.table() |> :qlc.e()
+      [{1, 1}, {2, 4}, {3, 9}]
+
+  """
+  @spec table(table) :: :qlc.query_handle()
+  defdelegate table(table), to: :xets
+
+  @doc """
+  A query handle of a table, for `:qlc`. Queries are written in Erlang, as list comprehensions;
+  here they are strings.
+
+  They look objects up by the key where they say what it is, and otherwise traverse the table,
+  which is fixed then. Options:
+
+    * `traverse: :select` - by `select/3`, with a match specification that `:qlc` makes of what
+      the query asks of the objects. The default.
+    * `traverse: {:select, spec}` - the same with this match specification: the query is about its
+      results.
+    * `traverse: :first_next`, `traverse: :last_prev` - key by key, from the first one, or from
+      the last one.
+    * `n_objects: n` - how many results `select/3` returns at once, 100 by default.
+
+  Others are for `:qlc.table/2`.
+
+      iex> users = Xets.new(:users)
+      iex> Xets.insert(users, [{"Ada", :london}, {"Grace", :york}])
+      iex> cities = Xets.new(:cities)
+      iex> Xets.insert(cities, [{:london, "GB"}, {:york, "US"}])
+      iex> bindings = [Users: Xets.table(users), Cities: Xets.table(cities, n_objects: 10)]
+      iex> ~c"[{Name, Country} || {Name, City} <- Users, {C, Country} <- Cities, City =:= C]."
+      ...> |> :qlc.string_to_handle([], bindings)
+      ...> |> :qlc.e()
+      ...> |> Enum.sort()
+      [{"Ada", "GB"}, {"Grace", "US"}]
+
+  """
+  @spec table(table, keyword | tuple) :: :qlc.query_handle()
+  defdelegate table(table, options), to: :xets
+
+  @doc """
+  Makes what a function reads the objects of a table.
+
+  All objects are deleted first. Then the function is called with `:read`, and returns
+  `:end_of_input`, or `{objects, next}`: a list of objects, which are inserted one by one, and the
+  function to go on with. If one of them cannot be inserted, `next` is called with `:close`, and
+  the caller exits.
+
+      iex> table = Xets.new(:squares, [:ordered_set])
+      iex> rest = fn :read -> :end_of_input end
+      iex> Xets.init_table(table, fn :read -> {[{1, 1}, {2, 4}], rest} end)
+      true
+      iex> Xets.tab2list(table)
+      [{1, 1}, {2, 4}]
+
+  """
+  @spec init_table(table, (:read | :close -> term)) :: true
+  defdelegate init_table(table, function), to: :xets
+
+  @doc """
+  Makes the objects of a table those of an open `:dets` table, which has none of its own
+  afterwards. Returns the `:dets` table.
+
+  A private table of more than 100 objects fails: the process of the `:dets` table reads them.
+
+      iex> path = Path.join(System.tmp_dir!(), "xets_to_dets_#{System.pid()}")
+      iex> {:ok, dets} = :dets.open_file(:to_dets, file: to_charlist(path))
+      iex> table = Xets.new(:squares)
+      iex> Xets.insert(table, [{1, 1}, {2, 4}])
+      iex> ^dets = Xets.to_dets(table, dets)
+      iex> :dets.lookup(dets, 2)
+      [{2, 4}]
+      iex> :dets.close(dets)
+      iex> File.rm(path)
+      :ok
+
+  """
+  @spec to_dets(table, dets) :: dets when dets: term
+  defdelegate to_dets(table, dets), to: :xets
+
+  @doc """
+  Inserts the objects of an open `:dets` table, one by one. Those that the table has stay, unless
+  they are replaced.
+
+      iex> path = Path.join(System.tmp_dir!(), "xets_from_dets_#{System.pid()}")
+      iex> {:ok, dets} = :dets.open_file(:from_dets, file: to_charlist(path))
+      iex> :dets.insert(dets, [{1, 1}, {2, 4}])
+      iex> table = Xets.new(:squares)
+      iex> Xets.from_dets(table, dets)
+      true
+      iex> Xets.lookup(table, 2)
+      [{2, 4}]
+      iex> :dets.close(dets)
+      iex> File.rm(path)
+      :ok
+
+  """
+  @spec from_dets(table, term) :: true
+  defdelegate from_dets(table, dets), to: :xets
+
+  @doc """
   The match specification that a function made in the Erlang shell, or in IEx, says. Programs
   in Elixir have `spec/1` for it.
 

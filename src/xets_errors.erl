@@ -53,6 +53,8 @@ cause(Function, [Continuation]) when Function =:= range; Function =:= prefix ->
         true -> cause(Function, [element(2, Continuation), []]);
         false -> none
     end;
+cause(Fold, [_Function, _Acc, Table]) when Fold =:= foldl; Fold =:= foldr ->
+    table(Table, read);
 cause(Function, [Table | Args]) ->
     Access = access(Function),
     case is_allowed(Access, Table) of
@@ -65,7 +67,8 @@ access(Function) ->
         snapshot],
     Traversals = [first, last, next, prev, first_lookup, last_lookup, next_lookup, prev_lookup],
     Matches = [match, match_object, select, select_reverse, select_count, explain],
-    case lists:member(Function, Reads ++ Traversals ++ Matches ++ reads_in_order()) of
+    Queries = [table, to_dets],
+    case lists:member(Function, Reads ++ Traversals ++ Matches ++ Queries ++ reads_in_order()) of
         true -> read;
         false -> write
     end.
@@ -261,6 +264,8 @@ texts(match_spec_compile, [_MatchSpec], _Cause) ->
     [bad_match_spec()];
 texts(match_spec_run, [List, CompiledMatchSpec], _Cause) ->
     [list_error(List), compiled_error(CompiledMatchSpec)];
+texts(Fold, [_Function, _Acc, Table], Cause) when Fold =:= foldl; Fold =:= foldr ->
+    ["", "", table_error(Table, Cause)];
 texts(info, [_Table, _Item], none) ->
     ["", <<"not a valid info item">>];
 texts(Function, [Table | Args], Cause) ->
@@ -311,6 +316,12 @@ arg_texts(Many, [Keys], _Cause) when
     Many =:= lookup_many; Many =:= delete_many; Many =:= take_many
 ->
     [list_error(Keys)];
+arg_texts(to_dets, [_Dets], none) ->
+    [<<"not an open dets table">>];
+arg_texts(from_dets, [_Dets], none) ->
+    [<<"not an open dets table, or its objects have no key here">>];
+arg_texts(table, [_Options], none) ->
+    [<<"invalid options">>];
 arg_texts(slot, [_I], none) ->
     [<<"out of range">>];
 arg_texts(Next, [_Key], Cause) when

@@ -3,7 +3,7 @@
 %% gives, and the version.
 -module(xets_info).
 
--export([items/2, item/2, is_item/1, fixed_since/2, version/0]).
+-export([items/2, item/2, is_item/1, identifier/1, fixed_since/2, version/0]).
 -export_type([facts/0]).
 
 -type facts() :: {
@@ -102,3 +102,14 @@ version() ->
     _ = application:load(xets),
     {ok, Version} = application:get_key(xets, vsn),
     Version.
+
+%% @doc The identifier of a table, which stays what it is whatever becomes of the name. `badarg' if
+%% no table has the name.
+-spec identifier(xets:table()) -> xets:table().
+identifier(Name) when is_atom(Name) ->
+    case xets:whereis(Name) of
+        undefined -> erlang:error(badarg);
+        Table -> Table
+    end;
+identifier(Table) ->
+    Table.
