@@ -17,8 +17,19 @@ defmodule ReadmeTest do
     assert run(steps(session, ~r/^iex> (.*)$/), &elixir/2) > 0
   end
 
+  test "match specifications made of functions" do
+    [_, _, _, _, definition, session | _] = blocks("elixir")
+    assert [{People, _}] = Code.compile_string(definition, "README.md")
+    assert run(steps(session, ~r/^iex> (.*)$/), &elixir/2) > 0
+  end
+
   test "the Erlang shell" do
     [session | _] = blocks("erlang")
+    assert run(steps(session, ~r/^\d+> (.*)$/), &erlang/2) > 0
+  end
+
+  test "a query" do
+    [_, session | _] = blocks("erlang")
     assert run(steps(session, ~r/^\d+> (.*)$/), &erlang/2) > 0
   end
 
