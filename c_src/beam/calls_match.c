@@ -69,6 +69,7 @@ static enum xe_result compile(struct job *j, ERL_NIF_TERM spec, ERL_NIF_TERM *ou
     case XE_COMPILED_NOMEM:
         return XE_CALL_LIMIT;
     }
+    j->scan.glance = xe_program_glance(j->program);
     if (j->what >= DELETE && !(j->scratch = enif_alloc_env()))
         return XE_CALL_LIMIT;
     j->matcher = xe_matcher_new(j->scan.env, j->program, j->left);

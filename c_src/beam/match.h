@@ -50,7 +50,7 @@ struct xe_glance {
 /* NULL: all objects are to be run. */
 const struct xe_glance *xe_program_glance(const struct xe_program *p);
 
-enum xe_glanced { XE_GLANCE_NOT, XE_GLANCE_MATCHES, XE_GLANCE_RUN };
+enum xe_glanced { XE_GLANCE_NOT = 0, XE_GLANCE_MATCHES = 1, XE_GLANCE_RUN };
 
 /* At a body that is flat, with nothing before it that restores the key. */
 static inline enum xe_glanced xe_glance_at(const struct xe_glance *g, const uint8_t *body)

@@ -6,6 +6,7 @@
 #include <sched.h>
 
 #include "call_key.h"
+#include "match.h"
 
 enum xe_result xe_scan_persist(ErlNifEnv *env, uint64_t budget, enum xe_result result)
 {
@@ -60,6 +61,7 @@ enum xe_result xe_scan_begin(struct xe_scan *s, ErlNifEnv *env, ERL_NIF_TERM tab
     s->budget = budget;
     s->reverse = reverse && s->form.kind == XE_ORDERED;
     s->counted = s->marked = s->whole = s->weighed = s->is_done = false;
+    s->glance = NULL;
     s->room = UINT64_MAX;
     s->looked = s->hash = s->chunk_hash = 0;
     s->point = 0;
@@ -273,6 +275,12 @@ static enum xe_result end_chunk(struct xe_scan *s, size_t first, xe_scan_fn fn, 
     return result;
 }
 
+static inline enum xe_glanced glance_at(const struct xe_scan *s, const uint8_t *rec)
+{
+    const uint8_t *body = s->glance ? xe_call_flat_body(rec) : NULL;
+    return body ? xe_glance_at(s->glance, body) : XE_GLANCE_RUN;
+}
+
 /* Visits records of a chunk inside of the section; in an ordered table until there is no room.
  * *seen: how many of them, and `view` is the last one's. */
 static enum xe_result visit_chunk(struct xe_scan *s, uint64_t room, xe_scan_fn fn, void *arg,
@@ -280,6 +288,7 @@ static enum xe_result visit_chunk(struct xe_scan *s, uint64_t room, xe_scan_fn f
 {
     const struct xe_chunk *c = &s->chunk;
     size_t end = room < c->n ? s->kept.n + (size_t)room : SIZE_MAX;
+    bool counts = s->counted && s->glance && s->glance->counts;
     uint32_t i = 0;
     if (!s->counted && !kept_reserve(&s->kept, c->n))
         return XE_CALL_LIMIT;
@@ -287,10 +296,18 @@ static enum xe_result visit_chunk(struct xe_scan *s, uint64_t room, xe_scan_fn f
     while (i < c->n && s->kept.n < end && result == XE_CALL_OK) {
         xe_chunk_ahead(c, i);
         const uint8_t *rec = c->recs[i++];
+        enum xe_glanced glanced = glance_at(s, rec);
+        /* What is told is added without a branch: NOT is 0, MATCHES is 1. */
+        if (glanced == XE_GLANCE_NOT || (counts && glanced == XE_GLANCE_MATCHES)) {
+            s->kept.n += glanced;
+            continue;
+        }
         if (XE_UNLIKELY(!xe_record_view_plain(rec, view)))
             xe_record_view(rec, view);
         result = visit(s, view, 0, fn, arg);
     }
+    if (i > 0 && s->glance)
+        xe_record_view(c->recs[i - 1], view);
     *seen = i;
     return result;
 }

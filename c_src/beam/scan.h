@@ -49,6 +49,7 @@ struct xe_scan {
     bool marked;  /* likewise: the key of the last object is wanted in any case */
     bool weighed;
     bool is_done; /* there is nothing behind the position */
+    const struct xe_glance *glance; /* likewise, or NULL: what no glance lets through is passed over */
     uint64_t room; /* in an ordered table a chunk ends when so many are kept */
     uint64_t looked; /* at so many objects */
     /* The position. */
