@@ -501,6 +501,40 @@ in_place(N, Spec) ->
     ets:delete(E),
     xets:delete(X).
 
+%% What a snapshot shares with the table stays as it was; and it is read like a table.
+snapshot_stays_test_() ->
+    [{lists:flatten(io_lib:format("~p", [Type])), fun() -> snapshot_stays(Type) end}
+     || Type <- types()].
+
+snapshot_stays(Type) ->
+    T = xets:new(table, [Type]),
+    Objects = [{I, I rem 5} || I <- lists:seq(1, 1500)] ++
+        [{k, I} || Type =:= bag orelse Type =:= duplicate_bag, I <- lists:seq(1, 1500)],
+    [xets:insert(T, Object) || Object <- Objects],
+    Change = fun() ->
+                     Type =/= bag andalso
+                         xets:select_replace(T, [{{'$1', '$2'}, [], [{{'$1', {'+', '$2', 1}}}]}]),
+                     xets:select_delete(T, [{{'_', 3}, [], [true]}]),
+                     xets:select_take(T, [{{'_', 4}, [], [true]}]),
+                     xets:insert(T, {{new, xets:info(T, size)}, 4})
+             end,
+    [begin
+         S = xets:snapshot(T),
+         Before = lists:sort(xets:tab2list(T)),
+         {Page, C} = xets:select(S, ?ALL, 10),
+         Change(),
+         ?assertNotEqual(Before, lists:sort(xets:tab2list(T))),
+         ?assertEqual(Before, lists:sort(xets:select(S, ?ALL))),
+         ?assertEqual(Before, lists:sort(xets:select(S, ?RARE))),
+         ?assertEqual(Before, objects_of([Page | pages(xets, select, xets:select(C))])),
+         ?assertEqual(lists:sort([I || {I, 4} <- Before]),
+                      lists:sort(xets:select(S, [{{'$1', 4}, [], ['$1']}]))),
+         [?assertEqual({error, badarg}, outcome(fun() -> xets:Function(S, ?ALL) end))
+          || Function <- [select_delete, select_take, select_replace]],
+         xets:delete(S)
+     end || _ <- [1, 2]],
+    xets:delete(T).
+
 %% Nobody sees a group with more or fewer objects than it has, and none is replaced by two.
 groups_are_replaced_atomically_test_() ->
     {timeout, 60, fun replaced_in_groups/0}.

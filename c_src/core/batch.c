@@ -716,9 +716,14 @@ static enum xe_status replace_item(struct batch *b, const struct xe_prepared *ol
                                    uint64_t sequence)
 {
     struct xe_place place;
+    const struct group *from = NULL;
     enum xe_status status = lock_all(b, true);
-    if (status == XE_OK && !find_replaced(b, old, sequence, &place))
+    if (status == XE_OK && !(from = find_replaced(b, old, sequence, &place)))
         status = XE_ABSENT;
+    if (status == XE_OK && !xe_segment_own(b->t, b->slot, from->s, NULL))
+        status = XE_NOMEM;
+    if (status == XE_OK)
+        status = own_all(b);
     if (status == XE_OK)
         status = write_all(b);
     /* Found again: its segment may have been rebuilt. */
