@@ -393,7 +393,8 @@ static enum xe_result next_of_hashes(struct xe_scan *s, uint32_t least, xe_scan_
     enum xe_result result = xe_scan_use(s, &use);
     if (result != XE_CALL_OK)
         return result;
-    result = xe_call_of_core(xe_scan_hashes(use.table->core, s->hash, least, &s->chunk));
+    result = xe_call_of_core((s->marked ? xe_scan_groups : xe_scan_hashes)(use.table->core, s->hash,
+                                                                           least, &s->chunk));
     if (result == XE_CALL_OK)
         result = visit_chunk(s, UINT64_MAX, fn, arg, &view, &seen);
     xe_use_end(&use);

@@ -46,7 +46,8 @@ struct xe_scan {
     bool reverse; /* an ordered table, from its end */
     bool counted; /* the caller's to set: what comes of objects is only counted, in kept.n */
     bool whole;   /* likewise: it goes to the end, so that it is known early how much it is */
-    bool marked;  /* likewise: the key of the last object is wanted in any case */
+    bool marked;  /* for folds: in an ordered table, the key of the last object is wanted in any
+                   * case; in a bag, the objects of a key one after the other */
     bool weighed;
     bool is_done; /* there is nothing behind the position */
     const struct xe_glance *glance; /* likewise, or NULL: what no glance lets through is passed over */

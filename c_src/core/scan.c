@@ -266,11 +266,12 @@ static void sort_all(const struct range *r, struct xe_chunk *out)
         out->recs[i] = at[i].rec;
 }
 
-static enum xe_status read_bag(struct range *r, uint32_t least, struct xe_chunk *out)
+static enum xe_status read_bag(struct range *r, uint32_t least, bool in_groups,
+                               struct xe_chunk *out)
 {
     struct prints p;
     /* All of one key, or of few: then the fingerprint tells something else of them. */
-    p.crossing = (r->s->lo ^ r->s->hi) <= UINT32_MAX;
+    p.crossing = in_groups || (r->s->lo ^ r->s->hi) <= UINT32_MAX;
     out->next = r->hi + 1;
     while (r->home <= r->last) {
         uint32_t n = out->n;
@@ -286,8 +287,8 @@ static enum xe_status read_bag(struct range *r, uint32_t least, struct xe_chunk 
 
 /* --- Scans -------------------------------------------------------------- */
 
-enum xe_status xe_scan_between(struct xe_table *t, uint64_t position, uint64_t last,
-                               uint32_t least, struct xe_chunk *out)
+static enum xe_status scan(struct xe_table *t, uint64_t position, uint64_t last, uint32_t least,
+                           bool in_groups, struct xe_chunk *out)
 {
     const struct xe_segment *s = xe_directory_find(t, position);
     struct range r = {.t = t, .s = s, .lo = position, .hi = last < s->hi ? last : s->hi};
@@ -297,7 +298,7 @@ enum xe_status xe_scan_between(struct xe_table *t, uint64_t position, uint64_t l
     r.first = r.home = home_of(r.img, r.lo);
     r.last = home_of(r.img, r.hi);
     enum xe_status status =
-        t->kind == XE_SET ? read_set(&r, least, out) : read_bag(&r, least, out);
+        t->kind == XE_SET ? read_set(&r, least, out) : read_bag(&r, least, in_groups, out);
     if (XE_UNLIKELY(status != XE_OK))
         return status;
     /* In a sum modulo 2^64 what is behind the last hash is 0. */
@@ -305,10 +306,22 @@ enum xe_status xe_scan_between(struct xe_table *t, uint64_t position, uint64_t l
     return XE_OK;
 }
 
+enum xe_status xe_scan_between(struct xe_table *t, uint64_t position, uint64_t last,
+                               uint32_t least, struct xe_chunk *out)
+{
+    return scan(t, position, last, least, false, out);
+}
+
 enum xe_status xe_scan_hashes(struct xe_table *t, uint64_t position, uint32_t least,
                               struct xe_chunk *out)
 {
-    return xe_scan_between(t, position, UINT64_MAX, least, out);
+    return scan(t, position, UINT64_MAX, least, false, out);
+}
+
+enum xe_status xe_scan_groups(struct xe_table *t, uint64_t position, uint32_t least,
+                              struct xe_chunk *out)
+{
+    return scan(t, position, UINT64_MAX, least, true, out);
 }
 
 /* --- Marks -------------------------------------------------------------- */

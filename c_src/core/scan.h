@@ -51,7 +51,12 @@ static inline void xe_chunk_ahead(const struct xe_chunk *chunk, uint32_t i)
 enum xe_status xe_scan_hashes(struct xe_table *t, uint64_t position, uint32_t least,
                               struct xe_chunk *out);
 
-/* The same for hashes up to `last`. */
+/* The same; and in a bag the objects of a key come one after the other, but for those of another
+ * key with the same half of the hash, which may come between them. It costs a sort. */
+enum xe_status xe_scan_groups(struct xe_table *t, uint64_t position, uint32_t least,
+                              struct xe_chunk *out);
+
+/* The same as the first one for hashes up to `last`. */
 enum xe_status xe_scan_between(struct xe_table *t, uint64_t position, uint64_t last,
                                uint32_t least, struct xe_chunk *out);
 

@@ -289,6 +289,32 @@ static void objects_of_a_key_in_two_chains_come_in_order(void **state)
     xe_table_delete(t);
 }
 
+static void groups_hold_the_objects_of_a_key_together(void **state)
+{
+    (void)state;
+    static struct xe_chunk chunk;
+    static struct seen seen;
+    for (uint32_t kind = XE_BAG; kind < HASH_KINDS; kind++) {
+        struct xe_table *t = table_of_keys((enum xe_kind)kind, 0);
+        seen = (struct seen){.in_order = true, .together = true};
+        chunk.next = 0;
+        do {
+            struct xe_epoch_slot *slot = xe_epoch_enter();
+            CHECK(xe_scan_groups(t, chunk.next, 100, &chunk) == XE_OK);
+            see(&seen, &chunk, true);
+            /* Halves of hashes that have come do not come again. */
+            for (uint32_t i = 1; i < chunk.n; i++)
+                CHECK(xe_record_hash(chunk.recs[i - 1], t->seed) >> 32 <=
+                      xe_record_hash(chunk.recs[i], t->seed) >> 32);
+            xe_epoch_leave(slot);
+        } while (chunk.more);
+        for (uint32_t k = 0; k < KEYS; k++)
+            assert_int_equal(seen.objects[k], size_of(t, k));
+        assert_true(seen.in_order);
+        xe_table_delete(t);
+    }
+}
+
 static void an_empty_table_has_one_chunk_without_objects(void **state)
 {
     (void)state;
@@ -805,6 +831,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         TEST(g4_chunks_of_any_size_together_are_the_table),
         TEST(objects_of_a_key_in_two_chains_come_in_order),
+        TEST(groups_hold_the_objects_of_a_key_together),
         TEST(an_empty_table_has_one_chunk_without_objects),
         TEST(chunks_begin_and_end_at_any_hash),
         TEST(g4_a_scan_goes_on_after_splits_and_merges),
