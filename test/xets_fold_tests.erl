@@ -267,6 +267,19 @@ write(T, N, I) ->
     [xets:delete(T, Key) || Key <- Keys],
     write(T, N, I + 1).
 
+%% A snapshot is folded over as it is, whatever the fun does to its table.
+snapshot_test() ->
+    [begin
+         T = filled(xets, Type, objects(Type, 700)),
+         Snapshot = xets:snapshot(T),
+         Before = collect(Fold, T),
+         Fun = fun({K, _} = O, A) -> xets:delete(T, K), xets:insert(T, {{new, K}, 1}), [O | A] end,
+         ?assertEqual(Before, lists:reverse(xets:Fold(Fun, [], Snapshot))),
+         ?assertEqual(Before, collect(Fold, Snapshot)),
+         ?assertEqual(false, xets:info(Snapshot, fixed)),
+         xets:delete(T)
+     end || Type <- ?TYPES, Fold <- [foldl, foldr]].
+
 %%% Errors
 
 errors_test() ->
