@@ -606,16 +606,41 @@ XE_CALL(group, 2)
 
 /* --- Chunks of objects, with marks --------------------------------------- */
 
+/* Of the segment that a key of an ordered table has its place in: where it is in the directory, and
+ * whether it is as marked. */
+static enum xe_result at_key(ErlNifEnv *env, ERL_NIF_TERM table, ERL_NIF_TERM term,
+                             const struct xe_mark *mark, uint64_t budget, uint64_t *place, bool *is)
+{
+    struct xe_use use;
+    struct xe_encoder e;
+    struct xe_key key;
+    enum xe_result result = xe_call_open(env, table, XE_NEED_READ, term, budget, &use, &e);
+    if (result != XE_CALL_OK)
+        return result;
+    if (use.table->kind == XE_ORDERED) {
+        xe_call_key(&key, use.table, term, &e);
+        *place = xe_scan_place(use.table->core, &key);
+        *is = xe_scan_is_unchanged_at(use.table->core, &key, mark);
+    }
+    xe_call_close(&use, term, &e);
+    return XE_CALL_OK;
+}
+
 /* Where the chunk was read, for unchanged(). */
 static ERL_NIF_TERM mark_of(struct xe_scan *s)
 {
     ERL_NIF_TERM where = xe_am.none;
-    if (s->form.kind != XE_ORDERED)
+    uint64_t place = 0;
+    bool is;
+    if (s->form.kind != XE_ORDERED) {
         where = enif_make_tuple2(s->env, xe_am.hash, enif_make_uint64(s->env, s->chunk_hash));
-    else if (s->kept.n > 0)
-        where = enif_make_tuple2(s->env, xe_am.key, s->key);
-    else
+    } else if (s->kept.n > 0) {
+        /* Only to find it sooner: where it cannot be told now, any place will do. */
+        (void)at_key(s->env, s->table, s->key, &s->chunk.mark, s->budget, &place, &is);
+        where = enif_make_tuple3(s->env, xe_am.key, s->key, enif_make_uint64(s->env, place));
+    } else {
         return where;
+    }
     return enif_make_tuple3(s->env, where, enif_make_uint64(s->env, s->chunk.mark.segment),
                             enif_make_uint64(s->env, s->chunk.mark.stamp));
 }
@@ -643,31 +668,16 @@ static enum xe_result objects(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_
 }
 XE_CALL(objects, 3)
 
-static enum xe_result is_unchanged_at(ErlNifEnv *env, ERL_NIF_TERM table, ERL_NIF_TERM term,
-                                      const struct xe_mark *mark, uint64_t budget, bool *is)
-{
-    struct xe_use use;
-    struct xe_encoder e;
-    struct xe_key key;
-    enum xe_result result = xe_call_open(env, table, XE_NEED_READ, term, budget, &use, &e);
-    if (result != XE_CALL_OK)
-        return result;
-    if (use.table->kind == XE_ORDERED) {
-        xe_call_key(&key, use.table, term, &e);
-        *is = xe_scan_is_unchanged_at(use.table->core, &key, mark);
-    }
-    xe_call_close(&use, term, &e);
-    return XE_CALL_OK;
-}
-
-static enum xe_result is_unchanged(ErlNifEnv *env, ERL_NIF_TERM table, uint64_t hash,
-                                   const struct xe_mark *mark, bool *is)
+/* `where`: a hash, or the place of a segment of an ordered table. */
+static enum xe_result is_unchanged(ErlNifEnv *env, ERL_NIF_TERM table, bool ordered,
+                                   uint64_t where, const struct xe_mark *mark, bool *is)
 {
     struct xe_use use;
     if (!xe_use_begin(env, table, XE_NEED_READ, &use))
         return XE_CALL_BADARG;
-    if (use.table->kind != XE_ORDERED)
-        *is = xe_scan_is_unchanged(use.table->core, hash, mark);
+    if ((use.table->kind == XE_ORDERED) == ordered)
+        *is = (ordered ? xe_scan_is_unchanged_in : xe_scan_is_unchanged)(use.table->core, where,
+                                                                         mark);
     xe_use_end(&use);
     return XE_CALL_OK;
 }
@@ -679,19 +689,24 @@ static enum xe_result unchanged(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint6
 {
     const ERL_NIF_TERM *parts, *where;
     struct xe_mark mark;
-    ErlNifUInt64 segment, stamp, hash;
+    ErlNifUInt64 segment, stamp, at;
+    uint64_t place;
     int n, n_where;
     bool is = false;
     enum xe_result result = XE_CALL_OK;
-    if (enif_get_tuple(env, argv[1], &n, &parts) && n == 3 &&
-        enif_get_tuple(env, parts[0], &n_where, &where) && n_where == 2 &&
-        enif_get_uint64(env, parts[1], &segment) && enif_get_uint64(env, parts[2], &stamp)) {
-        mark = (struct xe_mark){.segment = segment, .stamp = stamp};
-        if (where[0] == xe_am.key)
-            result = is_unchanged_at(env, argv[0], where[1], &mark, budget, &is);
-        else if (where[0] == xe_am.hash && enif_get_uint64(env, where[1], &hash))
-            result = is_unchanged(env, argv[0], hash, &mark, &is);
+    if (!enif_get_tuple(env, argv[1], &n, &parts) || n != 3 ||
+        !enif_get_tuple(env, parts[0], &n_where, &where) || n_where < 2 ||
+        !enif_get_uint64(env, parts[1], &segment) || !enif_get_uint64(env, parts[2], &stamp) ||
+        !enif_get_uint64(env, where[n_where - 1], &at)) {
+        *out = xe_am.no;
+        return XE_CALL_OK;
     }
+    mark = (struct xe_mark){.segment = segment, .stamp = stamp};
+    bool ordered = n_where == 3 && where[0] == xe_am.key;
+    if (ordered || (n_where == 2 && where[0] == xe_am.hash))
+        result = is_unchanged(env, argv[0], ordered, at, &mark, &is);
+    if (result == XE_CALL_OK && ordered && !is)
+        result = at_key(env, argv[0], where[1], &mark, budget, &place, &is);
     *out = xe_call_bool(is);
     return result;
 }

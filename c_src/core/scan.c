@@ -336,3 +336,20 @@ bool xe_scan_is_unchanged_at(struct xe_table *t, const struct xe_key *key,
 {
     return xe_segment_is_as(xe_order_segment(t, key), mark);
 }
+
+uint64_t xe_scan_place(struct xe_table *t, const struct xe_key *key)
+{
+    struct xe_order_place p;
+    xe_order_find(xe_order_top_now(t), key, &p);
+    return (uint64_t)p.at << 32 | p.i;
+}
+
+bool xe_scan_is_unchanged_in(struct xe_table *t, uint64_t place, const struct xe_mark *mark)
+{
+    const struct xe_order_top *top = xe_order_top_now(t);
+    uint32_t at = (uint32_t)(place >> 32), i = (uint32_t)place;
+    if (at >= top->n)
+        return false;
+    const struct xe_order_chunk *c = xe_order_top_chunk(top, at);
+    return i < c->n && xe_segment_is_as(xe_order_chunk_segments(c)[i], mark);
+}

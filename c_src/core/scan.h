@@ -72,4 +72,10 @@ bool xe_scan_is_unchanged(struct xe_table *t, uint64_t position, const struct xe
 bool xe_scan_is_unchanged_at(struct xe_table *t, const struct xe_key *key,
                              const struct xe_mark *mark);
 
+/* In which place of the directory the key's segment is now; and the same without looking for it, as
+ * long as the segment is in that place: false may also mean that it is in another one. `place` may
+ * be any number. O(1). */
+uint64_t xe_scan_place(struct xe_table *t, const struct xe_key *key);
+bool xe_scan_is_unchanged_in(struct xe_table *t, uint64_t place, const struct xe_mark *mark);
+
 #endif
