@@ -186,7 +186,8 @@ clauses(Objects, Body) ->
     [begin
          Object = one(Objects),
          {Head, Bound} = head(Object),
-         {Head, list_of(fun() -> guard(Bound) end, one_of({0, 1, 1, 2, 3})),
+         {Head, key_guards(Head, Bound, Objects)
+                ++ list_of(fun() -> guard(Bound) end, one_of({0, 1, 1, 2, 3})),
           without_skipped(Body({Head, Object}, Bound))}
      end || _ <- lists:seq(1, Count)].
 
@@ -268,6 +269,32 @@ as_expression([Head | Tail]) -> [as_expression(Head) | as_expression(Tail)];
 as_expression(Term) -> constant(Term).
 
 %%% Guards
+
+%% Sometimes such that compare the key, or a part of it, with those of objects.
+key_guards({'$', object, Key, _}, Bound, Objects) ->
+    InKey = [Variable || {Variable, _} <- Bound, occurs(Variable, Key)],
+    case InKey =/= [] andalso rand:uniform(3) of
+        1 ->
+            Guards = [key_guard(Key, one(InKey), one(Objects)) || _ <- lists:seq(1, integer(1, 3))],
+            one_of({Guards, Guards, [list_to_tuple(['andalso' | Guards])]});
+        _ ->
+            []
+    end;
+key_guards(_Head, _Bound, _Objects) ->
+    [].
+
+key_guard(Key, Variable, {'$', object, OtherKey, _}) ->
+    Other = case Variable of
+                Key -> OtherKey;
+                _ -> one_of({small(), integer(1, 5)})
+            end,
+    Operator = one_of({'>', '>=', '<', '=<', '=:=', '=='}),
+    one_of({{Operator, Variable, constant(Other)}, {Operator, constant(Other), Variable}}).
+
+occurs(Term, Term) -> true;
+occurs(Term, [Head | Tail]) -> occurs(Term, Head) orelse occurs(Term, Tail);
+occurs(Term, Tuple) when is_tuple(Tuple) -> occurs(Term, tuple_to_list(Tuple));
+occurs(_Term, _) -> false.
 
 guard(Bound) ->
     guard(Bound, 2).
