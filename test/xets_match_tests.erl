@@ -94,6 +94,7 @@ replay(Seed, I) ->
 %%   {pages, Function, Arg, Limit, How}      page by page, to the end; How: what is done with each
 %%                                           continuation before it is used
 %%   {pages_changed, Function, Arg, Limit, Changes}   a change, {Function, Arg}, before each page
+%%   {as_of, Function, Arg, Changes}         read from a snapshot, when there have been changes
 %%   {change, Function, Arg}                 and the tables are compared, as by
 %%   {update, Key, Spec}
 %%   {hidden, Function, Spec}                planned and not planned, on xets
@@ -138,6 +139,9 @@ op(Pool) ->
               {4, fun() -> {pages_changed, one_of({select, select_reverse}),
                             [{xets_match_gen:pattern(Pool), [], ['$_']}],
                             one_of({1, 2, 3, 5}), list_of(fun() -> a_change(Pool) end, 10)}
+                  end},
+              {3, fun() -> {_, Function, Arg} = read(one_of(Reads), Pool),
+                           {as_of, Function, Arg, list_of(fun() -> a_change(Pool) end, 10)}
                   end},
               {6, fun() -> {hidden, one_of({select, select_reverse, select_count}),
                             xets_match_gen:spec(Pool)}
@@ -225,6 +229,8 @@ op({pages, Function, Arg, Limit, How}, Sides) ->
     compare(fun(Side) -> paged(Function, Arg, Limit, How, Side) end, Sides);
 op({pages_changed, Function, Spec, Limit, Changes}, Sides) ->
     paged_with_changes(Function, Spec, Limit, Changes, Sides);
+op({as_of, Function, Arg, Changes}, Sides) ->
+    compare(fun(Side) -> as_of(Function, Arg, Changes, Side) end, Sides);
 op({change, Function, Arg}, Sides) ->
     compare(fun(Side) -> {result(Function, call(Side, Function, [Arg]), Side), contents(Side)} end,
             Sides);
@@ -403,6 +409,20 @@ next_change(Module, Table) ->
         [] ->
             none
     end.
+
+%%% Snapshots
+
+%% With ets, what was read before the changes.
+as_of(Function, Arg, Changes, #side{module = ets, table = Table} = Side) ->
+    Result = result(Function, call(Side, Function, [Arg]), Side),
+    [true = ets:Change(Table, Of) || {Change, Of} <- Changes],
+    {Result, contents(Side)};
+as_of(Function, Arg, Changes, #side{module = xets, table = Table} = Side) ->
+    Snapshot = Side#side{table = xets:snapshot(Table)},
+    [true = xets:Change(Table, Of) || {Change, Of} <- Changes],
+    Result = result(Function, call(Snapshot, Function, [Arg]), Snapshot),
+    true = xets:delete(Snapshot#side.table),
+    {Result, contents(Side)}.
 
 %%% Without a table
 
