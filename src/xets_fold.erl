@@ -122,7 +122,7 @@ in_bag([], _Chunk, Acc, _Mark, _S) ->
     Acc;
 in_bag([Object | _] = Left, Chunk, Acc, Mark, #fold{keypos = KeyPos, left_out = LeftOut} = S) ->
     Key = element(KeyPos, Object),
-    case lists:member(Key, LeftOut) of
+    case is_in(Key, LeftOut) of
         true -> in_bag(behind(Key, Left, KeyPos), Chunk, Acc, Mark, S);
         false -> of_bag(Key, Left, Chunk, Acc, Mark, S)
     end.
@@ -141,6 +141,11 @@ of_bag(Key, Left, Chunk, Acc, Mark, #fold{table = Table, direction = Direction} 
             Keys = LeftOut ++ [element(KeyPos, O) || O <- Visited],
             by_new_key(Left, maps:from_keys(Keys, visited), Acc, S)
     end.
+
+%% Of lists so short lists:member/2 is slower.
+is_in(Key, [Key | _]) -> true;
+is_in(Key, [_ | Keys]) -> is_in(Key, Keys);
+is_in(_Key, []) -> false.
 
 %% Visits the first objects, which have one key, and returns the others.
 forwards(Key, [Object | Objects], Acc, #fold{keypos = KeyPos, call = Fun} = S) when

@@ -534,6 +534,11 @@ static bool is_unchanged(struct marked *m, struct xe_table *t)
     struct xe_epoch_slot *slot = xe_epoch_enter();
     bool same = t->kind == XE_ORDERED ? xe_scan_is_unchanged_at(t, &m->l.key, &m->mark)
                                       : xe_scan_is_unchanged(t, m->position, &m->mark);
+    if (t->kind == XE_ORDERED) {
+        uint64_t place = xe_scan_place(t, &m->l.key);
+        CHECK(xe_scan_is_unchanged_in(t, place, &m->mark) == same);
+        CHECK(!xe_scan_is_unchanged_in(t, UINT64_MAX, &m->mark));
+    }
     xe_epoch_leave(slot);
     return same;
 }
