@@ -141,6 +141,32 @@ static void g9_a_long_run_of_a_bag_can_be_read(void **state)
     }
 }
 
+/* The successor of an object goes to another segment, mostly: both images were shared. */
+static void g9_replacing_in_a_duplicate_bag_leaves_snapshots_alone(void **state)
+{
+    (void)state;
+    enum { GROUP = 300 };
+    struct xe_table *t = kind_new(XE_DUPLICATE_BAG, 16);
+    for (uint32_t i = 0; i < GROUP; i++)
+        assert_int_equal(any_put(t, short_key(1), number(i), XE_PUT), XE_OK);
+    for (uint32_t i = 0; i < GROUP; i++) {
+        struct xe_table *s = taken(t);
+        struct digest d = digest_of(s);
+        memory_fail_at(i % 8);
+        enum xe_status status = bag_replace(t, short_key(1), i, number(i), number(GROUP + i));
+        bool failed = memory_fail_never() > 0;
+        assert_int_equal(status, failed ? XE_NOMEM : XE_OK);
+        assert_true(same_digest(digest_of(s), d) && same_digest(digest_of(t), d) == failed);
+        if (failed)
+            assert_int_equal(bag_replace(t, short_key(1), i, number(i), number(GROUP + i)),
+                             XE_OK);
+        assert_true(same_digest(digest_of(s), d) && reads_agree(s) && is_valid(t));
+        end(s);
+    }
+    assert_int_equal(bag_count(t, short_key(1)), GROUP);
+    end(t);
+}
+
 /* --- What cannot be done -------------------------------------------------------- */
 
 static void refuses(enum xe_kind kind)
@@ -678,6 +704,7 @@ int main(int argc, char **argv)
         TEST(g9_a_snapshot_of_an_empty_table_stays_empty),
         TEST(g9_a_snapshot_of_many_segments_can_be_read),
         TEST(g9_a_long_run_of_a_bag_can_be_read),
+        TEST(g9_replacing_in_a_duplicate_bag_leaves_snapshots_alone),
         TEST(g9_a_snapshot_cannot_be_changed),
         TEST(none_of_a_dead_table),
         TEST(none_while_the_gate_is_closed),
