@@ -119,14 +119,6 @@ under_asan() {
 
 packages() { bash test/packages.sh; }
 
-bench() {
-    if "$erl" -noshell -noinput -pa $ebin -run xets_bench main quick; then
-        echo "ok: bench"
-    else
-        echo "not ok: bench"
-    fi
-}
-
 # Fuzzing, FUZZ_SECONDS each: operations on ordered tables, with libFuzzer where there is clang;
 # keys made of mutated external terms; random and mutated match specifications.
 fuzz() {
@@ -199,7 +191,7 @@ suite() {
     failed=$((failed + f))
 }
 
-all="core core_asan core_tsan core_bench model eunit exunit vm_asan packages bench"
+all="core core_asan core_tsan core_bench model eunit exunit vm_asan packages"
 for name in ${*:-$all}; do
     case " $all fuzz " in
     *" $name "*) suite "$name" ;;
