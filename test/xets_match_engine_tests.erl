@@ -220,6 +220,8 @@ rare() ->
      [{{'$30', '_'}, [], [{const, '$30'}]}], %% ets gives {const, '$0'}
      [{'_', [], [maps:from_list([{I, '$_'} || I <- lists:seq(1, 33)])]}],
      [{'_', [], [{const, lists:seq(1, 5000)}]}],
+     [{'_', [{'=/=', '$_', {const, lists:seq(N, N + 1000)}} || N <- [1, 2, 3]], [true]}],
+     [{'_', [], lists:duplicate(5000, true)}], [{'_', [], [tree(5, 8)]}],
      [{{'_', #{lists:seq(1, 5000) => '_'}}, [], [true]}],
      [{'_', [], [true]} || _ <- lists:seq(1, 513)],
      [{list_to_tuple(lists:duplicate(5000, '_')), [], [true]}],
@@ -228,6 +230,10 @@ rare() ->
 
 nested(0) -> '$1';
 nested(N) -> {{nested(N - 1)}}.
+
+%% It has Width to the power of Depth leaves.
+tree(0, _Width) -> a;
+tree(Depth, Width) -> lists:duplicate(Width, tree(Depth - 1, Width)).
 
 wrong() ->
     [[], x, [x], [{'_', []}], [{'_', [], []}], [{'_', [], true}], [{'_', true, [true]}],
@@ -316,6 +322,32 @@ budget_test_() ->
                                  [[['$1' | '$2'], '$3']]}]],
                       Form <- ?FORMS]
       end}}.
+
+%% What a normal scheduler may do ends long before the objects do.
+work_test_() ->
+    Large = lists:duplicate(1500, a),
+    Small = lists:duplicate(700, a),
+    Equal = [{1, lists:seq(1, 20000), lists:seq(1, 20000)}],
+    Bits = <<0:8000, 1:1>>,
+    [{Name, ?_assertEqual([Expected, budget], [hd(Outcomes), lists:last(Outcomes)])} ||
+        {Name, Expected, Spec, Objects} <-
+            [{"clauses", no, [{{'_', I}, [], [true]} || I <- lists:seq(1, 400)], flat()},
+             {"guards", no, [{{'$1', '_'}, [{'>', '$1', -I} || I <- lists:seq(0, 400)] ++ [false],
+                              [true]}], flat()},
+             {"comparisons", no, [{{'$1', '_'}, [{'>', '$1', {const, {I}}}], [true]} ||
+                                     I <- lists:seq(1, 200)], flat()},
+             {"copies of constants", no,
+              [{{'$1', '_'}, [{'==', {{'$1', {const, Large}}}, 1}], [true]}], flat()},
+             {"equal constants", yes,
+              [{'_', [{'==', {const, Small}, {const, Small}}], [true]}], flat()},
+             {"equal elements", yes, [{{'_', '$1', '$1'}, [], [true]}],
+              lists:append(lists:duplicate(1000, Equal))},
+             {"bit strings of any size", budget,
+              [{{'$1', '_'}, [{'==', {bit_size, Bits}, 1}], [true]}], flat()}],
+        Outcomes <- [xets_match_nif:run(Spec, Objects, {set, 1, false}, true, 65536)]].
+
+flat() ->
+    [{I, a} || I <- lists:seq(1, 2000)].
 
 %% Allocation by allocation. Environments of the emulator's are not among them.
 memory_test() ->

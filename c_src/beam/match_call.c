@@ -424,11 +424,14 @@ static enum xe_step measure_bits(struct xe_matcher *m, ERL_NIF_TERM t, uint64_t 
         *bytes = bin.size;
         return XE_STEP_OK;
     }
+    /* Nobody knows how large that is before it is there. */
+    if (xe_match_charge(m, XE_TERM_BUDGET_WORDS) != XE_STEP_OK)
+        return XE_STEP_ERROR;
     if (!enif_term_to_binary(m->env, t, &bin))
         return xe_match_error(m, XE_MATCHED_NOMEM);
     *bytes = xe_term_inspect_bits(&bin, &content, bits);
     enif_release_binary(&bin);
-    return xe_match_charge(m, *bytes / 8);
+    return XE_STEP_OK;
 }
 
 static enum xe_step bits_size(struct xe_matcher *m, enum unit unit, struct xe_value *arg)

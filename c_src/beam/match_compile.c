@@ -9,7 +9,11 @@
  */
 #include "match_compile.h"
 
-enum { VAR_DIGITS_MAX = 8, ATOM_TEXT_MAX = 256 };
+enum {
+    VAR_DIGITS_MAX = 8,
+    ATOM_TEXT_MAX = 256,
+    OBJECT_WORDS = 1, /* what looking at an object costs in any case */
+};
 
 bool xe_match_fail(struct xe_build *b, enum xe_compiled why)
 {
@@ -115,9 +119,10 @@ bool xe_match_weigh(struct xe_build *b, ERL_NIF_TERM constant)
     struct xe_encoder e;
     if (xe_term_is_immediate(constant))
         return true;
-    xe_encoder_init(&e, b->env, XE_BUILD_CONSTANT_WORDS);
+    xe_encoder_init(&e, b->env, XE_BUILD_CONSTANT_WORDS - b->words);
     xe_term_encode_nodes(&e, &constant, 1);
     enum xe_term_status status = e.status;
+    b->words = XE_BUILD_CONSTANT_WORDS - (uint32_t)xe_encoder_left(&e);
     xe_encoder_clear(&e);
     if (status == XE_TERM_OK)
         return true;
@@ -416,6 +421,11 @@ static bool compile_clause(struct xe_build *b, ERL_NIF_TERM term, struct xe_clau
         !xe_match_compile_body(b, parts[2], clause))
         return false;
     tidy_patterns(b, from);
+    /* A clause that fails; of bodies one runs. Of a head little is looked at, unless the object is
+     * large, and charged for that. */
+    b->work += 1 + clause->n_tests + (clause->body - clause->guards) + (b->n_patterns - from) / 8;
+    if (b->most_body < b->n_ops - clause->body)
+        b->most_body = b->n_ops - clause->body;
     clause->n_vars = b->n_vars;
     if (b->most_vars < b->n_vars)
         b->most_vars = b->n_vars;
@@ -472,6 +482,8 @@ static bool make_program(struct xe_build *b, struct xe_program **out)
         .most_vars = b->most_vars,
         .most_values = b->most_values,
         .most_pending = b->most_pending,
+        .object_words = OBJECT_WORDS + b->work + b->most_body,
+        .constant_words = b->words,
     };
     p->patterns = put(&at, b->patterns, b->n_patterns, sizeof *b->patterns);
     p->tests = put(&at, b->tests, b->n_tests, sizeof *b->tests);

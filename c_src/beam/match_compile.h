@@ -12,7 +12,7 @@ enum {
     /* A head with a variable of a number from about here on makes ets rename variables everywhere,
      * in constants, too. */
     XE_MATCH_RENUMBERED = 20,
-    XE_BUILD_CONSTANT_WORDS = 4096, /* of one constant: comparing with it takes as long as that */
+    XE_BUILD_CONSTANT_WORDS = 4096, /* of all constants: looking at them takes as long as that */
 };
 
 struct xe_build_var {
@@ -35,6 +35,9 @@ struct xe_build {
     uint32_t n_clauses, n_patterns, n_tests, n_checks, n_ops, n_waiting, n_vars;
     uint32_t most_vars, most_values, most_pending;
     uint32_t clause_containers;
+    uint32_t n_terms;         /* of guards and bodies, those of which nothing is left as well */
+    uint32_t words;           /* of constants */
+    uint32_t work, most_body; /* see xe_program */
     uint32_t n_values; /* on the stack at this op */
     size_t cap_patterns, cap_tests, cap_checks, cap_ops, cap_waiting;
     struct xe_pattern *patterns;

@@ -210,6 +210,8 @@ static bool take_constants(struct xe_build *b, uint32_t from, uint32_t n, ERL_NI
 {
     if (b->n_ops - from != n || n > max)
         return false;
+    if (b->words + 2 * n > XE_BUILD_CONSTANT_WORDS)
+        return false;
     for (uint32_t i = 0; i < n; i++) {
         if (b->ops[from + i].code != XE_OP_TERM)
             return false;
@@ -217,6 +219,7 @@ static bool take_constants(struct xe_build *b, uint32_t from, uint32_t n, ERL_NI
     }
     b->n_ops = from;
     b->n_values -= n;
+    b->words += 2 * n;
     return true;
 }
 
@@ -308,9 +311,8 @@ static bool compile_map(struct xe_build *b, ERL_NIF_TERM map, unsigned depth)
 
 /* Atoms and other immediates. */
 
-static bool use_variable(struct xe_build *b, uint32_t number)
+static bool use_variable(struct xe_build *b, struct xe_build_var *var)
 {
-    struct xe_build_var *var = xe_match_variable(b, number);
     if (!var)
         return is_not(b);
     var->uses++;
@@ -322,12 +324,12 @@ static bool compile_bindings(struct xe_build *b)
 {
     uint32_t below = 0;
     for (uint32_t n = 0; n < b->n_vars; n++) {
-        const struct xe_build_var *next = NULL;
+        struct xe_build_var *next = NULL;
         for (uint32_t i = 0; i < b->n_vars; i++)
             if (b->vars[i].number >= below && (!next || b->vars[i].number < next->number))
                 next = &b->vars[i];
         below = next->number + 1;
-        if (!use_variable(b, next->number))
+        if (!use_variable(b, next))
             return false;
     }
     return emit_term(b, xe_term_traits.nil) &&
@@ -342,7 +344,7 @@ static bool compile_word(struct xe_build *b, ERL_NIF_TERM word)
         return false;
     switch (w.kind) {
     case XE_WORD_VARIABLE:
-        return use_variable(b, w.number);
+        return use_variable(b, xe_match_variable(b, w.number));
     case XE_WORD_OBJECT:
         return emit(b, (struct xe_op){.code = XE_OP_OBJECT}, 0);
     case XE_WORD_BINDINGS:
@@ -356,6 +358,8 @@ static bool compile(struct xe_build *b, ERL_NIF_TERM t, unsigned depth)
 {
     const ERL_NIF_TERM *elements;
     int arity;
+    if (++b->n_terms > XE_MATCH_PATTERNS_MAX)
+        return is_not(b);
     if (xe_term_is_immediate(t))
         return compile_word(b, t);
     if (depth == XE_MATCH_NESTING_MAX)
@@ -369,7 +373,7 @@ static bool compile(struct xe_build *b, ERL_NIF_TERM t, unsigned depth)
         return compile_list(b, t, depth + 1);
     if (enif_is_map(b->env, t))
         return compile_map(b, t, depth + 1);
-    return emit_term(b, t);
+    return xe_match_weigh(b, t) && emit_term(b, t);
 }
 
 /* Guards. */

@@ -30,7 +30,8 @@
 enum {
     XE_MATCH_VARS_MAX = 128,      /* variables of a clause */
     XE_MATCH_NESTING_MAX = 64,    /* of expressions: they are compiled by recursion */
-    XE_MATCH_PATTERNS_MAX = 4096, /* of a program, and likewise ops: they are compiled at once */
+    XE_MATCH_PATTERNS_MAX = 4096, /* of a program, and likewise ops, and terms that they are made
+                                   * of: they are compiled at once */
     XE_MATCH_CLAUSES_MAX = 512,
     XE_MATCH_KEY_ARITY = 8, /* of a tuple that is made a node of an ordered table's key */
     XE_MATCH_KEY_NODE = 2 + 8 * XE_MATCH_KEY_ARITY + XE_READ_SLACK,
@@ -187,6 +188,8 @@ struct xe_program {
     int keypos;
     uint32_t n_clauses;
     uint32_t most_vars, most_values, most_pending; /* what running needs room for */
+    uint32_t object_words;   /* what an object is charged for at least: as if all of it ran */
+    uint32_t constant_words; /* of all constants */
     bool glances;
     struct xe_glance glance;
     const struct xe_clause *clauses;

@@ -4,9 +4,6 @@
 #include "atoms.h"
 #include "match_internal.h"
 
-/* What looking at an object costs in any case, in words. */
-enum { OBJECT_WORDS = 2 };
-
 struct xe_matcher *xe_matcher_new(ErlNifEnv *env, const struct xe_program *p, uint64_t budget)
 {
     size_t vars = p->most_vars * sizeof(struct xe_var);
@@ -88,7 +85,7 @@ static bool begin(struct xe_matcher *m, const struct xe_view *view)
         enif_clear_env(m->scratch);
         m->scratch_words = 0;
     }
-    return xe_match_charge(m, OBJECT_WORDS) == XE_STEP_OK;
+    return xe_match_charge(m, m->program->object_words) == XE_STEP_OK;
 }
 
 static enum xe_step run_clauses(struct xe_matcher *m, enum xe_match_want want, ERL_NIF_TERM *out)

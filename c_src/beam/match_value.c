@@ -99,11 +99,12 @@ enum xe_step xe_value_settle(struct xe_matcher *m, struct xe_value *v)
 
 /* Terms. */
 
-/* Charges for looking at, or copying, terms that have been decoded already, which are parts of the
- * object. */
+/* Charges for looking at, or copying, a term that is there already: it is made of parts of the
+ * object and of constants. */
 static enum xe_step charge_again(struct xe_matcher *m)
 {
-    return xe_match_charge(m, 1 + (m->view->klen + m->view->blen) / 16);
+    uint64_t words = (m->view->klen + m->view->blen) / 8 + m->program->constant_words;
+    return xe_match_charge(m, 1 + words / 2);
 }
 
 enum xe_step xe_value_copy_term(struct xe_matcher *m, ErlNifEnv *env, ERL_NIF_TERM t,
@@ -114,6 +115,8 @@ enum xe_step xe_value_copy_term(struct xe_matcher *m, ErlNifEnv *env, ERL_NIF_TE
         return XE_STEP_OK;
     if (charge_again(m) != XE_STEP_OK)
         return XE_STEP_ERROR;
+    if (env == m->scratch)
+        m->scratch_words += (m->view->klen + m->view->blen) / 8 + m->program->constant_words;
     *out = enif_make_copy(env, t);
     return XE_STEP_OK;
 }
@@ -362,22 +365,28 @@ static bool is_canonical(unsigned tag)
     }
 }
 
-static bool same_bytes(const struct xe_matcher *m, const struct xe_value *a,
-                       const struct xe_value *b)
+static enum xe_step same_bytes(struct xe_matcher *m, const struct xe_value *a,
+                               const struct xe_value *b)
 {
     struct xe_cursor end_a = xe_value_cursor(m, a), end_b = xe_value_cursor(m, b);
     struct xe_extent x = {0, 0, 0};
     xe_node_skip(&end_a, UINT64_MAX, &x);
     xe_node_skip(&end_b, UINT64_MAX, &x);
     size_t size = (size_t)(end_a.p - a->p);
-    return size == (size_t)(end_b.p - b->p) && memcmp(a->p, b->p, size) == 0;
+    if (size != (size_t)(end_b.p - b->p))
+        return XE_STEP_FAIL;
+    if (xe_match_charge(m, size / 64) != XE_STEP_OK)
+        return XE_STEP_ERROR;
+    return xe_step_of_bool(memcmp(a->p, b->p, size) == 0);
 }
 
 static enum xe_step charge_comparison(struct xe_matcher *m, const struct xe_value *a,
                                       const struct xe_value *b)
 {
-    return a->kind == XE_VALUE_FOREIGN || b->kind == XE_VALUE_FOREIGN ? charge_again(m)
-                                                                      : xe_match_charge(m, 1);
+    enum { COMPARISON_WORDS = 8 };
+    /* What had to be decoded for it has been charged for. */
+    return xe_value_is_term(a) && xe_value_is_term(b) ? charge_again(m)
+                                                      : xe_match_charge(m, COMPARISON_WORDS);
 }
 
 static enum xe_step identical_terms(struct xe_matcher *m, const struct xe_value *a,
@@ -411,7 +420,7 @@ static enum xe_step identical_others(struct xe_matcher *m, const struct xe_value
         return identical_binaries(m, a, &bin);
     if (a->kind == XE_VALUE_NODE && b->kind == XE_VALUE_NODE && is_canonical(*a->p) &&
         is_canonical(*b->p))
-        return xe_step_of_bool(same_bytes(m, a, b));
+        return same_bytes(m, a, b);
     return identical_terms(m, a, b);
 }
 
@@ -614,7 +623,8 @@ enum xe_step xe_value_map_get(struct xe_matcher *m, const struct xe_value *map,
     ErlNifBinary bin;
     if (map->kind == XE_VALUE_NODE && (xe_value_is_word(key) || binary_of(m, key, &bin)))
         return node_map_get(m, map, key, out);
-    if (xe_value_term(m, key, &k) != XE_STEP_OK || xe_value_term(m, map, &t) != XE_STEP_OK)
+    if (xe_value_term(m, key, &k) != XE_STEP_OK || xe_value_term(m, map, &t) != XE_STEP_OK ||
+        charge_comparison(m, key, map) != XE_STEP_OK)
         return XE_STEP_ERROR;
     if (!enif_get_map_value(m->env, t, k, &value))
         return XE_STEP_FAIL;
