@@ -75,8 +75,9 @@ read_chain(const struct xe_image *img, const struct xe_bucket *b, const uint8_t 
             uint32_t off = __atomic_load_n(&b->off[i], __ATOMIC_ACQUIRE);
             recs[n] = xe_image_record(img, off);
             if (prints) {
-                /* Behind the offset, so it is not that of a record that was there before. */
-                prints[n] = __atomic_load_n(&b->fp[i], __ATOMIC_RELAXED);
+                /* Behind the offset, so it is not that of a record that was there before. Acquire:
+                 * before the second look at the count of writes, so it is not a later one's. */
+                prints[n] = __atomic_load_n(&b->fp[i], __ATOMIC_ACQUIRE);
                 /* It is going to be looked at, if only for its number. */
                 __builtin_prefetch(recs[n]);
             }
