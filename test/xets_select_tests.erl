@@ -299,6 +299,25 @@ limits_test_() ->
                  Module:delete(T)
          end).
 
+%% Who scans over and over leaves the scheduler to others as others do: it is charged for that.
+reductions_test_() ->
+    [{atom_to_list(Type),
+      fun() ->
+              T = xets:new(t, [Type]),
+              xets:insert(T, [{I, a, [I]} || I <- lists:seq(1, 900)]),
+              Of = fun(Spec) ->
+                           '$end_of_table' = xets:select(T, Spec, 1),
+                           {reductions, Before} = process_info(self(), reductions),
+                           '$end_of_table' = xets:select(T, Spec, 1),
+                           {reductions, After} = process_info(self(), reductions),
+                           After - Before
+                   end,
+              Few = Of([{{0, '_', '_'}, [], ['$_']}]),
+              [?assert(Of(Spec) >= Few + 40) ||
+                  Spec <- [[{{'_', b, '_'}, [], ['$_']}], [{{'_', '_', [b]}, [], ['$_']}]]],
+              xets:delete(T)
+      end} || Type <- types()].
+
 %% Few results among many objects.
 few_of_many_test_() ->
     [{atom_to_list(Type), {timeout, 60, fun() -> few_of_many(Type) end}} || Type <- types()].

@@ -91,8 +91,25 @@ static enum xe_result job_begin(struct job *j, ErlNifEnv *env, ERL_NIF_TERM tabl
                          reverse, budget);
 }
 
+/* Tells the scheduler of a process how long it was held, beyond what any call takes: a process that
+ * scans small tables over and over has to leave it to others as soon as one that calls ets. */
+static void account(const struct job *j)
+{
+    enum { WORDS_PER_PERCENT = XE_TERM_BUDGET_WORDS / 30, LOOK_WORDS = 3, CHANGE_WORDS = 64 };
+    if (xe_call_is_patient(j->scan.budget))
+        return;
+    uint64_t words = j->scan.budget - j->left + j->scan.looked * LOOK_WORDS +
+                     j->changed * CHANGE_WORDS;
+    if (j->matcher)
+        words += j->scan.budget - xe_matcher_left(j->matcher);
+    uint64_t percent = (words + WORDS_PER_PERCENT / 2) / WORDS_PER_PERCENT;
+    if (percent > 0)
+        enif_consume_timeslice(j->scan.env, percent < 100 ? (int)percent : 100);
+}
+
 static void job_end(struct job *j)
 {
+    account(j);
     if (j->matcher)
         xe_matcher_free(j->matcher);
     if (j->program)
