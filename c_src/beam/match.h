@@ -98,8 +98,7 @@ void xe_matcher_free(struct xe_matcher *m);
  * O(size of the object), and mostly of what the heads look at. */
 enum xe_matched xe_matcher_run(struct xe_matcher *m, const struct xe_view *view,
                                enum xe_match_want want, ERL_NIF_TERM *out);
-/* What is left of the budget; and takes work off it. False: that is more than is left. */
+/* What is left of the budget. */
 uint64_t xe_matcher_left(const struct xe_matcher *m);
-bool xe_matcher_charge(struct xe_matcher *m, uint64_t words);
 
 #endif

@@ -426,7 +426,6 @@ static bool compile_clause(struct xe_build *b, ERL_NIF_TERM term, struct xe_clau
     b->work += 1 + clause->n_tests + (clause->body - clause->guards) + (b->n_patterns - from) / 8;
     if (b->most_body < b->n_ops - clause->body)
         b->most_body = b->n_ops - clause->body;
-    clause->n_vars = b->n_vars;
     if (b->most_vars < b->n_vars)
         b->most_vars = b->n_vars;
     return make_checks(b, clause);

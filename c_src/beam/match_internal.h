@@ -181,7 +181,6 @@ struct xe_clause {
     uint8_t body_kind;
     uint32_t guards; /* the first op */
     uint32_t body;
-    uint32_t n_vars;
 };
 
 struct xe_program {

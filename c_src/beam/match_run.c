@@ -37,11 +37,6 @@ uint64_t xe_matcher_left(const struct xe_matcher *m)
     return m->left;
 }
 
-bool xe_matcher_charge(struct xe_matcher *m, uint64_t words)
-{
-    return xe_match_charge(m, words) == XE_STEP_OK;
-}
-
 /* The result, as what was asked for. */
 static enum xe_step finish(struct xe_matcher *m, struct xe_value *v, enum xe_match_want want,
                            ERL_NIF_TERM *out)
