@@ -4,18 +4,20 @@
  * A program is four arrays, and clauses that say where in them their parts begin.
  *
  *   patterns   the head, as a tree: the children of a pattern lie side by side
- *   tests      guards that compare a variable with a small integer: all of them come before others
+ *   tests      guards that compare a variable with a small integer: they come before all others
  *   checks     head and tests once more, for flat objects: what is asked of each element, as one
- * load and one comparison ops        other guards, and the body, for a machine with a stack of
- * values
+ *              load and one comparison
+ *   ops        other guards, and the body, for a machine with a stack of values
  *
  *   {{'$1', 500, '$2', {'$2', '_'}}, [{'>', '$1', 3}], ['$2']}
  *
- *   patterns   0 TUPLE 4, children from 1     tests    var 0 > 3
- *              1 BIND var 0                   checks   no: element 4 is to be a tuple, and no flat
- *              2 WORD 500                              object matches. Without it: element 2 WORD
- * 500; 3 BIND var 1                            element 1 > 3; element 3 BIND var 1 4 TUPLE 2,
- * children from 5     ops      VAR 1, RETURN 5 SAME var 1 6 ANY
+ *   patterns   0  TUPLE 4, children from 1        tests    var 0 > 3
+ *              1  BIND var 0                      checks   none: element 4 is to be a tuple, so no
+ *              2  WORD 500                                 flat object matches. Without it:
+ *              3  BIND var 1                               element 2 WORD 500, element 1 > 3,
+ *              4  TUPLE 2, children from 5                 element 3 BIND var 1
+ *              5  SAME var 1                      ops      HEAD_END, VAR 1, RETURN
+ *              6  ANY
  *
  * Values are references to nodes as long as nobody needs the term. Terms that a guard needs are
  * made in an environment of the matcher's own; what is returned is made in the caller's.
