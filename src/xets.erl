@@ -97,6 +97,7 @@
 -export([i/0, i/1]).
 -export([format_error/2]).
 -export([scan_nif/5, update_nif/3, candidates_nif/5, remove_object_count_nif/2]).
+-export([delete_count_all_nif/1]).
 -export([replace_nif/3, group_nif/2, replace_in_group_nif/4, objects_nif/3, unchanged_nif/2]).
 -export_type([table/0, tid/0, access/0, type/0, option/0, update_op/0, element_spec/0]).
 -export_type([page_option/0, range_option/0, end_option/0, continuation/0]).
@@ -128,6 +129,7 @@
     delete_many_nif/2,
     delete_object_nif/2,
     delete_all_objects_nif/1,
+    delete_count_all_nif/1,
     take_nif/2,
     take_many_nif/2,
     lookup_nif/2,
@@ -1431,7 +1433,8 @@ select_count(Table, MatchSpec) ->
 %% Errors: as `select/2'.
 %%
 %% Complexity: as `select/2'. Atomic and isolated for each object, but not for all of them: an
-%% object is deleted if it matches in that moment.
+%% object is deleted if it matches in that moment. `[{'_', [], [true]}]' deletes all objects at one
+%% instant, as `delete_all_objects/1' does.
 -spec select_delete(Table, MatchSpec) -> Deleted when
     Table :: table(),
     MatchSpec :: match_spec(),
@@ -2482,6 +2485,8 @@ delete_object_nif(_Table, _Object) -> ?NIF.
 
 -spec delete_all_objects_nif(table()) -> true.
 delete_all_objects_nif(_Table) -> ?NIF.
+-spec delete_count_all_nif(table()) -> non_neg_integer().
+delete_count_all_nif(_Table) -> ?NIF.
 
 -spec take_nif(table(), term()) -> [tuple()].
 take_nif(_Table, _Key) -> ?NIF.

@@ -220,8 +220,11 @@ take_results([Object | Objects], Limit, Run, Before) ->
 
 %%% Changing
 
-%% @doc Removes the objects that the result is `true' for. How many they were.
+%% @doc Removes the objects that the result is `true' for. How many they were. If the
+%% specification says "all", they are removed at one instant.
 -spec delete(xets:table(), xets:match_spec()) -> non_neg_integer().
+delete(Table, [{'_', [], [true]}]) ->
+    retry(fun() -> xets:delete_count_all_nif(Table) end);
 delete(Table, Spec) ->
     lists:sum(change(Table, Spec, ?DELETE)).
 

@@ -733,3 +733,33 @@ match_specs_test_() ->
                  ?assertEqual({ok, false}, Module:test_ms({1}, [{{'$1', '_'}, [], ['$1']}])),
                  ?assertMatch({error, [_ | _]}, Module:test_ms({1}, foo))
          end).
+
+%% "All" is one change, whose size is told: a reader finds the table as it was, or empty.
+delete_all_test_() ->
+    [{atom_to_list(Type), fun() -> delete_all(Type) end} || Type <- [set, ordered_set, bag, duplicate_bag]].
+
+delete_all(Type) ->
+    T = xets:new(table, [Type, public]),
+    N = small(20000, 2000),
+    All = [{'_', [], [true]}],
+    [begin
+         true = xets:insert(T, [{I, I} || I <- lists:seq(1, N)]),
+         Reader = spawn_monitor(fun() -> exit(sizes(T, N)) end),
+         ?assertEqual(N, xets:select_delete(T, All)),
+         ?assertEqual(0, xets:info(T, size)),
+         {_, Monitor} = Reader,
+         receive {'DOWN', Monitor, process, _, Sizes} -> ?assertEqual([], Sizes -- [0, N]) end
+     end || _ <- lists:seq(1, 5)],
+    ?assertEqual(0, xets:select_delete(T, All)),
+    true = xets:insert(T, [{1, a}, {2, b}]),
+    true = xets:match_delete(T, '_'),
+    ?assertEqual([], xets:tab2list(T)),
+    ?assertError(badarg, xets:select_delete(xets:snapshot(T), All)),
+    xets:delete(T).
+
+%% The numbers of objects that are seen until there are none.
+sizes(T, N) ->
+    case length(xets:tab2list(xets:snapshot(T))) of
+        0 -> [0];
+        Size -> lists:usort([Size | sizes(T, N)])
+    end.

@@ -214,7 +214,8 @@ bool xe_call_get_access(ERL_NIF_TERM term, enum xe_access *out);
     X(stats, 1)                                                                                   \
     X(whereis, 1)                                                                                 \
     X(snapshot, 1)                                                                                \
-    X(delete_all_objects, 1)
+    X(delete_all_objects, 1)                                                                      \
+    X(delete_count_all, 1)
 #define XE_CALLS_OWNER(X)                                                                         \
     X(all, 0)                                                                                     \
     X(give_away, 3)                                                                               \

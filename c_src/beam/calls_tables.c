@@ -79,23 +79,43 @@ static enum xe_result delete_all_objects(ErlNifEnv *env, const ERL_NIF_TERM argv
     (void)budget;
     if (!xe_use_begin(env, argv[0], XE_NEED_WRITE, &use))
         return XE_CALL_BADARG;
-    enum xe_status status = xe_table_clear(use.table->core);
+    enum xe_status status = xe_table_clear(use.table->core, NULL);
     xe_use_end(&use);
     *out = xe_am.yes;
     return xe_call_of_core(status);
 }
 XE_CALL(delete_all_objects, 1)
 
+/* Segments that are gone through with the gate closed, on a normal scheduler. */
+enum { GATED_INLINE = 250 };
+
+/* The same, and how many they were. */
+static enum xe_result delete_count_all(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t budget,
+                                       ERL_NIF_TERM *out)
+{
+    struct xe_use use;
+    uint64_t n = 0;
+    bool patient = xe_call_is_patient(budget);
+    if (!xe_use_begin(env, argv[0], XE_NEED_WRITE, &use))
+        return XE_CALL_BADARG;
+    enum xe_result result = XE_CALL_BUDGET;
+    if (patient || xe_table_segments(use.table->core) <= GATED_INLINE)
+        result = xe_call_of_core(xe_table_clear(use.table->core, &n));
+    xe_use_end(&use);
+    *out = enif_make_uint64(env, n);
+    return result;
+}
+XE_CALL(delete_count_all, 1)
+
 static enum xe_result snapshot(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t budget,
                                ERL_NIF_TERM *out)
 {
-    enum { SEGMENTS_INLINE = 250 };
     struct xe_use use;
     bool patient = xe_call_is_patient(budget);
     if (!xe_use_begin(env, argv[0], XE_NEED_READ, &use))
         return XE_CALL_BADARG;
     enum xe_status status = XE_RETRY;
-    if (patient || xe_table_segments(use.table->core) <= SEGMENTS_INLINE)
+    if (patient || xe_table_segments(use.table->core) <= GATED_INLINE)
         status = xe_owner_snapshot(env, &use, patient, out);
     xe_use_end(&use);
     /* Off the normal schedulers there is time to wait for the writes under way. */

@@ -189,6 +189,7 @@ static ErlNifFunc functions[] = {
     XE_NIF(whereis, 1)
     XE_NIF(snapshot, 1)
     XE_NIF(delete_all_objects, 1)
+    XE_NIF(delete_count_all, 1)
     XE_NIF(all, 0)
     XE_NIF(give_away, 3)
     XE_NIF(setopts, 3)

@@ -219,7 +219,7 @@ void xe_table_open_gate(struct xe_table *t)
                                             memory_order_relaxed);
 }
 
-enum xe_status xe_table_clear(struct xe_table *t)
+enum xe_status xe_table_clear(struct xe_table *t, uint64_t *n)
 {
     struct xe_cleared *c = xe_cb.alloc(sizeof *c);
     bool kept = false;
@@ -232,6 +232,8 @@ enum xe_status xe_table_clear(struct xe_table *t)
         struct xe_directory *fresh = xe_directory_new(t);
         status = fresh ? XE_OK : XE_NOMEM;
         if (fresh) {
+            if (n)
+                *n = xe_table_size(t);
             xe_table_account(t, XE_TABLE_BYTES - before);
             xe_table_account_contents(t, -contents);
             c->directory = atomic_load_explicit(&t->directory, memory_order_relaxed);

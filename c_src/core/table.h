@@ -171,9 +171,10 @@ typedef enum xe_update (*xe_update_fn)(void *arg, const struct xe_view *view,
 enum xe_status xe_table_update(struct xe_table *t, struct xe_epoch_slot *slot,
                                const struct xe_key *key, xe_update_fn update, void *arg);
 
-/* Makes the table empty at one instant. What was there goes to the reclaimer. O(1) but
- * for waiting for writers at the gate: not in a section in which this thread has written. */
-enum xe_status xe_table_clear(struct xe_table *t);
+/* Makes the table empty at one instant, and tells how many objects it had (`n` may be NULL: it is
+ * O(segments) else, with the gate closed). What was there goes to the reclaimer. O(1) but for
+ * waiting for writers at the gate: not in a section in which this thread has written. */
+enum xe_status xe_table_clear(struct xe_table *t, uint64_t *n);
 
 /*
  * The write gate. Closing waits until no write is under way (XE_RETRY if one still is

@@ -105,7 +105,7 @@ enum xe_status any_member(struct xe_table *t, uint32_t key)
 enum xe_status any_clear(struct xe_table *t)
 {
     struct xe_epoch_slot *slot = xe_epoch_enter();
-    enum xe_status status = xe_table_clear(t);
+    enum xe_status status = xe_table_clear(t, NULL);
     xe_epoch_leave(slot);
     return status;
 }

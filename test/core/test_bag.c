@@ -280,7 +280,7 @@ static void what_was_found_or_taken_keeps_nobody_from_the_gate(void **state)
         assert_int_equal(xe_table_fix(t), XE_OK);
         xe_table_unfix(t);
         if (takes)
-            assert_int_equal(xe_table_clear(t), XE_OK);
+            assert_int_equal(xe_table_clear(t, NULL), XE_OK);
         /* And it is still there to be read. */
         assert_int_equal(run.n, N);
         for (uint32_t i = 0; i < N; i++) {

@@ -415,7 +415,7 @@ static void step(struct world *w)
         do_range(w);
     } else if (d < 999) {
         do_bytes_range(w);
-    } else if (xe_table_clear(w->t) == XE_OK) {
+    } else if (xe_table_clear(w->t, NULL) == XE_OK) {
         memset(w->value, 0, sizeof w->value);
     }
 }

@@ -486,8 +486,10 @@ static void the_read_path_for_short_keys_finds_what_the_other_one_finds(void **s
 static enum xe_status clear(struct xe_table *t)
 {
     struct xe_epoch_slot *slot = xe_epoch_enter();
-    enum xe_status status = xe_table_clear(t);
+    uint64_t n, size = xe_table_size(t);
+    enum xe_status status = xe_table_clear(t, &n);
     xe_epoch_leave(slot);
+    assert_true(status != XE_OK || n == size);
     return status;
 }
 
@@ -544,7 +546,7 @@ static void writers_that_are_late_learn_that_the_table_is_dead(void **state)
     xe_table_delete(t);
     assert_int_equal(xe_table_put(t, slot, &p, XE_PUT), XE_DEAD);
     assert_int_equal(xe_table_remove(t, slot, &l.key, NULL, NULL), XE_DEAD);
-    assert_int_equal(xe_table_clear(t), XE_DEAD);
+    assert_int_equal(xe_table_clear(t, NULL), XE_DEAD);
     xe_epoch_leave(slot);
     xe_record_unprepare(&p);
     object_free(&x);
