@@ -246,8 +246,9 @@ void xe_image_free_list(struct xe_image *list)
 
 void xe_image_set_gone(struct xe_image *img)
 {
-    if (xe_image_is_empty(img) || !img->was_shared)
+    if (xe_image_is_empty(img))
         return;
+    /* Those of a copy are in what it was copied from, too, so they may be shared where it is not. */
     each_blob(img, xe_blob_set_gone);
     /* Relaxed: for sums. */
     atomic_store_explicit(&img->gone, true, memory_order_relaxed);

@@ -399,10 +399,37 @@ static void costs_blobs(enum xe_kind kind)
     assert_int_equal(xe_table_bytes_all(), nothing);
 }
 
+/* The table has written since, so its last images were never shared, but their blobs are. */
+static void costs_blobs_of_copies(enum xe_kind kind, bool clear)
+{
+    enum { BLOBS = 20 };
+    uint64_t nothing = xe_table_bytes_all();
+    struct xe_table *t = kind_new(kind, 0);
+    for (uint32_t i = 0; i < BLOBS; i++)
+        assert_int_equal(any_put(t, KEY(KEY_HUGE, i), number(i), XE_PUT), XE_OK);
+    struct xe_table *s = taken(t);
+    uint64_t before = bytes_of(t), small = bytes_of(s);
+    assert_int_equal(any_put(t, short_key(1), number(1), XE_PUT), XE_OK);
+    if (clear)
+        assert_int_equal(any_clear(t), XE_OK);
+    else
+        xe_table_delete(t);
+    xe_reclaim_drain();
+    assert_in_range(bytes_of(s), before - 4000, before + small + 4000);
+    if (clear)
+        end(t);
+    assert_int_equal(xe_table_bytes_all() - nothing, bytes_of(s));
+    end(s);
+    assert_int_equal(xe_table_bytes_all(), nothing);
+}
+
 static void blobs_that_only_snapshots_have_are_counted_for_them(void **state)
 {
     (void)state;
     for_kinds(costs_blobs);
+    for (int clear = 0; clear < 2; clear++)
+        for (int kind = 0; kind < TABLE_KINDS; kind++)
+            costs_blobs_of_copies((enum xe_kind)kind, clear);
 }
 
 /* --- Random changes ---------------------------------------------------------------- */
