@@ -2,6 +2,7 @@
  * test_snapshot.c - snapshots: what they have, while their source changes in every way; what they
  * cost; and allocations that fail.
  */
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -321,6 +322,88 @@ static void a_fixed_table_can_have_one(void **state)
     xe_reclaim_drain();
     assert_true(same_digest(digest_of(s), d) && reads_agree(s));
     end(s);
+    end(t);
+}
+
+/* --- Who frees ------------------------------------------------------------------- */
+
+/* The reclaimer is stopped in a job that has had its grace period together with that of a
+ * snapshot, which is next. */
+static struct scene {
+    struct xe_reclaim_job first, before, behind;
+    struct xe_table *t;
+    uint64_t epoch; /* of the reader */
+    struct memory_use use;
+    _Atomic int step;
+} scene;
+
+static void await_step(int step)
+{
+    while (atomic_load(&scene.step) < step)
+        sched_yield();
+}
+
+/* What is pushed meanwhile has one grace period together. */
+static void run_first(struct xe_reclaim_job *job)
+{
+    (void)job;
+    atomic_store(&scene.step, 1);
+    await_step(2);
+}
+
+/* The table leaves the image to the snapshot, when somebody has found it in the table. */
+static void run_before(struct xe_reclaim_job *job)
+{
+    (void)job;
+    atomic_store(&scene.step, 3);
+    await_step(4);
+    CHECK(any_put(scene.t, short_key(2), number(2), XE_PUT) == XE_OK);
+    memory_in_use(&scene.use);
+    CHECK(xe_epoch_now() == scene.epoch && xe_epoch_is_idle());
+}
+
+static void run_behind(struct xe_reclaim_job *job)
+{
+    (void)job;
+    atomic_store(&scene.step, 5);
+}
+
+static void e1_the_last_holder_waits_for_readers_of_the_table(void **state)
+{
+    (void)state;
+    const uint64_t value = VALUE(VALUE_TERMS, 1);
+    struct xe_table *t = kind_new(XE_SET, 0);
+    struct lookup l;
+    struct xe_view view;
+    struct memory_use use;
+    assert_int_equal(any_put(t, short_key(1), value, XE_PUT), XE_OK);
+    struct xe_table *s = taken(t);
+    lookup_make(&l, t->seed, short_key(1));
+    xe_reclaim_drain();
+    scene = (struct scene){.t = t, .first.run = run_first, .before.run = run_before,
+                           .behind.run = run_behind};
+    xe_reclaim_push(&scene.first);
+    await_step(1);
+    xe_reclaim_push(&scene.before);
+    xe_table_delete(s);
+    xe_reclaim_push(&scene.behind);
+    atomic_store(&scene.step, 2);
+    await_step(3);
+    struct xe_epoch_slot *slot = xe_epoch_enter();
+    assert_int_equal(xe_table_find(t, &l.key, &view), XE_OK);
+    scene.epoch = xe_epoch_now();
+    atomic_store(&scene.step, 4);
+    /* Until the reclaimer waits for this section, or has not done so. */
+    while (xe_epoch_now() == scene.epoch && atomic_load(&scene.step) < 5)
+        sched_yield();
+    memory_in_use(&use);
+    bool is_there = use.envs == scene.use.envs && view_is(&view, short_key(1), value);
+    xe_epoch_leave(slot);
+    assert_true(is_there);
+    xe_reclaim_drain();
+    memory_in_use(&use);
+    assert_int_equal(use.envs, scene.use.envs - 1);
+    lookup_free(&l);
     end(t);
 }
 
@@ -740,6 +823,7 @@ int main(int argc, char **argv)
         TEST(no_copies_without_a_change),
         TEST(marks_stay_good),
         TEST(a_fixed_table_can_have_one),
+        TEST(e1_the_last_holder_waits_for_readers_of_the_table),
         TEST(what_only_snapshots_have_is_counted_for_them),
         TEST(blobs_that_only_snapshots_have_are_counted_for_them),
         TEST(g9_snapshots_of_sets_stay_as_they_are),
