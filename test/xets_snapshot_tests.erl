@@ -33,8 +33,13 @@ stays(Options) ->
     S = xets:snapshot(T),
     ?assertEqual(Had, read(S, Keys)),
     [begin
+         %% This one shares all that is changed.
+         Latest = xets:snapshot(T),
+         Has = read(Latest, Keys),
          Change(T),
-         ?assertEqual(Had, read(S, Keys))
+         ?assertEqual(Has, read(Latest, Keys)),
+         ?assertEqual(Had, read(S, Keys)),
+         true = xets:delete(Latest)
      end || Change <- changes()],
     true = xets:delete(T),
     ?assertEqual(Had, read(S, Keys)),
@@ -65,8 +70,22 @@ changes() ->
      end,
      fun(T) -> if_ordered(T, fun() -> {xets:take_first(T), xets:take_last(T)} end) end,
      fun(T) -> xets:insert(T, {{large, 4}, binary:copy(<<1>>, 30000), []}) end,
+     fun(T) -> 11 = xets:select_delete(T, numbers(1100, 1110, true)) end,
+     fun(T) -> 11 = length(xets:select_take(T, numbers(1200, 1210, true))) end,
+     fun(T) ->
+             Spec = numbers(1300, 1310, {{'$1', {{'$1', changed}}, '$3'}}),
+             xets:info(T, type) =:= bag orelse (11 = xets:select_replace(T, Spec))
+     end,
+     fun(T) -> xets:match_delete(T, {1400, '_', '_'}) end,
+     fun(T) -> unless_bag(T, fun() -> update(T, 1401) end) end,
      fun(T) -> xets:delete_all_objects(T) end,
      fun(T) -> xets:insert(T, objects()) end].
+
+numbers(From, To, Result) ->
+    [{{'$1', '$2', '$3'}, [{is_integer, '$1'}, {'>=', '$1', From}, {'=<', '$1', To}], [Result]}].
+
+update(T, Key) ->
+    {Key, changed, _} = xets:update(T, Key, [{{'$1', '_', '$3'}, [], [{{'$1', changed, '$3'}}]}]).
 
 unless_bag(T, Fun) -> lists:member(xets:info(T, type), [set, ordered_set]) andalso Fun().
 
@@ -83,18 +102,32 @@ read(T, Keys) ->
        catch_(fun() -> xets:lookup_elements(T, Key, {3, 2}) end)} || Key <- Keys],
      xets:lookup_many(T, Keys),
      traverse(T, xets:first(T), fun xets:next/2), traverse(T, xets:last(T), fun xets:prev/2),
-     [xets:first_lookup(T), xets:last_lookup(T), xets:next_lookup(T, 1), xets:prev_lookup(T, 1)],
+     [xets:first_lookup(T), xets:last_lookup(T), catch_(fun() -> xets:next_lookup(T, 1) end),
+      catch_(fun() -> xets:prev_lookup(T, 1) end)],
      slots(T, 0),
+     matches(T),
      [in_order(T) || Type =:= ordered_set]}.
+
+matches(T) ->
+    Spec = [{{'$1', '$2', '$3'}, [{is_integer, '$3'}, {'>', '$3', 1985}], [{{'$3', '$1'}}]}],
+    Key = {17, '_', '_'},
+    {xets:match(T, {'$1', '_', 5}), xets:match_object(T, Key), xets:match_object(T, {'_', '_', 20}),
+     xets:select(T, Spec), xets:select_reverse(T, Spec), xets:select_count(T, Spec),
+     pages(xets:match(T, {'$1', '_', 1}, 7), fun xets:match/1),
+     pages(xets:match_object(T, {'_', '_', 1}, 7), fun xets:match_object/1),
+     pages(xets:select(T, Spec, 7), fun xets:select/1),
+     pages(xets:select_reverse(T, Spec, 7), fun xets:select_reverse/1),
+     xets:explain(T, Spec), xets:explain(T, [{Key, [], ['$_']}])}.
 
 in_order(T) ->
     {xets:range(T, 10, 20), pages(xets:range(T, none, {sample, "zero"},
-                                             [{from, unbounded}, reverse, {limit, 300}])),
+                                             [{from, unbounded}, reverse, {limit, 300}]),
+                                  fun xets:range/1),
      xets:prefix(T, {sample}), xets:count(T, 5, 1500), [xets:nth(T, I) || I <- [1, 2, 700]],
      xets:rank(T, 1500), xets:first_n(T, 3), xets:last_n(T, 3)}.
 
-pages('$end_of_table') -> [];
-pages({Objects, Continuation}) -> [Objects | pages(xets:range(Continuation))].
+pages('$end_of_table', _Next) -> [];
+pages({Objects, Continuation}, Next) -> [Objects | pages(Next(Continuation), Next)].
 
 traverse(_T, '$end_of_table', _Next) -> [];
 traverse(T, Key, Next) -> [Key | traverse(T, Next(T, Key), Next)].
@@ -211,7 +244,12 @@ writes_test_() ->
              {take_many, [[k]]}, {take_first, []}, {take_last, []}, {update_counter, [k, 1]},
              {update_counter, [k, 1, {k, 0}]}, {update_element, [k, {2, b}]},
              {update_element, [k, {2, b}, {k, 0}]}, {rename, [other]}, {setopts, [{heir, none}]},
-             {give_away, [actor(), gift]}]].
+             {match_delete, ['_']}, {match_delete, [{k, 1, a}]}, {match_delete, [{l, '_'}]},
+             {select_delete, [all(true)]}, {select_delete, [[{{l, '_'}, [], [true]}]]},
+             {select_take, [all(true)]}, {select_replace, [all({{'$1', 2, '$3'}})]},
+             {update, [k, all({{'$1', 2, '$3'}})]}, {give_away, [actor(), gift]}]].
+
+all(Result) -> [{{'$1', '$2', '$3'}, [], [Result]}].
 
 said(What) -> list_to_binary("the table identifier refers to " ++ What).
 
