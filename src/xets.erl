@@ -333,7 +333,8 @@ delete(Table) ->
 %% memory for it.
 %%
 %% Complexity: O(number of segments): 0.2 microseconds for each 500 to 1,000 objects; for a fifth of
-%% that time nobody can write to the table. Atomic and isolated.
+%% that time nobody can write to the table. Before that it waits for the writes under way, long lists
+%% included, and none begins meanwhile. Atomic and isolated.
 -spec snapshot(Table) -> tid() when
     Table :: table().
 snapshot(Table) ->
