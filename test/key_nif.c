@@ -2,10 +2,9 @@
  * key_nif.c - lets xets_key_tests see the keys of ordered tables (c_src/beam/key.h): encodes what
  * it is given, keeps the bytes and the handle as the core would, compares and decodes from there.
  */
-#include "nif_alloc.h"
+#include "nif_lib.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "../c_src/beam/key.h"
 #include "../c_src/beam/key_small.h"
@@ -39,31 +38,6 @@ static void discard(struct stored *s)
     enif_free_env(s->env);
 }
 
-static ERL_NIF_TERM make_result(ErlNifEnv *env, enum xe_term_status status, ERL_NIF_TERM t)
-{
-    if (status == XE_TERM_OK)
-        return enif_make_tuple2(env, enif_make_atom(env, "ok"), t);
-    return enif_make_atom(env, status == XE_TERM_BUDGET ? "budget" : "nomem");
-}
-
-static ERL_NIF_TERM make_bytes(ErlNifEnv *env, const uint8_t *bytes, size_t size)
-{
-    ERL_NIF_TERM t;
-    memcpy(enif_make_new_binary(env, size, &t), bytes, size);
-    return t;
-}
-
-static ERL_NIF_TERM make_bool(ErlNifEnv *env, bool b)
-{
-    return enif_make_atom(env, b ? "true" : "false");
-}
-
-static uint64_t get_budget(ErlNifEnv *env, ERL_NIF_TERM t)
-{
-    ErlNifUInt64 budget;
-    return enif_get_uint64(env, t, &budget) ? budget : XE_TERM_NO_BUDGET;
-}
-
 static bool encode_and_store(ErlNifEnv *env, struct stored *s, ERL_NIF_TERM key,
                              enum xe_term_status *status)
 {
@@ -77,9 +51,6 @@ static bool encode_and_store(ErlNifEnv *env, struct stored *s, ERL_NIF_TERM key,
 }
 
 /* The functions of xets_key_nif. */
-
-#define NIF(name) static ERL_NIF_TERM name(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[])
-#define UNUSED_ARGS ((void)argc, (void)argv)
 
 static ERL_NIF_TERM encoded(ErlNifEnv *env, ERL_NIF_TERM key, ERL_NIF_TERM budget,
                             enum xe_term_status (*encode)(struct xe_encoder *, ERL_NIF_TERM))
@@ -207,16 +178,6 @@ NIF(arity)
     ERL_NIF_TERM t = enif_make_int64(env, xe_key_arity(&s.key));
     discard(&s);
     return t;
-}
-
-/* fail_after(N): as in xets_term_nif */
-NIF(fail_after)
-{
-    int n = 0;
-    UNUSED_ARGS;
-    enif_get_int(env, argv[0], &n);
-    until_failure = n;
-    return enif_make_long(env, live_blocks);
 }
 
 static int load(ErlNifEnv *env, void **priv, ERL_NIF_TERM info)

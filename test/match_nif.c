@@ -4,51 +4,12 @@
  *
  * Like term_nif.c it stands between c_src/beam and the emulator's allocator.
  */
-#include "nif_alloc.h"
+#include "nif_lib.h"
 
-#include <stdlib.h>
-#include <string.h>
 #include <time.h>
 
 #include "../c_src/beam/match.h"
-
-/* A stored object, with padding behind the body, and bytes behind it that must not matter. */
-struct stored {
-    uint8_t *bytes;
-    uint64_t *handles;
-    ErlNifEnv *env;
-    struct xe_view view;
-};
-
-static void store(struct stored *s, const struct xe_object *o, bool ordered)
-{
-    size_t padding = (4 - o->len % 4) % 4;
-    s->bytes = malloc(o->len + padding + XE_READ_SLACK);
-    memcpy(s->bytes, o->bytes, o->len);
-    memset(s->bytes + o->len, 0, padding);
-    memset(s->bytes + o->len + padding, 0xa5, XE_READ_SLACK);
-    s->handles = malloc(8 * (size_t)o->n_handles + 1);
-    s->env = enif_alloc_env();
-    for (uint32_t i = 0; i < o->n_handles; i++)
-        s->handles[i] = enif_make_copy(s->env, o->handles[i]);
-    s->view = (struct xe_view){
-        .key = s->bytes,
-        .klen = o->klen,
-        .body = s->bytes + o->klen,
-        .blen = o->len + padding - o->klen,
-        .handles = (const uint8_t *)s->handles,
-        .n_handles = o->n_handles,
-        .n_key_handles = o->n_key_handles,
-        .flags = o->flags | (ordered ? XE_REC_ORDER : 0),
-    };
-}
-
-static void discard(struct stored *s)
-{
-    free(s->bytes);
-    free(s->handles);
-    enif_free_env(s->env);
-}
+#include "nif_object.h"
 
 static bool store_term(ErlNifEnv *env, struct stored *s, ERL_NIF_TERM object,
                        const struct xe_form *form)
@@ -144,21 +105,12 @@ static ERL_NIF_TERM run_one(ErlNifEnv *env, const struct xe_program *p, struct x
     return !agrees ? atom(env, "glanced_wrong") : make_outcome(env, matched, want, result);
 }
 
-static uint64_t get_budget(ErlNifEnv *env, ERL_NIF_TERM t)
-{
-    ErlNifUInt64 budget;
-    return enif_get_uint64(env, t, &budget) ? budget : XE_TERM_NO_BUDGET;
-}
-
 static enum xe_match_want get_want(ErlNifEnv *env, ERL_NIF_TERM t)
 {
     return is(env, t, "true") ? XE_WANT_TRUE : XE_WANT_RESULT;
 }
 
 /* The functions of xets_match_nif. */
-
-#define NIF(name) static ERL_NIF_TERM name(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[])
-#define UNUSED_ARGS ((void)argc, (void)argv)
 
 /* run(Spec, Objects, Form, Want, Budget) -> [Outcome] | rejected | nomem */
 NIF(run)
@@ -221,17 +173,6 @@ NIF(measure)
     xe_matcher_free(m);
     xe_program_free(p);
     return enif_make_double(env, ns);
-}
-
-/* fail_after(N): N more allocations succeed, then all fail; negative: none fails. The number
- * of blocks allocated and not freed. */
-NIF(fail_after)
-{
-    int n = -1;
-    UNUSED_ARGS;
-    enif_get_int(env, argv[0], &n);
-    until_failure = n;
-    return enif_make_long(env, live_blocks);
 }
 
 static int load(ErlNifEnv *env, void **priv, ERL_NIF_TERM info)

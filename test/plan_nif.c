@@ -2,7 +2,7 @@
  * plan_nif.c - lets xets_plan_tests see plans (c_src/beam/plan.h): what they let through, under
  * budgets and failing allocations.
  */
-#include "nif_alloc.h"
+#include "nif_lib.h"
 
 #include "../c_src/core/order_internal.h"
 #include "../c_src/beam/call_key.h"
@@ -16,9 +16,6 @@ ERL_NIF_TERM xe_call_raise(ErlNifEnv *env, enum xe_result result)
     (void)result;
     return enif_make_badarg(env);
 }
-
-#define NIF(name) static ERL_NIF_TERM name(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[])
-#define UNUSED_ARGS ((void)argc, (void)argv)
 
 static bool is_after(const struct xe_range *range, const struct xe_order_key_at *at)
 {
@@ -70,14 +67,11 @@ NIF(plan)
 {
     struct xe_form form = {0};
     struct xe_plan plan;
-    ErlNifUInt64 budget = XE_TERM_NO_BUDGET;
     ERL_NIF_TERM key, keys = argv[3], lies = xe_call_nil;
     UNUSED_ARGS;
     if (!get_form(env, argv[1], &form))
         return enif_make_badarg(env);
-    if (!enif_get_uint64(env, argv[2], &budget))
-        budget = XE_TERM_NO_BUDGET;
-    switch (xe_plan_make(env, argv[0], &form, budget, &plan)) {
+    switch (xe_plan_make(env, argv[0], &form, get_budget(env, argv[2]), &plan)) {
     case XE_CALL_OK:
         break;
     case XE_CALL_BUDGET:
@@ -87,22 +81,12 @@ NIF(plan)
     }
     while (enif_get_list_cell(env, keys, &key, &keys)) {
         bool is = lies_in(env, &plan, form.kind == XE_ORDERED, key);
-        lies = enif_make_list_cell(env, enif_make_atom(env, is ? "true" : "false"), lies);
+        lies = enif_make_list_cell(env, make_bool(env, is), lies);
     }
     enif_make_reverse_list(env, lies, &lies);
     ERL_NIF_TERM explained = xe_plan_explain(env, &plan);
     xe_plan_clear(&plan);
     return enif_make_tuple2(env, explained, lies);
-}
-
-/* fail_after(N): as in xets_term_nif */
-NIF(fail_after)
-{
-    int n = 0;
-    UNUSED_ARGS;
-    enif_get_int(env, argv[0], &n);
-    until_failure = n;
-    return enif_make_long(env, live_blocks);
 }
 
 static int ext_compare(uint64_t a, uint64_t b)

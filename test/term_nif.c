@@ -5,77 +5,15 @@
  * It also stands between c_src/beam and the emulator's allocator: blocks are
  * counted, and a chosen allocation fails.
  */
-#include "nif_alloc.h"
-
-#include <stdlib.h>
-#include <string.h>
+#include "nif_lib.h"
 
 #include "../c_src/beam/key.h"
+#include "nif_object.h"
 
 /* Whether objects are encoded as for a compressed table, and for an ordered one. */
 static bool compressing, ordering;
 
-/* A stored object. */
-
-struct stored {
-    uint8_t *bytes;
-    uint64_t *handles;
-    ErlNifEnv *env;
-    struct xe_view view;
-};
-
-/* With padding behind the body, and bytes behind it that must not matter. */
-static void store(struct stored *s, const struct xe_object *o)
-{
-    size_t padding = (4 - o->len % 4) % 4;
-    s->bytes = malloc(o->len + padding + XE_READ_SLACK);
-    memcpy(s->bytes, o->bytes, o->len);
-    memset(s->bytes + o->len, 0, padding);
-    memset(s->bytes + o->len + padding, 0xa5, XE_READ_SLACK);
-    s->handles = malloc(8 * (size_t)o->n_handles + 1);
-    s->env = enif_alloc_env();
-    for (uint32_t i = 0; i < o->n_handles; i++)
-        s->handles[i] = enif_make_copy(s->env, o->handles[i]);
-    s->view = (struct xe_view){
-        .key = s->bytes,
-        .klen = o->klen,
-        .body = s->bytes + o->klen,
-        .blen = o->len + padding - o->klen,
-        .handles = (const uint8_t *)s->handles,
-        .n_handles = o->n_handles,
-        .n_key_handles = o->n_key_handles,
-        .flags = o->flags | (ordering ? XE_REC_ORDER : 0),
-    };
-}
-
-static void discard(struct stored *s)
-{
-    free(s->bytes);
-    free(s->handles);
-    enif_free_env(s->env);
-}
-
 /* Terms in and out. */
-
-static ERL_NIF_TERM make_status(ErlNifEnv *env, enum xe_term_status status)
-{
-    return enif_make_atom(env, status == XE_TERM_OK       ? "ok"
-                               : status == XE_TERM_BUDGET ? "budget"
-                                                          : "nomem");
-}
-
-static ERL_NIF_TERM make_result(ErlNifEnv *env, enum xe_term_status status, ERL_NIF_TERM t)
-{
-    return status == XE_TERM_OK ? enif_make_tuple2(env, make_status(env, status), t)
-                                : make_status(env, status);
-}
-
-static ERL_NIF_TERM make_bytes(ErlNifEnv *env, const uint8_t *bytes, size_t size)
-{
-    ERL_NIF_TERM t;
-    memcpy(enif_make_new_binary(env, size, &t), bytes, size);
-    return t;
-}
 
 static ERL_NIF_TERM make_handles(ErlNifEnv *env, const uint64_t *handles, uint32_t n)
 {
@@ -98,24 +36,11 @@ static ERL_NIF_TERM make_object(ErlNifEnv *env, const struct xe_encoder *e)
         enif_make_uint64(env, e->words));
 }
 
-static uint64_t get_budget(ErlNifEnv *env, ERL_NIF_TERM t)
-{
-    ErlNifUInt64 budget;
-    return enif_get_uint64(env, t, &budget) ? budget : XE_TERM_NO_BUDGET;
-}
-
 static bool is_true(ErlNifEnv *env, ERL_NIF_TERM t)
 {
     char name[8] = "";
     enif_get_atom(env, t, name, sizeof name, ERL_NIF_LATIN1);
     return strcmp(name, "true") == 0;
-}
-
-static int get_int(ErlNifEnv *env, ERL_NIF_TERM t)
-{
-    int i = 0;
-    enif_get_int(env, t, &i);
-    return i;
 }
 
 /* The key that [Key] or [] offers for reuse. */
@@ -144,7 +69,7 @@ static bool store_term(ErlNifEnv *env, struct stored *s, ERL_NIF_TERM object, ER
     bool ok = encode(env, &e, object, keypos, XE_TERM_NO_BUDGET);
     if (ok) {
         xe_term_object(&e, &o);
-        store(s, &o);
+        store(s, &o, ordering);
     }
     xe_encoder_clear(&e);
     return ok;
@@ -152,18 +77,15 @@ static bool store_term(ErlNifEnv *env, struct stored *s, ERL_NIF_TERM object, ER
 
 /* The functions of xets_term_nif. */
 
-#define NIF(name) static ERL_NIF_TERM name(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[])
-#define UNUSED_ARGS ((void)argc, (void)argv)
-
 NIF(key)
 {
     struct xe_encoder e;
     UNUSED_ARGS;
     xe_encoder_init(&e, env, get_budget(env, argv[1]));
     enum xe_term_status status = xe_term_encode_key(&e, argv[0]);
-    ERL_NIF_TERM t = enif_make_tuple3(
-        env, make_bytes(env, e.bytes, e.len), make_handles(env, e.handles, e.n_handles),
-        enif_make_atom(env, xe_term_reusable_key(&e, argv[0]) ? "true" : "false"));
+    ERL_NIF_TERM t = enif_make_tuple3(env, make_bytes(env, e.bytes, e.len),
+                                      make_handles(env, e.handles, e.n_handles),
+                                      make_bool(env, xe_term_reusable_key(&e, argv[0])));
     xe_encoder_clear(&e);
     return make_result(env, status, t);
 }
@@ -253,7 +175,7 @@ NIF(replace)
     enum xe_term_status status = xe_term_replace(&e, &old.view, keypos, positions, terms, n);
     if (status == XE_TERM_OK) {
         xe_term_object(&e, &o);
-        store(&new, &o);
+        store(&new, &o, ordering);
         status = xe_term_decode_object(env, &new.view, keypos, 0, XE_TERM_NO_BUDGET, &t);
         discard(&new);
         t = enif_make_tuple2(env, t, make_object(env, &e));
@@ -275,7 +197,7 @@ NIF(is_key_of)
     bool is = xe_key_encode(&e, argv[0]) == XE_TERM_OK && xe_term_is_key_of(&e, &s.view);
     xe_encoder_clear(&e);
     discard(&s);
-    return enif_make_atom(env, is ? "true" : "false");
+    return make_bool(env, is);
 }
 
 /* equal(Stored, Given, KeyPos) */
@@ -294,7 +216,7 @@ NIF(equal)
     bool equal = xe_term_object_equal(&a.view, &b.view);
     discard(&a);
     discard(&b);
-    return enif_make_atom(env, equal ? "true" : "false");
+    return make_bool(env, equal);
 }
 
 /* equal_forms(Object, KeyPos): as a compressed and as another table stores it */
@@ -313,7 +235,7 @@ NIF(equal_forms)
     bool equal = xe_term_object_equal(&a.view, &b.view) && xe_term_object_equal(&b.view, &a.view);
     discard(&a);
     discard(&b);
-    return enif_make_atom(env, equal ? "true" : "false");
+    return make_bool(env, equal);
 }
 
 /* expand(Body, Budget) -> {ok, BodyNotCompressed}. Body need not be right behind its head. */
@@ -384,15 +306,6 @@ NIF(identity)
     ERL_NIF_TERM t = enif_make_uint64(env, e.identity);
     xe_encoder_clear(&e);
     return make_result(env, status, t);
-}
-
-/* fail_after(N): N more allocations succeed, then all fail; negative: none fails. The number
- * of blocks allocated and not freed. */
-NIF(fail_after)
-{
-    UNUSED_ARGS;
-    until_failure = get_int(env, argv[0]);
-    return enif_make_long(env, live_blocks);
 }
 
 static ErlNifResourceType *magic_type;
