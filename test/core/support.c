@@ -496,7 +496,8 @@ uint32_t view_key(const struct xe_view *view)
 
 /* --- Calls in sections of their own -------------------------------------- */
 
-enum xe_status put(struct xe_table *t, uint32_t key, uint64_t value, enum xe_put mode)
+enum xe_status put_by(put_fn call, struct xe_table *t, uint32_t key, uint64_t value,
+                      enum xe_put mode)
 {
     struct object x;
     struct xe_prepared p;
@@ -504,13 +505,18 @@ enum xe_status put(struct xe_table *t, uint32_t key, uint64_t value, enum xe_put
     enum xe_status status = xe_table_prepare(t, &x.o, &p);
     if (status == XE_OK) {
         struct xe_epoch_slot *slot = xe_epoch_enter();
-        status = xe_table_put(t, slot, &p, mode);
+        status = call(t, slot, &p, mode);
         xe_epoch_leave(slot);
         if (status != XE_OK)
             xe_record_unprepare(&p);
     }
     object_free(&x);
     return status;
+}
+
+enum xe_status put(struct xe_table *t, uint32_t key, uint64_t value, enum xe_put mode)
+{
+    return put_by(xe_table_put, t, key, value, mode);
 }
 
 enum xe_status put_plain(struct xe_table *t, uint32_t key, uint64_t value, enum xe_put mode)

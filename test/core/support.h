@@ -145,7 +145,12 @@ static inline uint64_t small_value(uint64_t n)
 /* --- Calls in sections of their own -------------------------------------- */
 
 enum xe_status put(struct xe_table *t, uint32_t key, uint64_t value, enum xe_put mode);
-/* The same by xe_table_put_plain(), where the object is one that may go there. */
+/* The same by another of the core's calls. */
+typedef enum xe_status (*put_fn)(struct xe_table *, struct xe_epoch_slot *, struct xe_prepared *,
+                                 enum xe_put);
+enum xe_status put_by(put_fn call, struct xe_table *t, uint32_t key, uint64_t value,
+                      enum xe_put mode);
+/* By xe_table_put_plain(), where the object is one that may go there. */
 enum xe_status put_plain(struct xe_table *t, uint32_t key, uint64_t value, enum xe_put mode);
 enum xe_status put_list(struct xe_table *t, const uint32_t *keys, const uint64_t *values, size_t n,
                         enum xe_put mode);

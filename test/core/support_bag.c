@@ -19,21 +19,15 @@ struct xe_table *bag_new(enum xe_kind kind, uint32_t max_objects)
     return t;
 }
 
+static enum xe_status put_to_bag(struct xe_table *t, struct xe_epoch_slot *slot,
+                                 struct xe_prepared *p, enum xe_put mode)
+{
+    return xe_bag_put(t, slot, p, mode, false);
+}
+
 enum xe_status bag_put(struct xe_table *t, uint32_t key, uint64_t value, enum xe_put mode)
 {
-    struct object x;
-    struct xe_prepared p;
-    object_make(&x, key, value);
-    enum xe_status status = xe_table_prepare(t, &x.o, &p);
-    if (status == XE_OK) {
-        struct xe_epoch_slot *slot = xe_epoch_enter();
-        status = xe_bag_put(t, slot, &p, mode, false);
-        xe_epoch_leave(slot);
-        if (status != XE_OK)
-            xe_record_unprepare(&p);
-    }
-    object_free(&x);
-    return status;
+    return put_by(put_to_bag, t, key, value, mode);
 }
 
 static enum xe_status remove_object(struct xe_table *t, uint32_t key, uint64_t value,
@@ -66,22 +60,31 @@ uint32_t bag_remove_counted(struct xe_table *t, uint32_t key, uint64_t value)
     return n;
 }
 
+void finding_begin(struct finding *f, struct xe_table *t, uint32_t key)
+{
+    lookup_make(&f->lookup, xe_table_seed(t), key);
+    xe_run_begin(&f->run);
+    f->slot = xe_epoch_enter();
+}
+
+void finding_end(struct finding *f)
+{
+    xe_epoch_leave(f->slot);
+    xe_run_end(&f->run);
+    lookup_free(&f->lookup);
+}
+
 /* The number of the object at a place of a group. */
 static enum xe_status find_number(struct xe_table *t, uint32_t key, uint32_t at, uint64_t *number)
 {
-    struct lookup l;
-    struct xe_run run;
-    lookup_make(&l, xe_table_seed(t), key);
-    xe_run_begin(&run);
-    struct xe_epoch_slot *slot = xe_epoch_enter();
-    enum xe_status status = xe_bag_find(t, slot, &l.key, UINT32_MAX, false, &run);
-    if (status == XE_OK && at >= run.n)
+    struct finding f;
+    finding_begin(&f, t, key);
+    enum xe_status status = xe_bag_find(t, f.slot, &f.lookup.key, UINT32_MAX, false, &f.run);
+    if (status == XE_OK && at >= f.run.n)
         status = XE_ABSENT;
     if (status == XE_OK)
-        *number = run.at[at].sequence;
-    xe_epoch_leave(slot);
-    xe_run_end(&run);
-    lookup_free(&l);
+        *number = f.run.at[at].sequence;
+    finding_end(&f);
     return status;
 }
 
@@ -138,18 +141,14 @@ static bool run_is(const struct xe_run *run, uint32_t key, const uint64_t *value
 static enum xe_status find_or_take(struct xe_table *t, uint32_t key, uint32_t most, bool takes,
                                    const uint64_t *values, uint32_t n)
 {
-    struct lookup l;
-    struct xe_run run;
-    lookup_make(&l, xe_table_seed(t), key);
-    xe_run_begin(&run);
-    struct xe_epoch_slot *slot = xe_epoch_enter();
-    enum xe_status status = takes ? xe_bag_take(t, slot, &l.key, most, NULL, NULL, false, &run)
-                                  : xe_bag_find(t, slot, &l.key, most, false, &run);
-    if (status == XE_OK && !run_is(&run, key, values, n))
+    struct finding f;
+    finding_begin(&f, t, key);
+    enum xe_status status =
+        takes ? xe_bag_take(t, f.slot, &f.lookup.key, most, NULL, NULL, false, &f.run)
+              : xe_bag_find(t, f.slot, &f.lookup.key, most, false, &f.run);
+    if (status == XE_OK && !run_is(&f.run, key, values, n))
         status = XE_EXISTS;
-    xe_epoch_leave(slot);
-    xe_run_end(&run);
-    lookup_free(&l);
+    finding_end(&f);
     return status;
 }
 
@@ -179,17 +178,12 @@ enum xe_status bag_drop(struct xe_table *t, uint32_t key)
 
 uint32_t bag_count(struct xe_table *t, uint32_t key)
 {
-    struct lookup l;
-    struct xe_run run;
-    lookup_make(&l, xe_table_seed(t), key);
-    xe_run_begin(&run);
-    struct xe_epoch_slot *slot = xe_epoch_enter();
-    enum xe_status status = xe_bag_find(t, slot, &l.key, UINT32_MAX, false, &run);
-    xe_epoch_leave(slot);
-    CHECK(status == (run.n ? XE_OK : XE_ABSENT));
-    uint32_t n = run.n;
-    xe_run_end(&run);
-    lookup_free(&l);
+    struct finding f;
+    finding_begin(&f, t, key);
+    enum xe_status status = xe_bag_find(t, f.slot, &f.lookup.key, UINT32_MAX, false, &f.run);
+    uint32_t n = f.run.n;
+    CHECK(status == (n ? XE_OK : XE_ABSENT));
+    finding_end(&f);
     return n;
 }
 

@@ -33,6 +33,15 @@ enum xe_status bag_drop(struct xe_table *t, uint32_t key);
 /* How many there are; only their number is looked at. */
 uint32_t bag_count(struct xe_table *t, uint32_t key);
 
+/* A section for calls that find objects of a key, which may be looked at until it ends. */
+struct finding {
+    struct lookup lookup;
+    struct xe_run run;
+    struct xe_epoch_slot *slot;
+};
+void finding_begin(struct finding *f, struct xe_table *t, uint32_t key);
+void finding_end(struct finding *f);
+
 /* --- Structure ----------------------------------------------------------- */
 
 struct shape {

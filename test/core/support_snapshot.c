@@ -4,9 +4,9 @@
 #include "support_snapshot.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "order.h"
+#include "support_bag.h"
 #include "table_internal.h"
 
 struct xe_table *kind_new(enum xe_kind kind, uint32_t max_objects)
@@ -30,59 +30,19 @@ static void key_make(struct lookup *l, const struct xe_table *t, uint32_t key)
 
 enum xe_status any_put(struct xe_table *t, uint32_t key, uint64_t value, enum xe_put mode)
 {
-    struct object x;
-    struct xe_prepared p;
-    object_make(&x, key, value);
-    enum xe_status status = xe_table_prepare(t, &x.o, &p);
-    if (status == XE_OK) {
-        struct xe_epoch_slot *slot = xe_epoch_enter();
-        status = xe_kind_is_bag(t->kind) ? xe_bag_put(t, slot, &p, mode, false)
-                                         : xe_table_put(t, slot, &p, mode);
-        xe_epoch_leave(slot);
-        if (status != XE_OK)
-            xe_record_unprepare(&p);
-    }
-    object_free(&x);
-    return status;
-}
-
-enum xe_status any_put_list(struct xe_table *t, const uint32_t *keys, const uint64_t *values,
-                            uint32_t n, enum xe_put mode)
-{
-    struct object *x = malloc(n * sizeof *x);
-    struct xe_prepared *p = calloc(n, sizeof *p);
-    enum xe_status status = XE_OK;
-    uint32_t made = 0;
-    CHECK(x && p);
-    for (uint32_t i = 0; i < n; i++)
-        object_make(&x[i], keys[i], values[i]);
-    for (; made < n && status == XE_OK; made += status == XE_OK)
-        status = xe_table_prepare(t, &x[made].o, &p[made]);
-    if (status == XE_OK) {
-        struct xe_epoch_slot *slot = xe_epoch_enter();
-        status = xe_table_put_many(t, slot, p, n, mode, false);
-        xe_epoch_leave(slot);
-    }
-    for (uint32_t i = 0; status != XE_OK && i < made; i++)
-        xe_record_unprepare(&p[i]);
-    for (uint32_t i = 0; i < n; i++)
-        object_free(&x[i]);
-    free(p);
-    free(x);
-    return status;
+    return xe_kind_is_bag(t->kind) ? bag_put(t, key, value, mode) : put(t, key, value, mode);
 }
 
 enum xe_status any_remove(struct xe_table *t, uint32_t key)
 {
     struct lookup l;
     struct xe_view out;
+    if (xe_kind_is_bag(t->kind))
+        return bag_drop(t, key);
     key_make(&l, t, key);
     struct xe_epoch_slot *slot = xe_epoch_enter();
-    enum xe_status status =
-        xe_kind_is_bag(t->kind)
-            ? xe_bag_take(t, slot, &l.key, UINT32_MAX, NULL, NULL, false, NULL)
-            : xe_table_remove(t, slot, &l.key, NULL, &out);
-    if (status == XE_OK && !xe_kind_is_bag(t->kind))
+    enum xe_status status = xe_table_remove(t, slot, &l.key, NULL, &out);
+    if (status == XE_OK)
         CHECK(view_key(&out) == key);
     xe_epoch_leave(slot);
     lookup_free(&l);
@@ -93,10 +53,11 @@ enum xe_status any_member(struct xe_table *t, uint32_t key)
 {
     struct lookup l;
     const uint8_t *rec;
+    if (xe_kind_is_bag(t->kind))
+        return bag_member(t, key);
     key_make(&l, t, key);
     struct xe_epoch_slot *slot = xe_epoch_enter();
-    enum xe_status status = xe_kind_is_bag(t->kind) ? xe_bag_member(t, slot, &l.key, false)
-                                                    : xe_table_find_record(t, &l.key, &rec);
+    enum xe_status status = xe_table_find_record(t, &l.key, &rec);
     xe_epoch_leave(slot);
     lookup_free(&l);
     return status;

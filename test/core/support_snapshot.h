@@ -17,8 +17,6 @@ struct xe_table *kind_new(enum xe_kind kind, uint32_t max_objects);
 /* --- Calls in sections of their own, for tables of any kind ---------------- */
 
 enum xe_status any_put(struct xe_table *t, uint32_t key, uint64_t value, enum xe_put mode);
-enum xe_status any_put_list(struct xe_table *t, const uint32_t *keys, const uint64_t *values,
-                            uint32_t n, enum xe_put mode);
 /* All objects of a key. */
 enum xe_status any_remove(struct xe_table *t, uint32_t key);
 /* Whether there is one: XE_OK or XE_ABSENT. */

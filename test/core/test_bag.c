@@ -164,17 +164,12 @@ static bool accept_as_told(void *arg, const struct xe_run *run)
 
 static enum xe_status take_if(struct xe_table *t, uint32_t key, bool accepted, uint32_t *n)
 {
-    struct lookup l;
-    struct xe_run run;
-    lookup_make(&l, xe_table_seed(t), key);
-    xe_run_begin(&run);
-    struct xe_epoch_slot *slot = xe_epoch_enter();
-    enum xe_status status = xe_bag_take(t, slot, &l.key, UINT32_MAX, accept_as_told, &accepted,
-                                        false, &run);
-    xe_epoch_leave(slot);
-    *n = run.n;
-    xe_run_end(&run);
-    lookup_free(&l);
+    struct finding f;
+    finding_begin(&f, t, key);
+    enum xe_status status = xe_bag_take(t, f.slot, &f.lookup.key, UINT32_MAX, accept_as_told,
+                                        &accepted, false, &f.run);
+    *n = f.run.n;
+    finding_end(&f);
     return status;
 }
 

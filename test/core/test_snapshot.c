@@ -177,7 +177,7 @@ static void refuses(enum xe_kind kind)
     uint32_t keys[2] = {key_of(1), key_of(1000)};
     uint64_t values[2] = {number(1), number(2)};
     assert_int_equal(any_put(s, key_of(1000), number(1), XE_PUT), XE_FROZEN);
-    assert_int_equal(any_put_list(s, keys, values, 2, XE_PUT), XE_FROZEN);
+    assert_int_equal(put_list(s, keys, values, 2, XE_PUT), XE_FROZEN);
     assert_int_equal(any_remove(s, key_of(1)), XE_FROZEN);
     assert_int_equal(any_clear(s), XE_FROZEN);
     if (!xe_kind_is_bag(kind)) {
@@ -568,7 +568,7 @@ static void step_list(struct world *w)
         keys[i] = key_of(rng_below(&w->rng, KEYS));
         values[i] = value_of(w->next++);
     }
-    BOTH(w, any_put_list(t, keys, values, n, mode));
+    BOTH(w, put_list(t, keys, values, n, mode));
 }
 
 static void step_change(struct world *w)
@@ -775,7 +775,7 @@ static enum xe_status put_list_of_all(struct xe_table *t)
         keys[i] = key_of(i * 7);
         values[i] = value_of(1000 + i);
     }
-    return any_put_list(t, keys, values, N, XE_PUT);
+    return put_list(t, keys, values, N, XE_PUT);
 }
 
 static enum xe_status pop(struct xe_table *t)
