@@ -1,9 +1,8 @@
 %% Match specifications give the same on xets and on ets: random ones (xets_match_gen), on random
 %% tables, at once and page by page, to read and to change; and what xets promises beyond ets.
 %%
-%% XETS_PROP_OPS is the number of operations, XETS_SEED the seed of all cases: case I is made from
-%% {XETS_SEED, I}, so one that fails is found again by the two numbers that are printed, and
-%% replay/1 runs the case that is printed with them, to which PropEr has reduced it.
+%% XETS_PROP_OPS is the number of operations, XETS_SEED the seed of all cases (xets_cases); replay/1
+%% runs a case that was printed, replay/2 makes it again from its numbers.
 -module(xets_match_tests).
 
 -include_lib("eunit/include/eunit.hrl").
@@ -18,73 +17,29 @@
 %%% The property
 
 random_specifications_test_() ->
-    {timeout, 3600, fun() ->
-        cases(env("XETS_SEED", 1), env("XETS_PROP_OPS", small(15000, 1500)), [ets, xets])
-    end}.
+    {timeout, 3600, fun() -> cases([ets, xets], xets_cases:ops(small(15000, 1500))) end}.
 
 %% The comparison itself: tables of ets that keep their objects in another order are found equal.
 ets_equals_itself_test_() ->
-    {timeout, 600, fun() -> cases(env("XETS_SEED", 1), small(1500, 150), [ets, other_ets]) end}.
+    {timeout, 600, fun() -> cases([ets, other_ets], small(1500, 150)) end}.
 
-env(Name, Default) ->
-    case os:getenv(Name) of
-        false -> Default;
-        Value -> list_to_integer(Value)
-    end.
+cases(Sides, Ops) ->
+    xets_cases:run(property(Sides), xets_cases:seed(), Ops).
 
-cases(Seed, Ops, Sides) ->
-    ?debugFmt("XETS_SEED=~p XETS_PROP_OPS=~p", [Seed, Ops]),
-    with_env(fun(Env) -> cases(Seed, 1, Ops, Sides, Env) end).
-
-with_env(Fun) ->
-    Env = xets_gen:env(),
-    try Fun(Env)
-    after xets_gen:stop(Env)
-    end.
-
-cases(_Seed, _I, Ops, _Sides, _Env) when Ops =< 0 ->
-    ok;
-cases(Seed, I, Ops, Sides, Env) ->
-    cases(Seed, I + 1, Ops - 'case'(Seed, I, Sides, Env), Sides, Env).
-
-%% Runs one case, and returns the number of its operations.
-'case'(Seed, I, Sides, Env) ->
-    Done = counters:new(1, []),
-    _ = rand:seed(exsss, Seed bsl 32 + I),
-    Type = a_case(one_of({3, 10, 30, 30, 100}), element(1 + I rem 3, {20, 50, 200})),
-    Property = proper:forall(Type, fun(Case) ->
-                                           counters:add(Done, 1, length(element(3, Case))),
-                                           is_same_on_both(Case, Sides, Env)
-                                   end),
-    erase(difference),
-    % PropEr goes on with the state of rand that is set.
-    case proper:quickcheck(Property, [{numtests, 1}, {max_shrinks, 3000},
-                                      {on_output, fun(_, _) -> ok end}]) of
-        true ->
-            counters:get(Done, 1);
-        _ ->
-            [Case] = proper:counterexample(),
-            ?debugFmt("XETS_SEED=~p, case ~p: xets_match_tests:replay(~n~tp)~n~tp",
-                      [Seed, I, Case, erase(difference)]),
-            erlang:error({seed, Seed, 'case', I})
-    end.
-
-is_same_on_both(Case, Sides, Env) ->
-    case run(Case, Sides, Env) of
-        same ->
-            true;
-        Difference ->
-            put(difference, Difference),
-            false
-    end.
+property(Sides) ->
+    #{module => ?MODULE,
+      type => fun(I) ->
+                      a_case(one_of({3, 10, 30, 30, 100}), element(1 + I rem 3, {20, 50, 200}))
+              end,
+      run => fun(Case, Env) -> run(Case, Sides, Env) end}.
 
 %% @doc Runs what was printed for a case.
-replay(Case) when is_tuple(Case) ->
-    with_env(fun(Env) -> run(Case, [ets, xets], Env) end).
+replay(Case) ->
+    xets_cases:replay(property([ets, xets]), Case).
 
 %% @doc Makes a case again from the numbers that were printed, and runs it.
 replay(Seed, I) ->
-    with_env(fun(Env) -> 'case'(Seed, I, [ets, xets], Env) end).
+    xets_cases:replay(property([ets, xets]), Seed, I).
 
 %%% Cases
 %%
@@ -175,29 +130,10 @@ a_change(Pool) ->
 
 %%% Running a case
 
-%% The tables end with the process.
 run({{KeyPos, Type, Options}, Contents, Ops}, Sides, Env) ->
-    {Pid, Monitor} = spawn_monitor(fun() ->
-        CaseEnv = xets_gen:case_env(Env, maps:get(pid, Env), KeyPos, []),
-        Tables = [new(Side, [Type, public, {keypos, KeyPos} | Options]) || Side <- Sides],
-        exit({case_done, outcome(fun() -> ops([{put, Contents} | Ops], Tables, CaseEnv) end)})
-    end),
-    receive
-        {'DOWN', Monitor, process, Pid, {case_done, {value, Result}}} -> Result;
-        {'DOWN', Monitor, process, Pid, Reason} -> Reason
-    after time_limit() ->
-        {dictionary, Dictionary} = process_info(Pid, dictionary),
-        exit(Pid, kill),
-        receive {'DOWN', Monitor, process, Pid, _} -> ok end,
-        {never_ends, proplists:get_value(op, Dictionary)}
-    end.
-
-%% When a case never ends, those made of it by leaving operations out are not waited for as long.
-time_limit() ->
-    case get(difference) of
-        undefined -> 60000;
-        _ -> 2000
-    end.
+    CaseEnv = xets_gen:case_env(Env, maps:get(pid, Env), KeyPos, []),
+    Tables = [new(Side, [Type, public, {keypos, KeyPos} | Options]) || Side <- Sides],
+    ops([{put, Contents} | Ops], Tables, CaseEnv).
 
 %% With 3,000 objects before, which are deleted, a table of ets has other slots.
 new(other_ets, Options) ->
@@ -211,7 +147,7 @@ new(Module, Options) ->
     #side{module = Module, table = Module:new(table, Options)}.
 
 ops([Op | Ops], Sides, Env) ->
-    put(op, Op),
+    xets_cases:begins(Op),
     case op(xets_gen:resolve(Op, Env), Sides) of
         same -> ops(Ops, Sides, Env);
         {differ, What} -> {differ, Op, What}

@@ -1,8 +1,7 @@
 %% Random sequences of calls give the same on xets and on ets (xets_gen makes them).
 %%
-%% XETS_PROP_OPS is the number of operations, XETS_SEED the seed of all cases: case I is made from
-%% {XETS_SEED, I}, so one that fails is found again by the two numbers that are printed, and
-%% replay/1 runs the sequence that is printed with them, to which PropEr has reduced it.
+%% XETS_PROP_OPS is the number of operations, XETS_SEED the seed of all cases (xets_cases); replay/1
+%% runs a sequence that was printed, replay/2 makes it again from its numbers.
 -module(xets_prop_tests).
 
 -include_lib("eunit/include/eunit.hrl").
@@ -22,110 +21,32 @@
 %%% The property
 
 sequences_of_calls_test_() ->
-    {timeout, 3600, fun() -> cases(env("XETS_SEED", 1), env("XETS_PROP_OPS", default_ops())) end}.
+    Ops = xets_cases:ops(xets_test_lib:small(100000, 10000)),
+    {timeout, 3600, fun() -> xets_cases:run(property(), xets_cases:seed(), Ops) end}.
 
-default_ops() ->
-    case os:getenv("XETS_TEST_SMALL") of
-        false -> 100000;
-        _ -> 10000
-    end.
-
-env(Name, Default) ->
-    case os:getenv(Name) of
-        false -> Default;
-        Value -> list_to_integer(Value)
-    end.
-
-cases(Seed, Ops) ->
-    ?debugFmt("XETS_SEED=~p XETS_PROP_OPS=~p", [Seed, Ops]),
-    Env = xets_gen:env(),
-    try cases(Seed, 1, Ops, Env)
-    after xets_gen:stop(Env)
-    end.
-
-cases(_Seed, _I, Ops, _Env) when Ops =< 0 ->
-    ok;
-cases(Seed, I, Ops, Env) ->
-    cases(Seed, I + 1, Ops - 'case'(Seed, I, Env), Env).
-
-%% Runs one case, and returns the number of its operations.
-'case'(Seed, I, Env) ->
-    Done = counters:new(1, []),
-    Property = proper:forall(xets_gen:cases(element(1 + I rem 4, {10, 50, 300, 1000})),
-                             fun({_, _, _, Ops} = Case) ->
-                                     counters:add(Done, 1, length(Ops)),
-                                     is_same_on_both(Case, Env)
-                             end),
-    % The state that PropEr goes on with, instead of making one. Of a tuple of the two it would be
-    % the sum that counts: seeds would share most of their cases.
-    _ = rand:seed(exsss, Seed bsl 32 + I),
-    erase(difference),
-    case proper:quickcheck(Property, [{numtests, 1}, {max_shrinks, 3000},
-                                      {on_output, fun(_, _) -> ok end}]) of
-        true ->
-            counters:get(Done, 1);
-        _ ->
-            [Case] = proper:counterexample(),
-            ?debugFmt("XETS_SEED=~p, case ~p: xets_prop_tests:replay(~n~tp)~n~tp",
-                      [Seed, I, Case, erase(difference)]),
-            erlang:error({seed, Seed, 'case', I})
-    end.
-
-is_same_on_both(Case, Env) ->
-    case run(Case, Env) of
-        same ->
-            true;
-        Difference ->
-            put(difference, Difference),
-            false
-    end.
+property() ->
+    #{module => ?MODULE,
+      type => fun(I) -> xets_gen:cases(element(1 + I rem 4, {10, 50, 300, 1000})) end,
+      run => fun run/2}.
 
 %% @doc Runs what was printed for a case.
-replay(Case) when is_tuple(Case) ->
-    Env = xets_gen:env(),
-    try run(Case, Env)
-    after xets_gen:stop(Env)
-    end.
+replay(Case) ->
+    xets_cases:replay(property(), Case).
 
 %% @doc Makes a case again from the numbers that were printed, and runs it.
 replay(Seed, I) ->
-    Env = xets_gen:env(),
-    try 'case'(Seed, I, Env)
-    after xets_gen:stop(Env)
-    end.
+    xets_cases:replay(property(), Seed, I).
 
 %%% Running a case
 
-%% In a process of its own, which takes the tables with it.
 run({KeyPos, {Type1, Type2}, Pool, Ops}, Env) ->
     First = [{by, 1, new, [Slot, table, [public, {keypos, KeyPos}, Type]]}
              || {Slot, Type} <- [{1, Type1}, {2, Type2}]],
-    {Pid, Monitor} =
-        spawn_monitor(fun() ->
-                              Pids = {self(), start_other(), start_other()},
-                              State = #state{env = xets_gen:case_env(Env, Pids, KeyPos, Pool)},
-                              exit({case_done, outcome(fun() -> ops(First ++ Ops, State) end)})
-                      end),
-    receive
-        {'DOWN', Monitor, process, Pid, {case_done, {value, Result}}} -> Result;
-        {'DOWN', Monitor, process, Pid, Reason} -> Reason
-    after time_limit() ->
-        {dictionary, Dictionary} = process_info(Pid, dictionary),
-        exit(Pid, kill),
-        receive {'DOWN', Monitor, process, Pid, _} -> ok end,
-        {never_ends, proplists:get_value(op, Dictionary)}
-    end.
-
-%% A case takes milliseconds. When one never ends, those made of it by leaving operations out are
-%% not waited for as long.
-time_limit() ->
-    case get(difference) of
-        undefined -> 60000;
-        _ -> 2000
-    end.
+    Pids = {self(), start_other(), start_other()},
+    ops(First ++ Ops, #state{env = xets_gen:case_env(Env, Pids, KeyPos, Pool)}).
 
 ops([Op | Ops], State) ->
-    put(op, Op),
+    xets_cases:begins(Op),
     case op(Op, State) of
         {same, State1} -> ops(Ops, State1);
         {differ, What} -> {differ, Op, What}

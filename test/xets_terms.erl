@@ -65,7 +65,7 @@ forall(Type, Property) ->
 
 %% Unless XETS_TEST_CASES says otherwise, this many.
 forall(Type, Property, Cases) ->
-    Seed = env("XETS_TEST_SEED", 1),
+    Seed = xets_test_lib:env("XETS_TEST_SEED", 1),
     [begin
          {ok, Case} = proper_gen:pick(Type, 3 + I rem 40, {Seed, I, 7}),
          try Property(with_funs(Case))
@@ -73,13 +73,7 @@ forall(Type, Property, Cases) ->
                  io:format(standard_error, "case {~p, ~p}:~n~p~n", [Seed, I, Case]),
                  erlang:raise(Class, Reason, Stack)
          end
-     end || I <- lists:seq(1, env("XETS_TEST_CASES", Cases))].
-
-env(Name, Default) ->
-    case os:getenv(Name) of
-        false -> Default;
-        Value -> list_to_integer(Value)
-    end.
+     end || I <- lists:seq(1, xets_test_lib:env("XETS_TEST_CASES", Cases))].
 
 object_type() ->
     bind(proper_types:list(term_type()),

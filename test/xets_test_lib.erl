@@ -2,7 +2,8 @@
 -module(xets_test_lib).
 
 -export([both/1, outcome/1, actor/0, actor/1, run/2, start/2, await/1, call/4, kill/1, stop/1,
-         dead/0, foreign/0, transfer/1, no_transfer/1, eventually/1, settled/0, texts/3, small/2]).
+         dead/0, foreign/0, transfer/1, no_transfer/1, eventually/1, settled/0, texts/3, small/2,
+         env/2, fuzz/3]).
 
 -include_lib("eunit/include/eunit.hrl").
 
@@ -139,7 +140,7 @@ texts(Module, Function, Args) ->
 as_table(Text) ->
     binary:replace(binary:replace(Text, <<"an ETS table">>, <<"a table">>), <<"ETS ">>, <<>>).
 
-%%% Sizes
+%%% Sizes and seeds
 
 %% The second where everything takes many times as long.
 small(Full, Small) ->
@@ -147,3 +148,18 @@ small(Full, Small) ->
         false -> Full;
         _ -> Small
     end.
+
+%% The number that a variable gives.
+env(Name, Default) ->
+    case os:getenv(Name) of
+        false -> Default;
+        Value -> list_to_integer(Value)
+    end.
+
+%% What Fun makes of a seed, which is printed (XETS_TEST_SEED gives one), and of what tells before
+%% each case, by its number, whether there is time for it.
+fuzz(What, Seconds, Fun) ->
+    Seed = env("XETS_TEST_SEED", rand:uniform(1 bsl 32)),
+    io:format("~s: XETS_TEST_SEED=~b~n", [What, Seed]),
+    End = erlang:monotonic_time(second) + Seconds,
+    Fun(Seed, fun(_) -> erlang:monotonic_time(second) < End end).
