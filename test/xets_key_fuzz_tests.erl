@@ -17,10 +17,7 @@
 mutants_test_() ->
     {timeout, 120,
      fun() ->
-             Cases = case os:getenv("XETS_TEST_SMALL") of
-                         false -> 3000;
-                         _ -> 500
-                     end,
+             Cases = xets_test_lib:small(3000, 500),
              Compared = cases(1, pool(1), 1, fun(I) -> I =< Cases end, 0),
              %% That they are terms, and not just rubbish.
              ?assert(Compared > 2 * Cases)
@@ -28,13 +25,8 @@ mutants_test_() ->
 
 %% Runs so many seconds. Returns if nothing was found.
 run(Seconds) ->
-    Seed = case os:getenv("XETS_TEST_SEED") of
-               false -> rand:uniform(1 bsl 32);
-               Given -> list_to_integer(Given)
-           end,
-    io:format("keys: XETS_TEST_SEED=~b~n", [Seed]),
-    End = erlang:monotonic_time(second) + Seconds,
-    Compared = cases(Seed, pool(Seed), 1, fun(_) -> erlang:monotonic_time(second) < End end, 0),
+    Compared = xets_test_lib:fuzz("keys", Seconds,
+                                  fun(Seed, More) -> cases(Seed, pool(Seed), 1, More, 0) end),
     io:format("keys: ~b mutants compared~n", [Compared]).
 
 cases(Seed, Pool, I, More, Compared) ->

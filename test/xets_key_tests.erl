@@ -190,7 +190,7 @@ random_pairs_test_() ->
     {timeout, 3600,
      fun() ->
              Pairs = list_to_integer(os:getenv("XETS_KEY_PAIRS", default_pairs())),
-             Seed = list_to_integer(os:getenv("XETS_TEST_SEED", "1")),
+             Seed = xets_test_lib:env("XETS_TEST_SEED", 1),
              rand:seed(exsss, Seed),
              random_pairs(Pairs)
      end}.

@@ -26,13 +26,8 @@ random_test_() ->
 
 %% Runs so many seconds. Returns if nothing was found.
 run(Seconds) ->
-    Seed = case os:getenv("XETS_TEST_SEED") of
-               false -> rand:uniform(1 bsl 32);
-               Given -> list_to_integer(Given)
-           end,
-    io:format("matching: XETS_TEST_SEED=~b~n", [Seed]),
-    End = erlang:monotonic_time(second) + Seconds,
-    {Native, Hits} = cases(Seed, 1, fun(_) -> erlang:monotonic_time(second) < End end, {0, 0}),
+    {Native, Hits} = xets_test_lib:fuzz("matching", Seconds,
+                                        fun(Seed, More) -> cases(Seed, 1, More, {0, 0}) end),
     io:format("matching: ~b specifications, ~b objects matched~n", [Native, Hits]).
 
 cases(Seed, I, More, {Native, Hits} = Sums) ->
