@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # usage: test/run.sh [suite...]
 #
-# Runs the suites named, or all, in the order below. A failure does not stop the others. Each
-# suite's output goes to the terminal and to _build/logs/SUITE.log; the last line has the sum of
-# the totals that the runners printed.
+# Runs the suites named, in their order, or all, two at a time. A failure does not stop the others.
+# Each suite's output goes to the terminal and to _build/logs/SUITE.log; the last line has the sum
+# of the totals that the runners printed.
 set -u
 cd "$(dirname "$0")/.." || exit
 # Run by make, the makes below would look for its job server.
@@ -175,28 +175,62 @@ totals() {
     ' "$1"
 }
 
-suite() {
-    local name=$1 start=$SECONDS status p f
-    echo
-    echo "=== $name"
-    "$name" 2>&1 | tee "$logs/$name.log"
-    status=${PIPESTATUS[0]}
+# Adds up what a suite has come to, given its exit status and its seconds.
+conclude() {
+    local name=$1 status=$2 seconds=$3 p f
     read -r p f < <(totals "$logs/$name.log")
     # A program that crashed has printed no total; a suite that ran nothing has failed.
     if { [ "$status" != 0 ] || [ "$p" = 0 ]; } && [ "$f" = 0 ]; then
         f=1
     fi
-    echo "=== $name: $p passed, $f failed ($((SECONDS - start)) s)"
+    echo "=== $name: $p passed, $f failed ($seconds s)"
     passed=$((passed + p))
     failed=$((failed + f))
 }
 
-all="core core_asan core_tsan core_bench model eunit exunit vm_asan packages"
-for name in ${*:-$all}; do
-    case " $all fuzz " in
+suite() {
+    local name=$1 start=$SECONDS
+    echo
+    echo "=== $name"
+    "$name" 2>&1 | tee "$logs/$name.log"
+    conclude "$name" "${PIPESTATUS[0]}" $((SECONDS - start))
+}
+
+# Runs suites without a word. What they come to is told by report(), when they are over.
+aside() {
+    local name start
+    for name in "$@"; do
+        start=$SECONDS
+        "$name" > "$logs/$name.log" 2>&1
+        echo "$? $((SECONDS - start))" > "$logs/$name.status"
+    done
+}
+
+report() {
+    local name=$1 status=1 seconds=0
+    echo
+    echo "=== $name"
+    cat "$logs/$name.log"
+    read -r status seconds < "$logs/$name.status"
+    conclude "$name" "$status" "$seconds"
+}
+
+# Those in one list keep about one processor busy, and use nothing that the others build.
+side="core core_asan core_tsan core_bench model packages"
+rest="eunit exunit vm_asan"
+if [ $# = 0 ]; then
+    rm -f $logs/*.status
+    # shellcheck disable=SC2086
+    aside $side &
+    for name in $rest; do suite "$name"; done
+    wait
+    for name in $side; do report "$name"; done
+fi
+for name in "$@"; do
+    case " $side $rest fuzz " in
     *" $name "*) suite "$name" ;;
     *)
-        echo "no suite $name; there are: $all, and fuzz" >&2
+        echo "no suite $name; there are: $side $rest, and fuzz" >&2
         exit 2
         ;;
     esac
