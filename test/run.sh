@@ -196,9 +196,11 @@ suite() {
     conclude "$name" "${PIPESTATUS[0]}" $((SECONDS - start))
 }
 
-# Runs suites without a word. What they come to is told by report(), when they are over.
+# Runs suites without a word, on what the others leave of the machine: tests of those may have a
+# limit of seconds. What they come to is told by report(), when they are over.
 aside() {
     local name start
+    renice -n 19 -p "$BASHPID" > /dev/null
     for name in "$@"; do
         start=$SECONDS
         "$name" > "$logs/$name.log" 2>&1

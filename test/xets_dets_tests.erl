@@ -104,9 +104,10 @@ undefined_test() ->
 
 %%% dets
 
+%% The disk may have other things to do.
 dets_test_() ->
     {foreach, fun open/0, fun close/1,
-     [fun(Opened) -> {atom_to_list(Name), fun() -> Test(Opened) end} end
+     [fun(Opened) -> {atom_to_list(Name), {timeout, 120, fun() -> Test(Opened) end}} end
       || {Name, Test} <- [{copies, fun copies/1}, {replaces, fun replaces/1},
                           {errors, fun errors/1},
                           {objects_without_key, fun objects_without_key/1}]]}.
