@@ -54,7 +54,7 @@ select(Table, Spec, Reverse) ->
     case native(Table, Spec, What, infinity, start) of
         other ->
             Run = compile(Spec),
-            lists:append(fold(id(Table), Spec, Reverse, start, Run, []));
+            lists:append(fold(xets_info:identifier(Table), Spec, Reverse, start, Run, []));
         Results ->
             Results
     end.
@@ -74,7 +74,7 @@ count(Table, Spec) ->
     case native(Table, Spec, ?COUNT, infinity, start) of
         other ->
             Run = compile(Spec),
-            count(id(Table), Spec, start, Run, 0);
+            count(xets_info:identifier(Table), Spec, start, Run, 0);
         N ->
             N
     end.
@@ -96,7 +96,7 @@ when
     Limit :: pos_integer().
 page(Table, Spec, Limit, Reverse) ->
     _ = is_limit(Limit) orelse erlang:error(badarg),
-    read_page(id(Table), Spec, Limit, what(?SELECT, Reverse), start).
+    read_page(xets_info:identifier(Table), Spec, Limit, what(?SELECT, Reverse), start).
 
 %% @doc The next page.
 -spec next(continuation()) -> {[term()], continuation() | '$end_of_table'} | '$end_of_table'.
@@ -237,7 +237,7 @@ take(Table, Spec) ->
 -spec replace(xets:table(), xets:match_spec()) -> non_neg_integer() | {error, xets_errors:cause()}.
 replace(Table, Spec) ->
     _ = xets:insert(Table, []),
-    Id = id(Table),
+    Id = xets_info:identifier(Table),
     Type = xets:info(Id, type),
     case Type =/= bag andalso keeps_keys(Type, xets:info(Id, keypos), Spec) of
         true when Type =:= duplicate_bag -> replace_groups(Id, Spec);
@@ -305,9 +305,9 @@ change(Table, Spec, What, Position, Before) ->
     case native(Table, Spec, What, infinity, Position) of
         other ->
             Run = compile(Spec),
-            change_objects(id(Table), Spec, What, Position, Run, Before);
+            change_objects(xets_info:identifier(Table), Spec, What, Position, Run, Before);
         {stopped, Done, Left, Next} ->
-            Id = id(Table),
+            Id = xets_info:identifier(Table),
             Run = compile(Spec),
             After = [change_left(Id, What, Run, Term) || Term <- Left],
             change(Id, Spec, What, Next, lists:reverse(After, [Done | Before]));
@@ -375,7 +375,7 @@ is_bag(Id) ->
 -spec update(xets:table(), Key :: term(), xets:match_spec()) -> tuple() | false.
 update(Table, Key, Spec) ->
     case retry(fun() -> xets:update_nif(Table, Key, Spec) end) of
-        other -> update_object(id(Table), Key, compile(Spec));
+        other -> update_object(xets_info:identifier(Table), Key, compile(Spec));
         Result -> Result
     end.
 
@@ -455,15 +455,6 @@ compile([]) ->
 compile(Spec) ->
     Compiled = ets:match_spec_compile(Spec),
     fun(Objects) -> ets:match_spec_run(Objects, Compiled) end.
-
-%% The identifier of a table: it stays what it is whatever becomes of the name.
-id(Table) when is_atom(Table) ->
-    case retry(fun() -> xets:whereis(Table) end) of
-        undefined -> erlang:error(badarg);
-        Id -> Id
-    end;
-id(Table) ->
-    Table.
 
 retry(Fun) ->
     try
