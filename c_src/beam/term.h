@@ -17,13 +17,20 @@
  *   BITS        bits   size in bytes (varint), bytes: `bits` (1-7) used in the last
  *   FLOAT       0      8 bytes
  *   BIG         sign   size (varint), magnitude, little-endian
- *   MAP         0      size (varint), widths: kw << 4 | vw,
+ *   MAP         s      size (varint), widths: kw << 4 | vw,
  *                      [size * kw bytes: keys], [size * vw bytes: values],
+ *                      [its shape, if s is 1],
  *                      [a node per key, if kw is 0], [a node per value, if vw is 0]
  *                      in iteration order (canonical for equal maps within a VM)
  *   EXT         0      nothing: the next handle. In key bytes: 8 bytes of hash
  *   EXTBIN      0      only in key bytes: size (varint), 16 bytes of content
  *                      hash; the binary itself is the next handle
+ *   REF         n-1    8 * n bytes: the words of an ordinary reference behind its header
+ *
+ * The shape of a map is that of the trie it is in the heap: the number of the trie's inner nodes
+ * (varint), then for each of them, the root first, each before its children, and these in
+ * iteration order: 2 bytes with a bit for every child that is there, 2 bytes with a bit for those
+ * of them that are inner nodes. REF and shapes are written by the native way only (term_native.h).
  *
  * Varints are LEB128. A packed element is read by an 8-byte load and a mask,
  * so XE_READ_SLACK readable bytes follow. {} is a TUPLE_IMM of arity 0, [] an
@@ -90,6 +97,7 @@ enum xe_node_kind {
     XE_NODE_MAP,
     XE_NODE_EXT,
     XE_NODE_EXTBIN,
+    XE_NODE_REF,
 };
 
 enum xe_term_status {
