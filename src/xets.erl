@@ -475,12 +475,25 @@ all() ->
 
 %% @doc Facts about this library. Not in `ets'.
 %%
-%% Returns a map: `version', a string; `terms', how terms are converted
-%% (`portable'); `tables', the number of tables; `bytes', the memory of all tables,
+%% Returns a map: `version', a string; `terms', how terms are converted, `native' or
+%% `portable'; `native_terms', a list of the kinds of terms that are read and built where they
+%% lie (`tuple', `list', `float', `bignum', `map', `large_map', `binary', `bit_string',
+%% `reference', `slice'), while all others are converted by documented calls of the emulator;
+%% `tables', the number of tables; `bytes', the memory of all tables,
 %% which `erlang:memory/0' does not count; and others, which may change.
 %%
+%% What is native is decided when the library is loaded for the first time: kinds of terms that
+%% are found to be represented in exactly the expected form, and only on releases of OTP for which
+%% that was tested. If the environment variable `XETS_TERMS' is `portable' then, nothing is native.
+%%
 %% Complexity: O(number of tables).
--spec info() -> #{version := string(), terms := atom(), atom() => term()}.
+-spec info() ->
+    #{
+        version := string(),
+        terms := native | portable,
+        native_terms := [atom()],
+        atom() => term()
+    }.
 info() ->
     Facts = info_nif(),
     Facts#{version => xets_info:version()}.
@@ -2386,11 +2399,31 @@ load() ->
     end.
 
 load(Library) ->
-    case erlang:load_nif(Library, 0) of
+    case erlang:load_nif(Library, native_info()) of
         ok -> ok;
         {error, {upgrade, Text}} -> load_failed("~ts.so: ~ts", [Library, refused(Text)]);
         {error, {_, Text}} -> load_failed("~ts.so: ~ts", [Library, Text])
     end.
+
+%% What the library decides by whether it reads and builds terms where they lie, and specimens
+%% of terms that it cannot make by itself (c_src/beam/term_native.h): references, references of
+%% other forms, bit strings.
+-spec native_info() -> tuple().
+native_info() ->
+    Alias = erlang:alias(),
+    erlang:unalias(Alias),
+    Monitor = erlang:monitor(process, self()),
+    erlang:demonitor(Monitor, [flush]),
+    <<_:13, Short:45/bitstring, Long:490/bitstring, _/bitstring>> = list_to_binary(lists:seq(1, 100)),
+    Copies = [list_to_bitstring([0, Bits]) || Bits <- [Short, Long]],
+    {
+        erlang:system_info(otp_release),
+        erlang:system_info(build_type),
+        os:getenv("XETS_TERMS") =:= "portable",
+        [make_ref(), Monitor],
+        [Alias, atomics:new(1, [])],
+        [Short, Long, <<(length(Copies)):3>>, <<(length(Copies)):67>> | Copies]
+    }.
 
 %% The emulator's text has the number that the library refused with (c_src/beam/nif.c).
 refused(Text) ->

@@ -182,8 +182,11 @@ NIF(arity)
 
 static int load(ErlNifEnv *env, void **priv, ERL_NIF_TERM info)
 {
-    (void)priv, (void)info;
-    return nif_alloc_init() && xe_term_init(env) ? 0 : 1;
+    (void)priv;
+    if (!nif_alloc_init())
+        return 1;
+    xe_native_init(env, info);
+    return xe_term_init(env) ? 0 : 1;
 }
 
 static ErlNifFunc functions[] = {

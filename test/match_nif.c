@@ -177,9 +177,12 @@ NIF(measure)
 
 static int load(ErlNifEnv *env, void **priv, ERL_NIF_TERM info)
 {
-    (void)priv, (void)info;
+    (void)priv;
+    if (!nif_alloc_init())
+        return 1;
+    xe_native_init(env, info);
     xe_atoms_init(env);
-    return nif_alloc_init() && xe_term_init(env) ? 0 : 1;
+    return xe_term_init(env) ? 0 : 1;
 }
 
 static ErlNifFunc functions[] = {

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "../c_src/beam/term.h"
+#include "../c_src/beam/term_native.h"
 
 #define NIF(name) static ERL_NIF_TERM name(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[])
 #define UNUSED_ARGS ((void)argc, (void)argv)

@@ -96,11 +96,14 @@ static int ext_compare(uint64_t a, uint64_t b)
 
 static int load(ErlNifEnv *env, void **priv, ERL_NIF_TERM info)
 {
-    (void)priv, (void)info;
+    (void)priv;
+    if (!nif_alloc_init())
+        return 1;
+    xe_native_init(env, info);
     xe_atoms_init(env);
     xe_call_nil = enif_make_list(env, 0);
     xe_cb.ext_compare = ext_compare;
-    return nif_alloc_init() && xe_term_init(env) ? 0 : 1;
+    return xe_term_init(env) ? 0 : 1;
 }
 
 static ErlNifFunc functions[] = {

@@ -308,6 +308,35 @@ NIF(identity)
     return make_result(env, status, t);
 }
 
+/* natives(Kinds) -> Kinds: from now on only those of the kinds (a number) that were proven */
+NIF(natives)
+{
+    static uint32_t proven;
+    UNUSED_ARGS;
+    proven |= xe_native.kinds;
+    xe_native.kinds = proven & (uint32_t)get_int(env, argv[0]);
+    return enif_make_uint(env, xe_native.kinds);
+}
+
+/* probe(Refs, OtherRefs, BitStrings, What) -> [Kind]: what the probe finds; with `What`, the number
+ * of a field of struct xe_native, if it is expected to be something else. */
+NIF(probe)
+{
+    struct xe_native n = {.kinds = 0};
+    struct xe_native_samples samples = {argv[0], argv[1], argv[2]};
+    uint64_t *fields[] = {&n.size_unit, &n.flonum, &n.flatmap, &n.ref, &n.sub_binary,
+                          &n.shared_binary, &n.positive, &n.negative, &n.heap_binary,
+                          &n.map_node, &n.map_root, &n.map_root_full};
+    size_t what = (size_t)get_int(env, argv[3]);
+    UNUSED_ARGS;
+    xe_native_probe(env, &samples, &n);
+    if (what < sizeof fields / sizeof *fields) {
+        *fields[what] += 1 << XE_ARITY_SHIFT;
+        xe_native_probe(env, &samples, &n);
+    }
+    return xe_native_names(env, n.kinds);
+}
+
 static ErlNifResourceType *magic_type;
 
 /* A reference to a resource. */
@@ -322,9 +351,12 @@ NIF(magic)
 
 static int load(ErlNifEnv *env, void **priv, ERL_NIF_TERM info)
 {
-    (void)priv, (void)info;
+    (void)priv;
+    if (!nif_alloc_init())
+        return 1;
+    xe_native_init(env, info);
     magic_type = enif_open_resource_type(env, NULL, "magic", NULL, ERL_NIF_RT_CREATE, NULL);
-    return nif_alloc_init() && magic_type && xe_term_init(env) ? 0 : 1;
+    return magic_type && xe_term_init(env) ? 0 : 1;
 }
 
 static ErlNifFunc functions[] = {
@@ -345,6 +377,8 @@ static ErlNifFunc functions[] = {
     {"identity", 3, identity, 0},
     {"fail_after", 1, fail_after, 0},
     {"magic", 0, magic, 0},
+    {"natives", 1, natives, 0},
+    {"probe", 4, probe, 0},
 };
 
 ERL_NIF_INIT(xets_term_nif, functions, load, NULL, NULL, NULL)

@@ -16,7 +16,8 @@
 
 init() ->
     Dir = os:getenv("XETS_TEST_LIB", "_build/c/release/test"),
-    erlang:load_nif(filename:join(Dir, "key_nif"), 0).
+    erlang:load_nif(filename:join(Dir, "key_nif"),
+                    xets_test_lib:native_info()).
 
 %% As encoded to be found, and to be stored. [Key] is a cut key's term.
 -spec find(term(), budget()) -> result(key()).

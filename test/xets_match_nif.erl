@@ -13,7 +13,8 @@
 
 init() ->
     Dir = os:getenv("XETS_TEST_LIB", "_build/c/release/test"),
-    erlang:load_nif(filename:join(Dir, "match_nif"), 0).
+    erlang:load_nif(filename:join(Dir, "match_nif"),
+                    xets_test_lib:native_info()).
 
 %% Runs a specification on each of the objects, one after the other. `rejected`: it is left to ets.
 -spec run(Spec :: term(), [tuple()], form(), want(), Budget :: non_neg_integer() | infinity) ->

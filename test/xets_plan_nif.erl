@@ -8,7 +8,8 @@
 
 init() ->
     Dir = os:getenv("XETS_TEST_LIB", "_build/c/release/test"),
-    erlang:load_nif(filename:join(Dir, "plan_nif"), 0).
+    erlang:load_nif(filename:join(Dir, "plan_nif"),
+                    xets_test_lib:native_info()).
 
 %% The plan for tables of a type and key position, and of each key whether it is let through. Budget
 %% is a number of words, or `infinity`.

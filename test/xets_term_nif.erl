@@ -7,7 +7,7 @@
 
 -export([key/2, object/3, roundtrip/4, decode_key/3, element/5, immediate/3, replace/5, equal/3,
          equal_forms/2, expand/2, words/2, compress/1, order/1, is_key_of/3, identity/3,
-         fail_after/1, magic/0]).
+         fail_after/1, magic/0, natives/1, probe/4]).
 -export_type([stored/0]).
 
 -on_load(init/0).
@@ -21,7 +21,8 @@
 
 init() ->
     Dir = os:getenv("XETS_TEST_LIB", "_build/c/release/test"),
-    erlang:load_nif(filename:join(Dir, "term_nif"), 0).
+    erlang:load_nif(filename:join(Dir, "term_nif"),
+                    xets_test_lib:native_info()).
 
 -spec key(term(), budget()) ->
           result({Bytes :: binary(), Handles :: [term()], Reusable :: boolean()}).
@@ -82,3 +83,13 @@ fail_after(_N) -> erlang:nif_error(not_loaded).
 %% A reference to a resource.
 -spec magic() -> reference().
 magic() -> erlang:nif_error(not_loaded).
+
+%% Only these kinds (XE_NATIVE_ in c_src/beam/term_native.h) are native from now on, as far as they
+%% were proven; returns which are.
+-spec natives(non_neg_integer()) -> non_neg_integer().
+natives(_Kinds) -> erlang:nif_error(not_loaded).
+
+%% The kinds that the probe finds as expected. Field: the number of a field of struct xe_native
+%% that is expected to be what it is not, or -1.
+-spec probe([reference()], [reference()], [bitstring()], integer()) -> [atom()].
+probe(_Refs, _OtherRefs, _BitStrings, _Field) -> erlang:nif_error(not_loaded).

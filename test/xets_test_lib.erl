@@ -3,7 +3,7 @@
 
 -export([both/1, outcome/1, actor/0, actor/1, run/2, start/2, await/1, call/4, kill/1, stop/1,
          dead/0, foreign/0, transfer/1, no_transfer/1, eventually/1, settled/0, texts/3, small/2,
-         env/2, fuzz/3]).
+         env/2, fuzz/3, native_info/0]).
 
 -include_lib("eunit/include/eunit.hrl").
 
@@ -163,3 +163,20 @@ fuzz(What, Seconds, Fun) ->
     io:format("~s: XETS_TEST_SEED=~b~n", [What, Seed]),
     End = erlang:monotonic_time(second) + Seconds,
     Fun(Seed, fun(_) -> erlang:monotonic_time(second) < End end).
+
+%%% The native way with terms
+
+%% What xets.erl gives to its library when it is loaded, for the libraries of the tests.
+native_info() ->
+    Alias = erlang:alias(),
+    erlang:unalias(Alias),
+    <<_:13, Sliced:45/bitstring, Large:490/bitstring, _/bitstring>> =
+        list_to_binary(lists:seq(1, 100)),
+    {
+        erlang:system_info(otp_release),
+        erlang:system_info(build_type),
+        os:getenv("XETS_TERMS") =:= "portable",
+        [make_ref()],
+        [Alias, atomics:new(1, [])],
+        [Sliced, Large, list_to_bitstring([0, Sliced]), list_to_bitstring([0, Large])]
+    }.

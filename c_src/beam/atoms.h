@@ -22,6 +22,7 @@
     X(key, "key")                                                                                 \
     X(last, "last")                                                                               \
     X(mapped, "mapped")                                                                           \
+    X(native_terms, "native_terms")                                                               \
     X(none, "none")                                                                               \
     X(objects, "objects")                                                                         \
     X(ordered_set, "ordered_set")                                                                 \

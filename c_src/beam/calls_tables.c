@@ -5,6 +5,7 @@
 #include "call.h"
 #include "estate.h"
 #include "registry.h"
+#include "term_native.h"
 
 static ERL_NIF_TERM make_access(const struct xe_owned *t)
 {
@@ -249,7 +250,9 @@ static enum xe_result info_all(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64
     ERL_NIF_TERM keys[] = {xe_am.tables, xe_am.bytes, xe_am.mapped, xe_am.used};
     uint64_t values[] = {xe_registry_count(), xe_table_bytes_all(), pages.mapped, pages.used};
     ERL_NIF_TERM map = make_map(env, keys, values, 4);
-    enif_make_map_put(env, map, xe_am.terms, xe_am.portable, out);
+    uint32_t kinds = xe_native.kinds;
+    enif_make_map_put(env, map, xe_am.terms, kinds ? xe_am.native : xe_am.portable, &map);
+    enif_make_map_put(env, map, xe_am.native_terms, xe_native_names(env, kinds), out);
     return XE_CALL_OK;
 }
 XE_CALL(info_all, 0)

@@ -5,7 +5,7 @@
  * copy, with globals of its own. Both serve calls until the old code is purged, on the same
  * tables. Everything they share was made by the first copy, and is reached from `struct shared`,
  * the module's private data: the epochs, the pages, the core's counters, the registry of
- * tables.
+ * tables, and which kinds of terms are native.
  *
  * Guarantees (referred to from tests)
  *   U1  An upgrade keeps every table, also while processes use them, on whatever scheduler.
@@ -25,19 +25,20 @@
 #include "../core/shared.h"
 #include "call.h"
 #include "estate.h"
+#include "term_native.h"
 
 /*
  * To be raised with any change of what two copies share and no other version covers: what
  * stored terms look like, what a state of a table means. The sizes catch most of what is forgotten.
  */
 #ifndef XE_NIF_LAYOUT
-#define XE_NIF_LAYOUT 4
+#define XE_NIF_LAYOUT 5
 #endif
 
 enum {
     SHARED_VERSION =
         XE_NIF_LAYOUT << 20 ^ sizeof(struct xe_owned) << 10 ^ sizeof(struct xe_settings) ^
-        sizeof(struct xe_estate) << 5 ^ sizeof(struct xe_fixer)
+        sizeof(struct xe_estate) << 5 ^ sizeof(struct xe_fixer) ^ sizeof(struct xe_native) << 2
 };
 
 /* What load and upgrade return when they refuse; src/xets.erl says it in words. */
@@ -49,6 +50,7 @@ struct shared {
     void *pages;
     void *core;
     void *registry;
+    struct xe_native native; /* decided once: stored terms depend on it */
 };
 
 /* --- The core's callbacks ----------------------------------------------- */
@@ -137,10 +139,10 @@ static int start(ErlNifEnv *env, ErlNifResourceFlags flags)
 
 static int load(ErlNifEnv *env, void **priv, ERL_NIF_TERM arg)
 {
-    (void)arg;
+    xe_native_init(env, arg);
     int status = start(env, ERL_NIF_RT_CREATE | ERL_NIF_RT_TAKEOVER);
-    own = (struct shared){SHARED_VERSION, xe_epoch_domain(), xe_pages_domain(), xe_core_domain(),
-                          xe_owner_registry()};
+    own = (struct shared){SHARED_VERSION, xe_epoch_domain(),   xe_pages_domain(),
+                          xe_core_domain(), xe_owner_registry(), xe_native};
     *priv = &own;
     return status;
 }
@@ -157,6 +159,7 @@ static int upgrade(ErlNifEnv *env, void **priv, void **old, ERL_NIF_TERM arg)
     (void)arg;
     if (!adopt(*old))
         return LOAD_OTHER_LAYOUT;
+    xe_native_adopt(&((const struct shared *)*old)->native);
     *priv = *old;
     return start(env, ERL_NIF_RT_TAKEOVER);
 }

@@ -24,11 +24,17 @@
  *   large map    a trie of at most 16 children a node: header with arity and bitmap, in the root
  *                the size, the children: lists [Key | Value] or boxed nodes
  *   heap binary  words << 6 | subtag; size in bytes (up to OTP 26) or bits (from 27); the bytes
- *   bit string   up to OTP 26 a sub-binary of a heap binary: header; size in bytes; offset in
- *                bytes; bits of the last byte, bit offset and a flag, a byte each; the binary.
- *                From OTP 27 a heap binary whose size is in bits
- *   reference    a header like that of make_ref(), and its words: process aliases and magic
- *                references have others
+ *   sub-binary   up to OTP 26 header; size in bytes; offset in bytes; a byte each for the bits that
+ *                count of one more byte, the offset in bits and a flag; the binary. From OTP 27
+ *                header; where the data begins, and flags in the low two bits; first bit; the bit
+ *                behind the last; the binary
+ *   bit string   up to OTP 26 a sub-binary; from OTP 27, to 64 bytes, a heap binary
+ *   reference    a header like that of make_ref(), and two words, of which the first has only bits
+ *                set in its low half: process aliases have other headers, magic references an
+ *                address
+ *   shared       (what a large binary's bytes are in, from OTP 27 always behind a sub-binary) up to
+ *                OTP 26 header; size; next; the emulator's block; the bytes; flags. From OTP 27
+ *                header; block; next. The block: two words; size; the bytes
  *   list         two words, head and tail, without a header
  */
 #ifndef XE_TERM_NATIVE_H
@@ -49,6 +55,7 @@ enum {
     XE_NATIVE_BITS = 1 << 7,
     XE_NATIVE_REF = 1 << 8,
     XE_NATIVE_SLICE = 1 << 9, /* how much of its parent a sub-binary is */
+    XE_NATIVE_KINDS = 10,
 };
 
 enum {
@@ -58,31 +65,51 @@ enum {
     XE_SUBTAG_MASK = 0x3f,
     XE_FLATMAP_MAX = 32,      /* pairs */
     XE_NATIVE_BLOCK = 4096,   /* words of a block that is built in */
+    XE_MAP_BITMAP_SHIFT = 16, /* of the header of a node of a large map */
+    XE_MAP_HEADER_MASK = 0xffff,
+    XE_REF_WORDS = 2, /* behind the header */
 };
 
 /* Learnt by the probe. Written before anything else of the library runs, then constant. */
 struct xe_native {
     uint32_t kinds;
-    bool bits_in_heap_binary; /* OTP 27 and later: sizes of heap binaries are in bits */
-    uint64_t flonum;          /* headers, whole */
+    uint64_t size_unit; /* of a heap binary: 1, bytes, up to OTP 26; 8, bits, from OTP 27 */
+    uint64_t flonum;    /* headers, whole */
     uint64_t flatmap;
     uint64_t ref;
     uint64_t sub_binary;
-    unsigned positive, negative, heap_binary; /* the low XE_ARITY_SHIFT bits of headers */
-    /* Large maps. */
-    unsigned map_mask;   /* bits of a header that tell the three below from one another */
-    unsigned map_node, map_root, map_root_full;
-    unsigned map_arity_shift, map_bitmap_shift;
-    unsigned ref_words; /* behind the header */
+    uint64_t shared_binary;
+    uint64_t positive, negative, heap_binary; /* the low XE_ARITY_SHIFT bits of headers */
+    /* Of headers of large maps what is below the bitmap. The full root's may be map_root, too. */
+    uint64_t map_node, map_root, map_root_full;
 };
 extern struct xe_native xe_native;
 
+/* What erl_nif cannot make: for the probe. Lists. */
+struct xe_native_samples {
+    ERL_NIF_TERM refs;        /* of make_ref() and such */
+    ERL_NIF_TERM other_refs;  /* process aliases, magic references */
+    ERL_NIF_TERM bit_strings; /* to 64 bytes, as the emulator makes them; no binaries */
+};
+
 /*
- * Decides what is native: `release` ("25") and `build_type` ("opt") of the emulator, of which the
- * wrapper of the module knows, `forbidden` if XETS_TERMS=portable. Leaves a VM that is represented
- * otherwise with kinds = 0.
+ * Decides what is native, once in the life of a copy of the library; later calls are
+ * ignored. `info` is what xets:native_info() tells: {Release, BuildType, Forbidden, Refs,
+ * OtherRefs, BitStrings}; with anything else nothing is native.
  */
-void xe_native_init(ErlNifEnv *env, const char *release, const char *build_type, bool forbidden);
+void xe_native_init(ErlNifEnv *env, ERL_NIF_TERM info);
+
+/* The same, as another copy has decided. */
+void xe_native_adopt(const struct xe_native *decided);
+
+/*
+ * The probe alone. What is not 0 in `n` before is expected, and what is found must be equal to it.
+ * n->kinds tells what was found as expected.
+ */
+void xe_native_probe(ErlNifEnv *env, const struct xe_native_samples *samples, struct xe_native *n);
+
+/* A list of atoms. */
+ERL_NIF_TERM xe_native_names(ErlNifEnv *env, uint32_t kinds);
 
 static inline bool xe_native_has(uint32_t kinds)
 {
@@ -102,6 +129,66 @@ static inline bool xe_term_is_list_cell(ERL_NIF_TERM t)
 static inline uint64_t *xe_term_at(ERL_NIF_TERM t)
 {
     return (uint64_t *)(t & ~(uint64_t)3);
+}
+
+/* Reading. Each is for terms of a kind that is native. */
+
+static inline uint64_t xe_term_header(ERL_NIF_TERM t)
+{
+    return *xe_term_at(t);
+}
+
+/* A bit string where it lies. */
+struct xe_bits {
+    const uint8_t *bytes;
+    size_t size;     /* bytes that its copy takes */
+    unsigned offset; /* bits to be passed over in the first byte */
+    unsigned bits;   /* 1-7: what counts of the last byte of the copy */
+};
+
+/* False: it is none of the known forms. */
+static inline bool xe_native_bits(const struct xe_native *n, ERL_NIF_TERM t, struct xe_bits *b)
+{
+    const uint64_t *at = xe_term_at(t), *parent;
+    if (n->size_unit == 8) {
+        b->bytes = (const uint8_t *)(at + 2);
+        b->size = (at[1] + 7) / 8;
+        b->offset = 0;
+        b->bits = at[1] & 7;
+        return (at[0] & XE_SUBTAG_MASK) == n->heap_binary;
+    }
+    if (at[0] != n->sub_binary)
+        return false;
+    parent = xe_term_at(at[4]);
+    if ((parent[0] & XE_SUBTAG_MASK) == n->heap_binary)
+        b->bytes = (const uint8_t *)(parent + 2) + at[2];
+    else if ((n->kinds & XE_NATIVE_SLICE) && parent[0] == n->shared_binary)
+        b->bytes = (const uint8_t *)parent[4] + at[2];
+    else
+        return false;
+    b->bits = at[3] & 0xff;
+    b->size = at[1] + (b->bits != 0);
+    b->offset = at[3] >> 8 & 0xff;
+    return true;
+}
+
+/* Its bytes, the last one masked, to where 8 more may be overwritten. */
+static inline void xe_bits_copy(const struct xe_bits *b, uint8_t *to)
+{
+    if (b->size == 0)
+        return;
+    if (b->offset == 0) {
+        memcpy(to, b->bytes, b->size);
+    } else {
+        /* The last byte may end before a byte that need not be there. */
+        bool more = b->offset + (b->bits ? b->bits : 8) > 8;
+        for (size_t i = 0; i < b->size; i++) {
+            unsigned next = i + 1 < b->size || more ? b->bytes[i + 1] : 0;
+            to[i] = (uint8_t)(b->bytes[i] << b->offset | next >> (8 - b->offset));
+        }
+    }
+    if (b->bits)
+        to[b->size - 1] &= (uint8_t)(0xff00 >> b->bits);
 }
 
 /*
