@@ -34,7 +34,7 @@
  *                address
  *   shared       (what a large binary's bytes are in, from OTP 27 always behind a sub-binary) up to
  *                OTP 26 header; size; next; the emulator's block; the bytes; flags. From OTP 27
- *                header; block; next. The block: two words; size; the bytes
+ *                header; block; next. The block: some words; size; the bytes
  *   list         two words, head and tail, without a header
  */
 #ifndef XE_TERM_NATIVE_H
@@ -79,6 +79,7 @@ struct xe_native {
     uint64_t ref;
     uint64_t sub_binary;
     uint64_t shared_binary;
+    uint64_t block_head; /* bytes of the emulator's block before those of the binary */
     uint64_t positive, negative, heap_binary; /* the low XE_ARITY_SHIFT bits of headers */
     /* Of headers of large maps what is below the bitmap. The full root's may be map_root, too. */
     uint64_t map_node, map_root, map_root_full;

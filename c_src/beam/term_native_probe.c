@@ -17,7 +17,6 @@ enum {
     EXT_SMALL_BIG = 110,
     PROBE_WORDS = 8192, /* of the largest copy */
     PROBE_DEPTH = 64,   /* of a large map's trie */
-    BLOCK_HEAD = 24,    /* bytes of the emulator's block for a large binary before its bytes */
     REF_MARKER = 0xffffffff,
     SUB_WORDS = 5,
 };
@@ -415,22 +414,30 @@ static bool probe_heap_binaries(struct probe *p)
     return ok;
 }
 
+/* The emulator's block for a large binary: some words, the last of them its size, the bytes. */
+static bool probe_block(struct probe *p, uint64_t block, const uint8_t *bytes, size_t size)
+{
+    uint64_t head = (uint64_t)bytes - block;
+    return (head == 24 || head == 32) && learn(&p->n->block_head, head) &&
+           xe_load64(bytes - 8) == size;
+}
+
 /* A large binary: its first word, what it is a view of, and where its block is. */
 static bool probe_shared(struct probe *p, ERL_NIF_TERM t, const uint8_t *bytes, size_t size)
 {
-    const uint64_t *at = boxed(t), block = (uint64_t)bytes - BLOCK_HEAD;
+    const uint64_t *at = boxed(t);
     if (!at || (at[0] & XE_SUBTAG_MASK) == p->n->heap_binary)
         return false;
     if (p->n->size_unit == 1)
         return is_header(at[0]) && at[0] >> XE_ARITY_SHIFT == SUB_WORDS &&
-               learn(&p->n->shared_binary, at[0]) && at[1] == size && at[3] == block &&
-               at[4] == (uint64_t)bytes && xe_load64(bytes - 8) == size;
+               learn(&p->n->shared_binary, at[0]) && at[1] == size && at[4] == (uint64_t)bytes &&
+               probe_block(p, at[3], bytes, size);
     if (!is_header(at[0]) || at[0] >> XE_ARITY_SHIFT != SUB_WORDS - 1 ||
         !learn(&p->n->sub_binary, at[0]) || (at[1] & ~(uint64_t)3) != (uint64_t)bytes ||
         at[2] != 0 || at[3] != 8 * size || !(at = boxed(at[4])))
         return false;
     return is_header(at[0]) && at[0] >> XE_ARITY_SHIFT == 2 && learn(&p->n->shared_binary, at[0]) &&
-           at[1] == block && xe_load64(bytes - 8) == size;
+           probe_block(p, at[1], bytes, size);
 }
 
 static bool probe_slice(struct probe *p, ERL_NIF_TERM whole, const uint8_t *bytes, size_t from,
