@@ -3,6 +3,7 @@
  * types, equality and order, and their terms where nothing else will do.
  */
 #include "match_internal.h"
+#include "term_native.h"
 
 /* Past these many words of a body, a node in it is measured before it is charged for. */
 enum { MEASURE_WORDS = 256, SHORT_TUPLE = 16 };
@@ -309,6 +310,8 @@ static enum xe_value_type type_of_node(unsigned tag)
         return XE_TYPE_INTEGER;
     case XE_NODE_MAP:
         return XE_TYPE_MAP;
+    case XE_NODE_REF:
+        return XE_TYPE_REFERENCE;
     default:
         return XE_TYPE_OTHER;
     }
@@ -359,6 +362,7 @@ static bool is_canonical(unsigned tag)
     case XE_NODE_LIST_IMM:
     case XE_NODE_BITS:
     case XE_NODE_BIG:
+    case XE_NODE_REF:
         return true;
     default:
         return false;
@@ -410,6 +414,21 @@ static enum xe_step identical_binaries(struct xe_matcher *m, const struct xe_val
     return xe_step_of_bool(memcmp(other.data, bin->data, bin->size) == 0);
 }
 
+/* A reference that is stored as a node, and a term: nothing is decoded. */
+static enum xe_step identical_refs(const struct xe_value *node, const struct xe_value *v)
+{
+    if (!xe_term_is_boxed(v->term))
+        return XE_STEP_FAIL;
+    const uint64_t *at = xe_term_at(v->term);
+    return xe_step_of_bool(xe_native_is_ref(at) &&
+                           memcmp(at + 1, node->p + 1, 8 * XE_REF_WORDS) == 0);
+}
+
+static bool is_ref_node(const struct xe_value *v)
+{
+    return v->kind == XE_VALUE_NODE && *v->p >> 3 == XE_NODE_REF;
+}
+
 static enum xe_step identical_others(struct xe_matcher *m, const struct xe_value *a,
                                      const struct xe_value *b)
 {
@@ -418,6 +437,10 @@ static enum xe_step identical_others(struct xe_matcher *m, const struct xe_value
         return xe_step_of_bool(equal_doubles(a->d, b->d));
     if (binary_of(m, b, &bin))
         return identical_binaries(m, a, &bin);
+    if (is_ref_node(a) && xe_value_is_term(b))
+        return identical_refs(a, b);
+    if (is_ref_node(b) && xe_value_is_term(a))
+        return identical_refs(b, a);
     if (a->kind == XE_VALUE_NODE && b->kind == XE_VALUE_NODE && is_canonical(*a->p) &&
         is_canonical(*b->p))
         return same_bytes(m, a, b);
@@ -588,7 +611,7 @@ static enum xe_step node_map_get(struct xe_matcher *m, const struct xe_value *ma
     struct xe_cursor c = xe_value_cursor(m, map);
     enum xe_step step;
     uint64_t index = 0;
-    c.p++;
+    unsigned tag = *c.p++;
     uint64_t n = xe_cursor_varint(&c);
     unsigned key_width = *c.p >> 4, width = *c.p & 15;
     c.p++;
@@ -600,8 +623,10 @@ static enum xe_step node_map_get(struct xe_matcher *m, const struct xe_value *ma
             return XE_STEP_FAIL;
         step = find_packed_key(&c, n, key_width, key->term, &index);
         c.p = values + n * width;
+        xe_cursor_pass_shape(&c, tag);
     } else {
         c.p = values + n * width;
+        xe_cursor_pass_shape(&c, tag);
         step = find_key_node(m, &c, n, key, &index);
     }
     if (step != XE_STEP_OK)

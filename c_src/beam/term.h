@@ -149,6 +149,7 @@ struct xe_encoder {
     bool identify; /* fill in `identity` */
     bool compress; /* compress what is worth it */
     bool ordered;  /* objects are for an ordered table */
+    bool keeps;    /* what is encoded is to be kept: set by what encodes objects */
     bool brief;    /* what must be read as a whole, whatever its size, is over the budget */
     uint64_t small_handles[8];
     uint8_t small[512];
@@ -191,7 +192,7 @@ static inline void xe_encoder_init(struct xe_encoder *e, ErlNifEnv *env, uint64_
     e->inline_left = e->identity = 0;
     e->status = XE_TERM_OK;
     e->in_key = e->neg_zero = e->mask_zeros = e->identify = e->compress = false;
-    e->ordered = e->brief = false;
+    e->ordered = e->keeps = e->brief = false;
 }
 
 /* Frees what an encoder holds. Idempotent; needed only after use. */

@@ -13,6 +13,7 @@
  */
 #include "key.h"
 #include "term_internal.h"
+#include "term_native.h"
 
 enum {
     SMALL_VALUES = 192,
@@ -202,7 +203,7 @@ static inline bool unpack(struct decoder *d, uint64_t n, unsigned width)
     return true;
 }
 
-static bool read_map(struct decoder *d)
+static bool read_map(struct decoder *d, unsigned tag)
 {
     uint64_t n = xe_cursor_varint(&d->c);
     unsigned kw = *d->c.p >> 4, vw = *d->c.p & 15;
@@ -211,7 +212,10 @@ static bool read_map(struct decoder *d)
     if (!reserve_values(d, 2 * n + 1) || !push_frame(d, XE_NODE_MAP, n, left))
         return false;
     d->frames[d->n_frames - 1].swapped = !kw && vw;
-    return (!kw || unpack(d, n, kw)) && (!vw || unpack(d, n, vw));
+    if ((kw && !unpack(d, n, kw)) || (vw && !unpack(d, n, vw)))
+        return false;
+    xe_cursor_pass_shape(&d->c, tag);
+    return true;
 }
 
 static ERL_NIF_TERM read_ext(struct decoder *d)
@@ -229,6 +233,19 @@ static ERL_NIF_TERM read_float(struct decoder *d)
     return enif_make_double(d->env, x);
 }
 
+/* There are such nodes only where references are native: there is no documented way to make one. */
+static ERL_NIF_TERM read_ref(struct decoder *d)
+{
+    ERL_NIF_TERM words[XE_REF_WORDS] = {xe_term_traits.nil, xe_term_traits.nil};
+    XE_ASSERT(xe_native_has(XE_NATIVE_REF));
+    ERL_NIF_TERM t = enif_make_tuple_from_array(d->env, words, XE_REF_WORDS);
+    uint64_t *at = xe_term_at(t);
+    memcpy(at + 1, d->c.p, 8 * XE_REF_WORDS);
+    at[0] = xe_native.ref;
+    d->c.p += 8 * XE_REF_WORDS;
+    return t;
+}
+
 /* Kinds seldom met. */
 static __attribute__((noinline)) bool read_other(struct decoder *d, enum xe_node_kind kind,
                                                  unsigned param)
@@ -239,6 +256,9 @@ static __attribute__((noinline)) bool read_other(struct decoder *d, enum xe_node
         d->c.p += d->c.in_key ? XE_TERM_HASH_BYTES : 0;
     } else if (kind == XE_NODE_FLOAT) {
         t = read_float(d);
+    } else if (kind == XE_NODE_REF) {
+        XE_ASSERT(param == XE_REF_WORDS - 1);
+        t = read_ref(d);
     } else {
         uint64_t size = xe_cursor_varint(&d->c);
         if (kind == XE_NODE_EXTBIN) {
@@ -294,7 +314,7 @@ static inline bool read_node(struct decoder *d)
         d->c.p += n;
         return true;
     case XE_NODE_MAP:
-        return read_map(d);
+        return read_map(d, tag);
     default:
         return read_other(d, kind, param);
     }
@@ -401,7 +421,12 @@ bool xe_node_skip(struct xe_cursor *c, uint64_t max_nodes, struct xe_extent *x)
             x->words += xe_cost_map(n);
             unsigned kw = *c->p >> 4, vw = *c->p & 15;
             c->p += 1 + n * (kw + vw);
+            xe_cursor_pass_shape(c, tag);
             left += (kw ? 0 : n) + (vw ? 0 : n);
+            break;
+        case XE_NODE_REF:
+            x->words += 1 + width;
+            c->p += 8 * width;
             break;
         case XE_NODE_EXTBIN:
             xe_cursor_varint(c);

@@ -1,5 +1,6 @@
 /*
- * term_encode.c - terms to stored bytes, with documented erl_nif calls only.
+ * term_encode.c - terms to stored bytes: where a kind of terms is native (term_native.h) by
+ * following the heap, and with documented erl_nif calls only where not. Both write the same.
  *
  * A term is written in the order of its nodes by one loop over a stack of
  * frames. A frame is a run of terms still to be written: the elements of a
@@ -15,6 +16,7 @@
  * Errors: the first one is kept in `status`, everything below it returns false.
  */
 #include "term_internal.h"
+#include "term_native.h"
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -24,6 +26,8 @@ enum {
     SMALL_TERMS = 64,
     SHORT_TUPLE = 8,
     GATHER_MAX = 1024, /* elements of a list that are gathered; longer lists are walked twice */
+    SLICE_FRACTION = 4, /* of its parent; a smaller slice is copied */
+    SLICE_WORK = 64,    /* bytes that are copied in the time that a word takes */
     /* Tags of the external term format. */
     EXT_BITS = 77,
     EXT_SMALL_BIG = 110,
@@ -33,13 +37,13 @@ enum {
 struct xe_term_traits xe_term_traits;
 
 /* Where the next term of a frame comes from. */
-enum source { IN_PLACE, CELLS, GATHERED };
+enum source { IN_PLACE, CELLS, NATIVE_CELLS, GATHERED };
 
 struct frame {
     uint64_t left; /* terms still to be taken; never 0 */
     union {
         const ERL_NIF_TERM *next; /* IN_PLACE */
-        ERL_NIF_TERM cell;        /* CELLS; what is no cell is taken as it is: the tail */
+        ERL_NIF_TERM cell;        /* cells; what is no cell is taken as it is: the tail */
         size_t index;             /* GATHERED: in walk.terms */
     };
     size_t base; /* GATHERED: where the frame's part of walk.terms starts */
@@ -210,6 +214,12 @@ static inline ERL_NIF_TERM take(struct walk *w)
     switch (f->source) {
     case IN_PLACE:
         return *f->next++;
+    case NATIVE_CELLS:
+        if (XE_UNLIKELY(!xe_term_is_list_cell(f->cell)))
+            return f->cell;
+        t = xe_term_at(f->cell)[0];
+        f->cell = xe_term_at(f->cell)[1];
+        return t;
     case CELLS:
         return enif_get_list_cell(w->e->env, f->cell, &t, &f->cell) ? t : f->cell;
     default:
@@ -287,12 +297,28 @@ static inline bool put_binary(struct xe_encoder *e, const ErlNifBinary *bin)
     return true;
 }
 
+/* What is kept of a large binary: of a small slice a copy, which does not keep alive the rest of
+ * what it was cut from. False: error. */
+static bool choose_kept(struct xe_encoder *e, ERL_NIF_TERM *t, const ErlNifBinary *bin)
+{
+    if (!e->keeps || !xe_native_has(XE_NATIVE_SLICE) ||
+        bin->size >= xe_native_parent_size(*t) / SLICE_FRACTION)
+        return true;
+    if (!charge_work(e, bin->size / SLICE_WORK))
+        return false;
+    uint8_t *bytes = enif_make_new_binary(e->env, bin->size, t);
+    if (!bytes)
+        return fail(e, XE_TERM_NOMEM);
+    memcpy(bytes, bin->data, bin->size);
+    return true;
+}
+
 static bool emit_large_binary(struct xe_encoder *e, ERL_NIF_TERM t, const ErlNifBinary *bin)
 {
     if (e->in_key)
-        return emit_key_digest(e, t, bin);
+        return choose_kept(e, &t, bin) && emit_key_digest(e, t, bin);
     if (XE_LIKELY(bin->size > e->inline_left))
-        return emit_shared(e, t, bin->data, bin->size, 0);
+        return choose_kept(e, &t, bin) && emit_shared(e, t, bin->data, bin->size, 0);
     e->inline_left -= bin->size;
     return charge_work(e, bin->size / XE_TERM_COMPRESS_WORK) && put_binary(e, bin);
 }
@@ -386,12 +412,8 @@ static bool emit_big(struct xe_encoder *e, ERL_NIF_TERM t)
     return ok;
 }
 
-static bool emit_float(struct xe_encoder *e, ERL_NIF_TERM t)
+static bool emit_float(struct xe_encoder *e, uint64_t bits)
 {
-    double d = 0;
-    uint64_t bits;
-    enif_get_double(e->env, t, &d);
-    memcpy(&bits, &d, sizeof bits);
     if (XE_UNLIKELY(bits == (uint64_t)1 << 63) && xe_term_traits.zeros_equal) {
         if (e->in_key || e->mask_zeros)
             bits = 0;
@@ -437,6 +459,45 @@ struct list {
     ERL_NIF_TERM tail;
     bool gathered; /* the elements are the last `length` of walk.terms */
 };
+
+/* Where lists are native. What is too long stops it early. */
+static bool survey_cells(struct xe_encoder *e, ERL_NIF_TERM t, struct list *l)
+{
+    uint64_t limit = (e->budget - e->words) / XE_COST_CONS, n = 0, any = 0, all = 3;
+    for (; xe_term_is_list_cell(t); t = xe_term_at(t)[1], n++) {
+        if (XE_UNLIKELY(n == limit))
+            return fail(e, XE_TERM_BUDGET);
+        any |= xe_term_at(t)[0];
+        all &= xe_term_at(t)[0];
+    }
+    *l = (struct list){.length = n, .any = any, .all = all, .tail = t};
+    return charge(e, XE_COST_CONS * n);
+}
+
+static bool put_packed_cells(struct xe_encoder *e, ERL_NIF_TERM t, const struct list *l)
+{
+    unsigned width = xe_term_width(l->any);
+    if (!put_header(e, XE_NODE_LIST_IMM, width - 1, l->length, l->length * width))
+        return false;
+    for (; xe_term_is_list_cell(t); t = xe_term_at(t)[1])
+        put_packed(e, xe_term_at(t)[0], width);
+    return true;
+}
+
+static bool emit_cells(struct walk *w, ERL_NIF_TERM t)
+{
+    struct list l;
+    if (!survey_cells(w->e, t, &l))
+        return false;
+    bool proper = l.tail == xe_term_traits.nil;
+    if (l.all == 3 && proper)
+        return put_packed_cells(w->e, t, &l);
+    struct frame *f = push_frame(w, NATIVE_CELLS, l.length + !proper);
+    if (!f)
+        return false;
+    f->cell = t;
+    return put_header(w->e, proper ? XE_NODE_LIST : XE_NODE_ILIST, 0, l.length, 0);
+}
 
 /* Charges for the cells as it goes, so that a long list stops it early. */
 static bool survey_list(struct walk *w, ERL_NIF_TERM t, struct list *l)
@@ -505,53 +566,89 @@ static bool emit_list(struct walk *w, ERL_NIF_TERM t)
     return true;
 }
 
-/* Gathers the keys, then the values; true with their and/or in all[] and any[]. */
-static bool gather_map(struct walk *w, ERL_NIF_TERM t, size_t n, uint64_t any[2], uint64_t all[2])
+/* A map's node but for its keys and values that are no immediates; how wide the others are. The
+ * shape has `nodes` words, or none. */
+static bool put_map(struct xe_encoder *e, const ERL_NIF_TERM *keys, const ERL_NIF_TERM *values,
+                    size_t n, const uint32_t *shape, size_t nodes, unsigned width[2])
+{
+    uint64_t any[2];
+    width[0] = are_immediates(keys, n, &any[0]) ? xe_term_width(any[0]) : 0;
+    width[1] = are_immediates(values, n, &any[1]) ? xe_term_width(any[1]) : 0;
+    size_t behind = 1 + n * (width[0] + width[1]);
+    if (!put_header(e, XE_NODE_MAP, nodes > 0, n, behind + XE_TERM_VARINT_MAX + XE_TERM_SHAPE_BYTES * nodes))
+        return false;
+    put_byte(e, width[0] << 4 | width[1]);
+    if (width[0])
+        put_vector(e, keys, n, width[0]);
+    if (width[1])
+        put_vector(e, values, n, width[1]);
+    if (nodes) {
+        put_varint(e, nodes);
+        put_bytes(e, shape, XE_TERM_SHAPE_BYTES * nodes);
+    }
+    return true;
+}
+
+/* Where maps are native. */
+static bool emit_flat_map(struct walk *w, const uint64_t *at)
+{
+    size_t n = at[1];
+    const ERL_NIF_TERM *keys = xe_term_at(at[2]) + 1, *values = at + 3;
+    unsigned width[2];
+    struct frame *f;
+    if (!charge(w->e, xe_cost_map(n)) || !put_map(w->e, keys, values, n, NULL, 0, width))
+        return false;
+    if (!width[1]) {
+        if (!(f = push_frame(w, IN_PLACE, n)))
+            return false;
+        f->next = values;
+    }
+    if (!width[0]) {
+        if (!(f = push_frame(w, IN_PLACE, n)))
+            return false;
+        f->next = keys;
+    }
+    return true;
+}
+
+/* Gathers the keys, then the values. */
+static bool gather_map(struct walk *w, ERL_NIF_TERM t, size_t n)
 {
     ErlNifMapIterator it;
     ErlNifEnv *env = w->e->env;
-    if (!reserve_terms(w, 2 * n))
-        return false;
     if (!enif_map_iterator_create(env, t, &it, ERL_NIF_MAP_ITERATOR_FIRST))
         return fail(w->e, XE_TERM_NOMEM);
     ERL_NIF_TERM *keys = w->terms + w->n_terms, *values = keys + n;
     for (size_t i = 0; i < n; i++) {
         enif_map_iterator_get_pair(env, &it, &keys[i], &values[i]);
-        any[0] |= keys[i];
-        all[0] &= keys[i];
-        any[1] |= values[i];
-        all[1] &= values[i];
         enif_map_iterator_next(env, &it);
     }
     enif_map_iterator_destroy(env, &it);
-    w->n_terms += 2 * n;
     return true;
 }
 
+/* The shape lies behind the values only until it is written. */
 static bool emit_map(struct walk *w, ERL_NIF_TERM t)
 {
     struct xe_encoder *e = w->e;
-    size_t n = 0;
-    uint64_t any[2] = {0, 0}, all[2] = {3, 3};
+    size_t n = 0, nodes = 0;
+    unsigned width[2];
     enif_get_map_size(e->env, t, &n);
-    if (!charge(e, xe_cost_map(n)) || !gather_map(w, t, n, any, all))
+    if (!charge(e, xe_cost_map(n)) || !reserve_terms(w, 3 * n))
         return false;
-    unsigned kw = all[0] == 3 ? xe_term_width(any[0]) : 0;
-    unsigned vw = all[1] == 3 ? xe_term_width(any[1]) : 0;
-    if (!put_header(e, XE_NODE_MAP, 0, n, 1 + n * (kw + vw)))
+    ERL_NIF_TERM *keys = w->terms + w->n_terms, *values = keys + n;
+    uint32_t *shape = (uint32_t *)(values + n);
+    if (xe_native_has(XE_NATIVE_LARGE_MAP) && xe_term_header(t) != xe_native.flatmap)
+        nodes = xe_native_gather(t, n, keys, values, shape);
+    if ((!nodes && !gather_map(w, t, n)) ||
+        !put_map(e, keys, values, n, shape, nodes, width))
         return false;
-    put_byte(e, kw << 4 | vw);
 
-    /* What is packed leaves the stack of terms, the rest stays to be written. */
-    ERL_NIF_TERM *keys = w->terms + w->n_terms - 2 * n, *values = keys + n;
-    if (kw)
-        put_vector(e, keys, n, kw);
-    if (vw)
-        put_vector(e, values, n, vw);
-    if (kw && !vw)
+    /* What is not packed stays on the stack of terms, to be written. */
+    if (width[0] && !width[1])
         memmove(keys, values, n * sizeof *keys);
-    size_t rest = (kw ? 0 : n) + (vw ? 0 : n);
-    w->n_terms -= 2 * n - rest;
+    size_t rest = (width[0] ? 0 : n) + (width[1] ? 0 : n);
+    w->n_terms += rest;
     return rest == 0 || push_gathered(w, rest);
 }
 
@@ -561,6 +658,8 @@ static __attribute__((noinline)) bool emit_other(struct walk *w, ERL_NIF_TERM t)
     const ERL_NIF_TERM *elements;
     int arity;
     ErlNifBinary bin;
+    double d = 0;
+    uint64_t bits;
     switch (enif_term_type(e->env, t)) {
     case ERL_NIF_TERM_TYPE_LIST:
         return emit_list(w, t);
@@ -570,7 +669,9 @@ static __attribute__((noinline)) bool emit_other(struct walk *w, ERL_NIF_TERM t)
     case ERL_NIF_TERM_TYPE_MAP:
         return emit_map(w, t);
     case ERL_NIF_TERM_TYPE_FLOAT:
-        return emit_float(e, t);
+        enif_get_double(e->env, t, &d);
+        memcpy(&bits, &d, sizeof bits);
+        return emit_float(e, bits);
     case ERL_NIF_TERM_TYPE_INTEGER:
         return emit_big(e, t);
     case ERL_NIF_TERM_TYPE_BITSTRING:
@@ -578,6 +679,85 @@ static __attribute__((noinline)) bool emit_other(struct walk *w, ERL_NIF_TERM t)
     default: /* external pids and ports, references, funs and whatever comes */
         return emit_ext(e, t, 0);
     }
+}
+
+/* Where they lie. */
+
+/* To 64 bytes, and padded to whole words. */
+static inline bool put_heap_binary(struct xe_encoder *e, const uint64_t *words, size_t size)
+{
+    if (!charge(e, xe_cost_binary(size)) || !put_header(e, XE_NODE_BIN, 0, size, size))
+        return false;
+    uint8_t *to = e->bytes + e->len;
+    for (size_t i = 0; i < size; i += 8)
+        memcpy(to + i, words++, 8);
+    e->len += size;
+    return true;
+}
+
+static bool emit_native_bits(struct xe_encoder *e, ERL_NIF_TERM t)
+{
+    struct xe_bits b;
+    if (!xe_native_has(XE_NATIVE_BITS) || !xe_native_bits(&xe_native, t, &b) ||
+        b.size > (e->in_key ? XE_TERM_BIN_KEY_MAX : XE_TERM_BIN_VALUE_MAX))
+        return emit_bits(e, t);
+    if (!charge(e, xe_cost_bits(b.size)) || !put_header(e, XE_NODE_BITS, b.bits, b.size, b.size))
+        return false;
+    xe_bits_copy(&b, e->bytes + e->len);
+    e->len += b.size;
+    return true;
+}
+
+static bool emit_native_big(struct xe_encoder *e, const uint64_t *at)
+{
+    size_t digits = at[0] >> XE_ARITY_SHIFT;
+    size_t size = 8 * digits - (size_t)__builtin_clzll(at[digits]) / 8;
+    return put_big(e, (at[0] & XE_SUBTAG_MASK) == xe_native.negative, (const uint8_t *)(at + 1),
+                   size);
+}
+
+static bool emit_ref(struct xe_encoder *e, const uint64_t *at)
+{
+    if (!charge(e, XE_COST_REF) || !reserve(e, 1 + 8 * XE_REF_WORDS))
+        return false;
+    put_tag(e, XE_NODE_REF, XE_REF_WORDS - 1);
+    put_bytes(e, at + 1, 8 * XE_REF_WORDS);
+    return true;
+}
+
+static __attribute__((noinline)) bool emit_native_other(struct walk *w, ERL_NIF_TERM t)
+{
+    const struct xe_native *n = &xe_native;
+    const uint64_t *at = xe_term_at(t);
+    uint64_t subtag = at[0] & XE_SUBTAG_MASK;
+    ErlNifBinary bin;
+    if ((subtag == n->positive || subtag == n->negative) && xe_native_has(XE_NATIVE_BIG))
+        return emit_native_big(w->e, at);
+    if (xe_native_has(XE_NATIVE_REF) && xe_native_is_ref(at))
+        return emit_ref(w->e, at);
+    if (xe_native_has(XE_NATIVE_BINARY) &&
+        (subtag == n->heap_binary || at[0] == n->sub_binary || at[0] == n->shared_binary))
+        return enif_inspect_binary(w->e->env, t, &bin) ? emit_binary(w->e, t, &bin)
+                                                       : emit_native_bits(w->e, t);
+    return emit_other(w, t);
+}
+
+static inline bool emit_native(struct walk *w, ERL_NIF_TERM t)
+{
+    const struct xe_native *n = &xe_native;
+    if (xe_term_is_list_cell(t))
+        return xe_native_has(XE_NATIVE_LIST) ? emit_cells(w, t) : emit_other(w, t);
+    const uint64_t *at = xe_term_at(t), header = at[0];
+    if ((header & XE_SUBTAG_MASK) == 0)
+        return emit_tuple(w, at + 1, header >> XE_ARITY_SHIFT);
+    if ((header & XE_SUBTAG_MASK) == n->heap_binary && at[1] % n->size_unit == 0 &&
+        xe_native_has(XE_NATIVE_BINARY))
+        return put_heap_binary(w->e, at + 2, at[1] / n->size_unit);
+    if (header == n->flatmap && xe_native_has(XE_NATIVE_MAP))
+        return emit_flat_map(w, at);
+    if (header == n->flonum && xe_native_has(XE_NATIVE_FLOAT))
+        return emit_float(w->e, at[1]);
+    return emit_native_other(w, t);
 }
 
 static inline bool emit(struct walk *w, ERL_NIF_TERM t)
@@ -588,6 +768,8 @@ static inline bool emit(struct walk *w, ERL_NIF_TERM t)
     ErlNifBinary bin;
     if (xe_term_is_immediate(t))
         return put_immediate(w->e, t);
+    if (xe_native_has(XE_NATIVE_TUPLE))
+        return emit_native(w, t);
     if ((t & 3) != xe_term_traits.list_tag) {
         if (enif_get_tuple(env, t, &arity, &elements))
             return emit_tuple(w, elements, (size_t)arity);
@@ -635,6 +817,20 @@ static bool encode_key_as_ext(struct xe_encoder *e, ERL_NIF_TERM key)
     return put_ext(e, key, pinned);
 }
 
+static inline bool encode_native_key(struct xe_encoder *e, ERL_NIF_TERM key)
+{
+    if (xe_term_is_boxed(key)) {
+        const uint64_t *at = xe_term_at(key);
+        uint64_t subtag = at[0] & XE_SUBTAG_MASK, arity = at[0] >> XE_ARITY_SHIFT, any;
+        if (subtag == 0 && arity <= SHORT_TUPLE && are_immediates(at + 1, arity, &any))
+            return charge(e, xe_cost_tuple(arity)) && put_packed_tuple(e, at + 1, arity, any);
+        if (subtag == xe_native.heap_binary && at[1] % xe_native.size_unit == 0 &&
+            xe_native_has(XE_NATIVE_BINARY))
+            return put_heap_binary(e, at + 2, at[1] / xe_native.size_unit);
+    }
+    return xe_term_encode_nodes(e, &key, 1);
+}
+
 /* The node of a key. The commonest kinds are written without a walk. */
 static inline bool encode_key_node(struct xe_encoder *e, ERL_NIF_TERM key)
 {
@@ -642,6 +838,8 @@ static inline bool encode_key_node(struct xe_encoder *e, ERL_NIF_TERM key)
     int arity;
     uint64_t any;
     ErlNifBinary bin;
+    if (xe_native_has(XE_NATIVE_TUPLE))
+        return encode_native_key(e, key);
     if (enif_get_tuple(e->env, key, &arity, &elements)) {
         if (arity <= SHORT_TUPLE && are_immediates(elements, (size_t)arity, &any))
             return charge(e, xe_cost_tuple((uint64_t)arity)) &&

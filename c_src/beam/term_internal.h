@@ -21,6 +21,7 @@ enum {
     XE_TERM_BIN_KEY_MAX = 4096, /* the same in a key */
     XE_TERM_HASH_BYTES = 8,     /* behind EXT in key bytes */
     XE_TERM_DIGEST_BYTES = 16,  /* behind the size of EXTBIN */
+    XE_TERM_SHAPE_BYTES = 4,    /* for each inner node of a large map */
     XE_TERM_VARINT_MAX = 10,
     XE_TERM_COMPRESS_MIN = 128,   /* bytes of nodes that are worth trying */
     XE_TERM_INLINE_MAX = 1 << 20, /* bytes of larger binaries that one object has by content, to be
@@ -60,7 +61,7 @@ static inline void *xe_term_grow(void *array, const void *small, size_t used, si
 }
 
 /* Costs in heap words; upper estimates over the releases. */
-enum { XE_COST_EXT = 12, XE_COST_FLOAT = 2, XE_COST_CONS = 2 };
+enum { XE_COST_EXT = 12, XE_COST_FLOAT = 2, XE_COST_CONS = 2, XE_COST_REF = 3 };
 
 static inline uint64_t xe_cost_tuple(uint64_t arity)
 {
@@ -262,6 +263,15 @@ static inline void xe_cursor_key(struct xe_cursor *c, const struct xe_view *v)
     c->end = v->key + v->klen;
     c->handles = v->handles;
     c->in_key = true;
+}
+
+/* Behind the packed keys and values of a map: past its shape, if the tag says that it has one. */
+static inline void xe_cursor_pass_shape(struct xe_cursor *c, unsigned tag)
+{
+    if (XE_UNLIKELY(tag & 1)) {
+        uint64_t nodes = xe_cursor_varint(c);
+        c->p += XE_TERM_SHAPE_BYTES * nodes;
+    }
 }
 
 /* What stands before the nodes of a body that is not flat. */

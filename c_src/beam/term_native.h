@@ -192,6 +192,35 @@ static inline void xe_bits_copy(const struct xe_bits *b, uint8_t *to)
         to[b->size - 1] &= (uint8_t)(0xff00 >> b->bits);
 }
 
+/* An ordinary reference: magic ones have the same header. */
+static inline bool xe_native_is_ref(const uint64_t *at)
+{
+    return at[0] == xe_native.ref && (uint32_t)at[1] == UINT32_MAX;
+}
+
+/* The bytes that a large binary keeps alive, if it is a slice of those of another, else 0. */
+static inline uint64_t xe_native_parent_size(ERL_NIF_TERM t)
+{
+    const uint64_t *at = xe_term_at(t);
+    if (at[0] != xe_native.sub_binary)
+        return 0;
+    const uint64_t *parent = xe_term_at(at[4]);
+    if (parent[0] != xe_native.shared_binary)
+        return 0;
+    bool old = xe_native.size_unit == 1;
+    uint64_t bytes = old ? parent[4] : at[1] & ~(uint64_t)3, block = old ? parent[3] : parent[1];
+    /* The bytes of a resource are elsewhere. */
+    return bytes - block == xe_native.block_head ? xe_load64((const uint8_t *)bytes - 8) : 0;
+}
+
+/*
+ * The pairs of a large map of size n in iteration order, and the words of its shape, at most n.
+ * Returns how many these are, the number of the trie's inner nodes. 0: there is a node of another
+ * form, such as that for keys with the same hash; the map is to be read by its iterator.
+ */
+size_t xe_native_gather(ERL_NIF_TERM map, size_t n, ERL_NIF_TERM *keys, ERL_NIF_TERM *values,
+                        uint32_t *shape);
+
 /*
  * Building. A term is measured first: how many heap words it takes exactly, with the terms that
  * have to be made by documented calls (EXT, {}, #{}, whatever is not native or larger than a block)

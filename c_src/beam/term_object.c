@@ -188,6 +188,7 @@ enum xe_term_status xe_term_encode_object(struct xe_encoder *e, const ERL_NIF_TE
                                           int arity, int keypos)
 {
     XE_ASSERT(1 <= keypos && keypos <= arity);
+    e->keeps = true;
     if (encode_key(e, elements[keypos - 1])) {
         if (XE_UNLIKELY(e->identify | e->compress))
             encode_body_specially(e, elements, (size_t)arity, (size_t)keypos);

@@ -215,6 +215,7 @@ enum xe_term_status xe_term_replace(struct xe_encoder *e, const struct xe_view *
                                     const int *positions, const ERL_NIF_TERM *terms, int n)
 {
     uint64_t larger = 0;
+    e->keeps = true;
     if (XE_UNLIKELY(e->compress || xe_term_is_compressed(v)))
         replace_compressed(e, v, keypos, positions, terms, n);
     else
