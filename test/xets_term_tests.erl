@@ -177,12 +177,12 @@ key_like(I) ->
 %% A key with too many handles is one handle.
 many_handles_test() ->
     [begin
-         Refs = [make_ref() || _ <- lists:seq(1, N)],
-         {ok, {_, Handles, true}} = key(Refs, infinity),
+         Pids = [external_pid(I) || I <- lists:seq(1, N)],
+         {ok, {_, Handles, true}} = key(Pids, infinity),
          ?assertEqual(Expected, length(Handles)),
-         ?assert(same_key(Refs, binary_to_term(term_to_binary(Refs)))),
-         ?assertNot(same_key(Refs, lists:reverse(Refs))),
-         stores({Refs, Refs, 1}, 1)
+         ?assert(same_key(Pids, binary_to_term(term_to_binary(Pids)))),
+         ?assertNot(same_key(Pids, lists:reverse(Pids))),
+         stores({Pids, Pids, 1}, 1)
      end || {N, Expected} <- [{254, 254}, {255, 255}, {256, 1}, {3000, 1}]].
 
 %% Contents count up to 4 KiB, above a hash of them and the term.

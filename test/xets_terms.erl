@@ -282,7 +282,8 @@ external(Before, After) ->
 
 %% The same in every call, so that two terms made from it are equal.
 ref_once() -> once(ref, fun erlang:make_ref/0).
-many_handles_once() -> once(many_handles, fun() -> [make_ref() || _ <- lists:seq(1, 300)] end).
+many_handles_once() ->
+    once(many_handles, fun() -> [external_pid(I) || I <- lists:seq(1, 300)] end).
 
 once(Name, Make) ->
     case get(Name) of
