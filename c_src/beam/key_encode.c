@@ -10,6 +10,7 @@
  * and at the end, and it is cut to what it would be if each byte had been looked at.
  */
 #include "key_internal.h"
+#include "term_native.h"
 
 enum {
     SMALL_FRAMES = 16,
@@ -144,13 +145,9 @@ static inline bool put_small(struct walk *w, ErlNifSInt64 i)
     return put_integer(w, i < 0, i < 0 ? 0 - (uint64_t)i : (uint64_t)i);
 }
 
-static bool put_float(struct walk *w, ERL_NIF_TERM t)
+static bool put_float(struct walk *w, uint64_t bits)
 {
     struct xe_encoder *e = w->e;
-    double d = 0;
-    uint64_t bits;
-    enif_get_double(e->env, t, &d);
-    memcpy(&bits, &d, sizeof bits);
     uint64_t flip = bits >> 63 ? UINT64_MAX : 0, fraction = bits << 12;
     int exponent = (int)(bits >> 52 & 0x7ff) - DOUBLE_EXPONENT_MAX;
     if (!charge(e, XE_COST_FLOAT) || !reserve(e, NUMBER_MAX))
@@ -322,20 +319,32 @@ static bool put_binary(struct walk *w, const ErlNifBinary *bin)
            put_content(e, bin->data, bin->size, 8);
 }
 
+static bool put_bit_string(struct xe_encoder *e, const uint8_t *bytes, size_t size, unsigned bits)
+{
+    uint8_t last = (uint8_t)(bytes[size - 1] & 0xff00 >> bits);
+    return charge_work(e, size / 8) && charge(e, xe_cost_bits(size)) &&
+           put_tag_byte(e, KEY_BITS) && put_escaped(e, bytes, size - 1) &&
+           put_content(e, &last, 1, bits);
+}
+
 /* A bit string that is no binary. erl_nif shows its contents in external format only. */
 static bool put_bits(struct walk *w, ERL_NIF_TERM t)
 {
     struct xe_encoder *e = w->e;
     ErlNifBinary ext;
     const uint8_t *bytes;
+    uint8_t copy[XE_TERM_BIN_VALUE_MAX];
+    struct xe_bits b;
     unsigned bits;
+    if (xe_native_has(XE_NATIVE_BITS) && xe_native_bits(&xe_native, t, &b) &&
+        b.size <= sizeof copy) {
+        xe_bits_copy(&b, copy);
+        return put_bit_string(e, copy, b.size, b.bits);
+    }
     if (!xe_encoder_externalize(e, t, &ext))
         return false;
     size_t size = xe_term_inspect_bits(&ext, &bytes, &bits);
-    uint8_t last = (uint8_t)(bytes[size - 1] & 0xff00 >> bits);
-    bool ok = charge_work(e, size / 8) && charge(e, xe_cost_bits(size)) &&
-              put_tag_byte(e, KEY_BITS) && put_escaped(e, bytes, size - 1) &&
-              put_content(e, &last, 1, bits);
+    bool ok = put_bit_string(e, bytes, size, bits);
     enif_release_binary(&ext);
     return ok;
 }
@@ -371,9 +380,13 @@ static bool put_map(struct walk *w, ERL_NIF_TERM t)
 
 static __attribute__((noinline)) bool put_other(struct walk *w, ERL_NIF_TERM t)
 {
+    double d = 0;
+    uint64_t bits;
     switch (enif_term_type(w->e->env, t)) {
     case ERL_NIF_TERM_TYPE_FLOAT:
-        return put_float(w, t);
+        enif_get_double(w->e->env, t, &d);
+        memcpy(&bits, &d, sizeof bits);
+        return put_float(w, bits);
     case ERL_NIF_TERM_TYPE_INTEGER:
         return put_boxed_integer(w, t);
     case ERL_NIF_TERM_TYPE_BITSTRING:
@@ -461,6 +474,34 @@ static inline bool put_cell(struct walk *w, ERL_NIF_TERM head, ERL_NIF_TERM tail
            push_frame(w, (struct frame){.tail = head});
 }
 
+/* The same of kinds that are native. False, with *known false: it is none of them. */
+static inline bool put_native(struct walk *w, ERL_NIF_TERM t, bool *known)
+{
+    const struct xe_native *n = &xe_native;
+    const uint64_t *at = xe_term_at(t);
+    *known = true;
+    if (xe_term_is_list_cell(t)) {
+        if (xe_native_has(XE_NATIVE_LIST))
+            return put_cell(w, at[0], at[1]);
+    } else {
+        uint64_t subtag = at[0] & XE_SUBTAG_MASK, arity = at[0] >> XE_ARITY_SHIFT;
+        ErlNifBinary bin = {.data = (unsigned char *)(at + 2)};
+        if (subtag == 0)
+            return put_tuple(w, at + 1, arity, arity);
+        if (xe_native_is_binary(at, &bin.size))
+            return put_binary(w, &bin);
+        if (at[0] == n->flonum && xe_native_has(XE_NATIVE_FLOAT))
+            return put_float(w, at[1]);
+        if ((subtag == n->positive || subtag == n->negative) && xe_native_has(XE_NATIVE_BIG)) {
+            size_t size = 8 * arity - (size_t)__builtin_clzll(at[arity]) / 8;
+            return charge_work(w->e, size / 8) &&
+                   put_big(w, subtag == n->negative, (const uint8_t *)(at + 1), size);
+        }
+    }
+    *known = false;
+    return false;
+}
+
 static inline bool put_boxed(struct walk *w, ERL_NIF_TERM t)
 {
     ErlNifEnv *env = w->e->env;
@@ -468,6 +509,11 @@ static inline bool put_boxed(struct walk *w, ERL_NIF_TERM t)
     ERL_NIF_TERM head, tail;
     ErlNifBinary bin;
     int arity;
+    if (xe_native_has(XE_NATIVE_TUPLE)) {
+        bool known, ok = put_native(w, t, &known);
+        if (XE_LIKELY(known))
+            return ok;
+    }
     if ((t & 3) == xe_term_traits.list_tag && enif_get_list_cell(env, t, &head, &tail))
         return put_cell(w, head, tail);
     if (enif_get_tuple(env, t, &arity, &elements))

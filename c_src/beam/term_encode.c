@@ -748,11 +748,11 @@ static inline bool emit_native(struct walk *w, ERL_NIF_TERM t)
     if (xe_term_is_list_cell(t))
         return xe_native_has(XE_NATIVE_LIST) ? emit_cells(w, t) : emit_other(w, t);
     const uint64_t *at = xe_term_at(t), header = at[0];
+    size_t size;
     if ((header & XE_SUBTAG_MASK) == 0)
         return emit_tuple(w, at + 1, header >> XE_ARITY_SHIFT);
-    if ((header & XE_SUBTAG_MASK) == n->heap_binary && at[1] % n->size_unit == 0 &&
-        xe_native_has(XE_NATIVE_BINARY))
-        return put_heap_binary(w->e, at + 2, at[1] / n->size_unit);
+    if (xe_native_is_binary(at, &size))
+        return put_heap_binary(w->e, at + 2, size);
     if (header == n->flatmap && xe_native_has(XE_NATIVE_MAP))
         return emit_flat_map(w, at);
     if (header == n->flonum && xe_native_has(XE_NATIVE_FLOAT))
@@ -782,6 +782,8 @@ static inline bool emit(struct walk *w, ERL_NIF_TERM t)
 bool xe_term_encode_nodes(struct xe_encoder *e, const ERL_NIF_TERM *terms, size_t n)
 {
     struct walk w;
+    if (n == 0)
+        return true;
     w.e = e;
     w.frames = w.small_frames;
     w.n_frames = 0;
@@ -822,11 +824,11 @@ static inline bool encode_native_key(struct xe_encoder *e, ERL_NIF_TERM key)
     if (xe_term_is_boxed(key)) {
         const uint64_t *at = xe_term_at(key);
         uint64_t subtag = at[0] & XE_SUBTAG_MASK, arity = at[0] >> XE_ARITY_SHIFT, any;
+        size_t size;
         if (subtag == 0 && arity <= SHORT_TUPLE && are_immediates(at + 1, arity, &any))
             return charge(e, xe_cost_tuple(arity)) && put_packed_tuple(e, at + 1, arity, any);
-        if (subtag == xe_native.heap_binary && at[1] % xe_native.size_unit == 0 &&
-            xe_native_has(XE_NATIVE_BINARY))
-            return put_heap_binary(e, at + 2, at[1] / xe_native.size_unit);
+        if (xe_native_is_binary(at, &size))
+            return put_heap_binary(e, at + 2, size);
     }
     return xe_term_encode_nodes(e, &key, 1);
 }

@@ -139,6 +139,15 @@ static inline uint64_t xe_term_header(ERL_NIF_TERM t)
     return *xe_term_at(t);
 }
 
+/* Whether it is a heap binary of whole bytes; their number. They begin at at[2]. */
+static inline bool xe_native_is_binary(const uint64_t *at, size_t *size)
+{
+    bool bits = xe_native.size_unit == 8;
+    *size = bits ? at[1] >> 3 : at[1];
+    return (at[0] & XE_SUBTAG_MASK) == xe_native.heap_binary && !(bits && (at[1] & 7)) &&
+           xe_native_has(XE_NATIVE_BINARY);
+}
+
 /* A bit string where it lies. */
 struct xe_bits {
     const uint8_t *bytes;
@@ -150,7 +159,7 @@ struct xe_bits {
 /* False: it is none of the known forms. */
 static inline bool xe_native_bits(const struct xe_native *n, ERL_NIF_TERM t, struct xe_bits *b)
 {
-    const uint64_t *at = xe_term_at(t), *parent;
+    const uint64_t *at = xe_term_at(t);
     if (n->size_unit == 8) {
         b->bytes = (const uint8_t *)(at + 2);
         b->size = (at[1] + 7) / 8;
@@ -160,7 +169,7 @@ static inline bool xe_native_bits(const struct xe_native *n, ERL_NIF_TERM t, str
     }
     if (at[0] != n->sub_binary)
         return false;
-    parent = xe_term_at(at[4]);
+    const uint64_t *parent = xe_term_at(at[4]);
     if ((parent[0] & XE_SUBTAG_MASK) == n->heap_binary)
         b->bytes = (const uint8_t *)(parent + 2) + at[2];
     else if ((n->kinds & XE_NATIVE_SLICE) && parent[0] == n->shared_binary)
@@ -173,7 +182,7 @@ static inline bool xe_native_bits(const struct xe_native *n, ERL_NIF_TERM t, str
     return true;
 }
 
-/* Its bytes, the last one masked, to where 8 more may be overwritten. */
+/* Its bytes, the last one masked. */
 static inline void xe_bits_copy(const struct xe_bits *b, uint8_t *to)
 {
     if (b->size == 0)
