@@ -181,9 +181,15 @@ defmodule Xets do
   @doc """
   Facts about this library. Not in `:ets`.
 
-  A map with `:version`, `:terms` (how terms are converted), `:tables` (their number),
-  `:bytes` (the memory of all tables, which `:erlang.memory/0` does not count) and others,
-  which may change.
+  A map with `:version`, `:terms` (how terms are converted, `:native` or `:portable`),
+  `:native_terms` (the kinds of terms that are read and built where they lie: `:tuple`, `:list`,
+  `:float`, `:bignum`, `:map`, `:large_map`, `:binary`, `:bit_string`, `:reference`, `:slice`),
+  `:tables` (their number), `:bytes` (the memory of all tables, which `:erlang.memory/0` does not
+  count) and others, which may change.
+
+  What is native is decided when the library is loaded for the first time: kinds of terms that
+  are found to be represented in exactly the expected form, and only on releases of OTP for which
+  that was tested. If the environment variable `XETS_TERMS` is `portable` then, nothing is native.
 
       iex> %{tables: tables} = Xets.info()
       iex> is_integer(tables)

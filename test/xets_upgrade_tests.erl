@@ -28,6 +28,7 @@ upgrade_test_() ->
               {"U1 a traversal goes on", fun a_traversal_goes_on/0},
               {"U1 bags keep their order", fun bags_keep_their_order/0},
               {"U1 snapshots stay", fun snapshots_stay/0},
+              {"U5 what is native stays", fun what_is_native_stays/0},
               {"U1 memory is counted as one", fun memory_is_counted_as_one/0},
               {"U3 memory is given back", fun memory_is_given_back/0},
               {"U4 threads do not add up", fun threads_do_not_add_up/0},
@@ -455,6 +456,25 @@ listen(Fun) ->
 log(Event, #{config := Pid}) ->
     Formatter = #{single_line => true, template => [msg]},
     Pid ! {?MODULE, lists:flatten(logger_formatter:format(Event, Formatter))}.
+
+%% Whatever the environment says by then: references and large maps are stored otherwise where
+%% they are native, and the keys of a table must go on being found.
+what_is_native_stays() ->
+    #{native_terms := Native} = xets:info(),
+    Before = os:getenv("XETS_TERMS"),
+    Keys = [make_ref(), maps:from_list([{I, I} || I <- lists:seq(1, 100)]), {1.5, "list"}],
+    Table = with_objects(xets:new(table, []), [{Key, Key} || Key <- Keys]),
+    [begin
+         os:putenv("XETS_TERMS", Terms),
+         try upgrade() after restore("XETS_TERMS", Before) end,
+         ?assertMatch(#{native_terms := Native}, xets:info()),
+         [?assertEqual([{Key, Key}], xets:lookup(Table, Key)) || Key <- Keys],
+         [?assert(xets:insert(Table, {Key, Key})) || Key <- Keys],
+         ?assertEqual(length(Keys), xets:info(Table, size))
+     end || Terms <- ["portable", ""]].
+
+restore(Name, false) -> os:unsetenv(Name);
+restore(Name, Value) -> os:putenv(Name, Value).
 
 %%% The module itself
 

@@ -17,6 +17,8 @@
  *       is enough for a hundred copies; the next one refuses to load.
  *   U4  One reclaimer serves, that of the newest copy; those of older ones end by
  *       themselves. Unloading waits for nothing.
+ *   U5  Which kinds of terms are native is decided by the first copy, for all: equal keys must
+ *       have equal bytes.
  */
 #include <pthread.h>
 
