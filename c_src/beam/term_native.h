@@ -127,9 +127,11 @@ static inline bool xe_term_is_list_cell(ERL_NIF_TERM t)
     return (t & 3) == XE_PRIMARY_LIST;
 }
 
+/* Terms are aligned, so bit 2 is none of the address: where the emulator cannot reserve addresses
+ * for literals, it marks them by it. */
 static inline uint64_t *xe_term_at(ERL_NIF_TERM t)
 {
-    return (uint64_t *)(t & ~(uint64_t)3);
+    return (uint64_t *)(t & ~(uint64_t)7);
 }
 
 /* Reading. Each is for terms of a kind that is native. */
