@@ -322,9 +322,8 @@ static bool put_binary(struct walk *w, const ErlNifBinary *bin)
 static bool put_bit_string(struct xe_encoder *e, const uint8_t *bytes, size_t size, unsigned bits)
 {
     uint8_t last = (uint8_t)(bytes[size - 1] & 0xff00 >> bits);
-    return charge_work(e, size / 8) && charge(e, xe_cost_bits(size)) &&
-           put_tag_byte(e, KEY_BITS) && put_escaped(e, bytes, size - 1) &&
-           put_content(e, &last, 1, bits);
+    return charge_work(e, size / 8) && charge(e, xe_cost_bits(size)) && put_tag_byte(e, KEY_BITS) &&
+           put_escaped(e, bytes, size - 1) && put_content(e, &last, 1, bits);
 }
 
 /* A bit string that is no binary. erl_nif shows its contents in external format only. */

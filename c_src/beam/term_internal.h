@@ -163,6 +163,17 @@ static inline void put_bytes(struct xe_encoder *e, const void *from, size_t n)
     e->len += n;
 }
 
+/* A tag, a count and this many bytes behind it. */
+static inline bool put_header(struct xe_encoder *e, enum xe_node_kind kind, unsigned param,
+                              uint64_t count, size_t behind)
+{
+    if (!reserve(e, 1 + XE_TERM_VARINT_MAX + behind))
+        return false;
+    put_tag(e, kind, param);
+    put_varint(e, count);
+    return true;
+}
+
 static inline void put_packed(struct xe_encoder *e, uint64_t word, unsigned width)
 {
     memcpy(e->bytes + e->len, &word, 8);

@@ -61,7 +61,7 @@ enum {
 enum {
     XE_PRIMARY_LIST = 1,
     XE_PRIMARY_BOXED = 2,
-    XE_ARITY_SHIFT = 6,       /* of a header; below it the subtag and the primary tag */
+    XE_ARITY_SHIFT = 6, /* of a header; below it the subtag and the primary tag */
     XE_SUBTAG_MASK = 0x3f,
     XE_FLATMAP_MAX = 32,      /* pairs */
     XE_NATIVE_BLOCK = 4096,   /* words of a block that is built in */

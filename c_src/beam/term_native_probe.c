@@ -400,9 +400,9 @@ static bool probe_heap_binary(struct probe *p, size_t size)
         (size > 0 && (at[1] % size != 0 || !learn(&p->n->size_unit, at[1] / size))) ||
         at[1] != size * p->n->size_unit)
         return false;
-    return (p->n->size_unit == 1 || p->n->size_unit == 8) &&
-           enif_inspect_binary(p->env, t, &bin) && bin.size == size &&
-           (size == 0 || (const uint64_t *)bin.data == at + 2) && copies(p, t, 2 + words);
+    return (p->n->size_unit == 1 || p->n->size_unit == 8) && enif_inspect_binary(p->env, t, &bin) &&
+           bin.size == size && (size == 0 || (const uint64_t *)bin.data == at + 2) &&
+           copies(p, t, 2 + words);
 }
 
 static bool probe_heap_binaries(struct probe *p)
@@ -618,9 +618,9 @@ static void probe_kinds(struct probe *p, const struct xe_native_samples *samples
 static bool are_distinct(const struct xe_native *n)
 {
     uint64_t subtags[] = {
-        n->flonum & XE_SUBTAG_MASK,     n->flatmap & XE_SUBTAG_MASK,
-        n->ref & XE_SUBTAG_MASK,        n->sub_binary & XE_SUBTAG_MASK,
-        n->positive & XE_SUBTAG_MASK,   n->negative & XE_SUBTAG_MASK,
+        n->flonum & XE_SUBTAG_MASK,      n->flatmap & XE_SUBTAG_MASK,
+        n->ref & XE_SUBTAG_MASK,         n->sub_binary & XE_SUBTAG_MASK,
+        n->positive & XE_SUBTAG_MASK,    n->negative & XE_SUBTAG_MASK,
         n->heap_binary & XE_SUBTAG_MASK, n->shared_binary & XE_SUBTAG_MASK,
     };
     size_t count = sizeof subtags / sizeof *subtags;
@@ -694,8 +694,8 @@ void xe_native_adopt(const struct xe_native *from)
 ERL_NIF_TERM xe_native_names(ErlNifEnv *env, uint32_t kinds)
 {
     static const char *const names[XE_NATIVE_KINDS] = {
-        "tuple",  "list",       "float",     "bignum", "map", "large_map",
-        "binary", "bit_string", "reference", "slice",
+        "tuple",     "list",   "float",      "bignum",    "map",
+        "large_map", "binary", "bit_string", "reference", "slice",
     };
     ERL_NIF_TERM list = enif_make_list_from_array(env, NULL, 0);
     for (int i = XE_NATIVE_KINDS - 1; i >= 0; i--) {
