@@ -112,6 +112,27 @@ random_terms_have_the_same_bytes_test_() ->
                                xets_test_lib:small(2000, 300))
      end}.
 
+%% The same as keys of ordered tables.
+ordered_keys_have_the_same_bytes_test_() ->
+    Ordered = fun(Objects) ->
+                      xets_term_nif:order(true),
+                      try Objects() after xets_term_nif:order(false) end
+              end,
+    [{timeout, 60,
+      fun() -> Ordered(fun() -> [same_bytes({T, a}, 1) || {_, T} <- xets_terms:samples()],
+                                [same_bytes({Nest(T), a}, 1)
+                                 || {_, T} <- xets_terms:samples(), Nest <- xets_terms:nests()]
+                       end)
+      end},
+     {timeout, 60,
+      fun() -> Ordered(fun() ->
+                               xets_terms:forall(xets_terms:object_type(),
+                                                 fun({Object, KeyPos}) ->
+                                                         same_bytes(Object, KeyPos)
+                                                 end, xets_test_lib:small(1000, 200))
+                       end)
+      end}].
+
 %% Parts of bit strings, from every bit to every other.
 bit_strings_have_the_same_bytes_test() ->
     Bytes = bytes(100),
