@@ -91,11 +91,12 @@ same_bytes(Object, KeyPos) ->
     ?assertEqual(Portable, encoded(Mask, Object, KeyPos)).
 
 samples_have_the_same_bytes_test_() ->
-    [{Name, fun() ->
-                    same_bytes({T}, 1),
-                    same_bytes({1, T}, 1),
-                    [same_bytes({Nest(T), Nest(T)}, 1) || Nest <- xets_terms:nests()]
-            end} || {Name, T} <- xets_terms:samples()].
+    [{Name, {timeout, 60,
+             fun() ->
+                     same_bytes({T}, 1),
+                     same_bytes({1, T}, 1),
+                     [same_bytes({Nest(T), Nest(T)}, 1) || Nest <- xets_terms:nests()]
+             end}} || {Name, T} <- xets_terms:samples()].
 
 kinds_by_themselves_have_the_same_bytes_test() ->
     Terms = [T || {_, T} <- xets_terms:samples(), erts_debug:flat_size(T) < 2000],

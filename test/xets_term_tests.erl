@@ -21,7 +21,7 @@
 %%% Kinds of terms
 
 kinds_test_() ->
-    [{Name, fun() -> stores(Term) end} || {Name, Term} <- samples()].
+    [{Name, {timeout, 60, fun() -> stores(Term) end}} || {Name, Term} <- samples()].
 
 %% Term can be key, value, part of either, at every position.
 stores(Term) ->
