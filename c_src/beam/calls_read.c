@@ -8,6 +8,7 @@
 
 #include "../core/read.h"
 #include "call_key.h"
+#include "term_native.h"
 
 /* An object that a call has found, and what is needed to decode it. The section is open. */
 struct found {
@@ -87,11 +88,9 @@ static enum xe_result decode_listed(ErlNifEnv *env, const struct xe_view *view, 
                                     ERL_NIF_TERM key, const void *arg, uint64_t budget,
                                     ERL_NIF_TERM *out)
 {
-    ERL_NIF_TERM object;
-    enum xe_result result = xe_call_decode(env, view, keypos, key, arg, budget, &object);
-    if (XE_LIKELY(result == XE_CALL_OK))
-        *out = enif_make_list_cell(env, object, xe_call_nil);
-    return result;
+    (void)arg;
+    return xe_call_of_term(
+        xe_term_decode_listed(env, view, keypos, key, xe_call_nil, budget, out));
 }
 
 /* The list of what `fn` makes of the objects of a bag. Ends `f`. */
@@ -126,11 +125,8 @@ static enum xe_result lookup(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t
     if (!(body = xe_call_flat_body(f.rec)) ||
         !xe_call_key_of_flat(f.use.table->kind, argv[1], &f.encoder))
         return with_view(env, &f, argv[1], decode_listed, NULL, budget, out);
-    ERL_NIF_TERM elements[XE_TERM_FLAT_ARITY_MAX];
-    unsigned arity = xe_term_unpack_flat(body, f.use.table->keypos, argv[1], elements);
+    *out = xe_term_make_flat(env, body, f.use.table->keypos, argv[1], xe_call_nil);
     found_end(&f, argv[1]);
-    ERL_NIF_TERM object = enif_make_tuple_from_array(env, elements, arity);
-    *out = enif_make_list_cell(env, object, xe_call_nil);
     return XE_CALL_OK;
 }
 XE_CALL(lookup, 2)

@@ -315,6 +315,11 @@ static inline enum xe_term_status xe_term_decode_object(ErlNifEnv *env, const st
     return XE_TERM_OK;
 }
 
+/* [Object | tail] */
+enum xe_term_status xe_term_decode_listed(ErlNifEnv *env, const struct xe_view *v, int keypos,
+                                          ERL_NIF_TERM key, ERL_NIF_TERM tail, uint64_t budget,
+                                          ERL_NIF_TERM *out);
+
 /* Element `pos` (1 <= pos <= arity). Nothing else of the object is copied, and
  * only what has to be passed over and built counts against the budget. */
 enum xe_term_status xe_term_decode_element(ErlNifEnv *env, const struct xe_view *v, int keypos,

@@ -353,12 +353,19 @@ static enum xe_term_status read_term(struct decoder *d, ERL_NIF_TERM *out)
     return ok ? XE_TERM_OK : XE_TERM_NOMEM;
 }
 
-enum xe_term_status xe_node_decode(ErlNifEnv *env, const struct xe_cursor *c, ERL_NIF_TERM *out)
+enum xe_term_status xe_node_decode_portably(ErlNifEnv *env, const struct xe_cursor *c,
+                                            ERL_NIF_TERM *out)
 {
     struct decoder d;
     d.c = *c;
     decoder_init(&d, env);
     return read_term(&d, out);
+}
+
+enum xe_term_status xe_node_decode(ErlNifEnv *env, const struct xe_cursor *c, ERL_NIF_TERM *out)
+{
+    return xe_native_has(XE_NATIVE_TUPLE) ? xe_native_decode(env, c, out)
+                                          : xe_node_decode_portably(env, c, out);
 }
 
 /* Skipping. */
@@ -466,14 +473,18 @@ int xe_term_arity(const struct xe_view *v)
 
 /* Compressed bodies: each decoding function starts over with the object expanded. */
 
+static enum xe_term_status decode_any(ErlNifEnv *env, const struct xe_view *v, int keypos,
+                                      ERL_NIF_TERM key, ERL_NIF_TERM tail, uint64_t budget,
+                                      ERL_NIF_TERM *out);
+
 static __attribute__((noinline)) enum xe_term_status
 expand_and_decode_object(ErlNifEnv *env, const struct xe_view *v, int keypos, ERL_NIF_TERM key,
-                         uint64_t budget, ERL_NIF_TERM *out)
+                         ERL_NIF_TERM tail, uint64_t budget, ERL_NIF_TERM *out)
 {
     struct xe_expanded x;
     enum xe_term_status status = xe_term_expand(&x, v, &budget);
     if (status == XE_TERM_OK) {
-        status = xe_term_decode_any_object(env, &x.view, keypos, key, budget, out);
+        status = decode_any(env, &x.view, keypos, key, tail, budget, out);
         xe_expanded_clear(&x);
     }
     return status;
@@ -570,23 +581,20 @@ static inline uint64_t key_words(const struct xe_view *v)
 enum xe_term_status xe_term_decode_key(ErlNifEnv *env, const struct xe_view *v, uint64_t budget,
                                        ERL_NIF_TERM *out)
 {
-    struct decoder d;
+    struct xe_cursor c;
     if (XE_UNLIKELY(v->flags & XE_REC_ORDER))
         return decode_ordered_key(env, v, budget, out);
     if (body_has_key(v)) {
         if (XE_UNLIKELY(xe_term_is_compressed(v)))
             return expand_and_decode_key(env, v, budget, out);
-        xe_cursor_body(&d.c, v);
+        xe_cursor_body(&c, v);
     } else if (v->key[0] >> 3 == XE_NODE_IMM) {
         *out = xe_term_packed(v->key + 1, (v->key[0] & 7) + 1);
         return XE_TERM_OK;
     } else {
-        xe_cursor_key(&d.c, v);
+        xe_cursor_key(&c, v);
     }
-    if (xe_cost_key_bytes(v->klen) > budget)
-        return XE_TERM_BUDGET;
-    decoder_init(&d, env);
-    return read_term(&d, out);
+    return xe_cost_key_bytes(v->klen) > budget ? XE_TERM_BUDGET : xe_node_decode(env, &c, out);
 }
 
 /* All elements of a body that is not flat. Without `key` the body has it. */
@@ -606,15 +614,16 @@ static bool read_elements(struct decoder *d, const struct xe_body *b, uint64_t k
     return read_nodes(d, b->arity - keypos);
 }
 
-static enum xe_term_status decode_body(ErlNifEnv *env, const struct xe_view *v, int keypos,
-                                       ERL_NIF_TERM key, ERL_NIF_TERM *out)
+static enum xe_term_status decode_body_portably(ErlNifEnv *env, const struct xe_cursor *c,
+                                                const struct xe_body *b, int keypos,
+                                                ERL_NIF_TERM key, ERL_NIF_TERM *out)
 {
     struct decoder d;
-    struct xe_body b = xe_cursor_body(&d.c, v);
+    d.c = *c;
     decoder_init(&d, env);
-    bool ok = read_elements(&d, &b, (uint64_t)keypos, key);
+    bool ok = read_elements(&d, b, (uint64_t)keypos, key);
     if (ok)
-        *out = enif_make_tuple_from_array(env, d.values, (unsigned)b.arity);
+        *out = enif_make_tuple_from_array(env, d.values, (unsigned)b->arity);
     decoder_clear(&d);
     return ok ? XE_TERM_OK : XE_TERM_NOMEM;
 }
@@ -630,31 +639,71 @@ uint64_t xe_term_object_words(const struct xe_view *v)
     return XE_UNLIKELY(xe_term_is_compressed(v)) ? key + xe_term_expanding_words(v) : key;
 }
 
-enum xe_term_status xe_term_decode_any_object(ErlNifEnv *env, const struct xe_view *v, int keypos,
-                                              ERL_NIF_TERM key, uint64_t budget, ERL_NIF_TERM *out)
+/* With a `tail`: [Object | tail]. */
+static enum xe_term_status decode_flat(ErlNifEnv *env, const struct xe_view *v, int keypos,
+                                       ERL_NIF_TERM key, ERL_NIF_TERM tail, uint64_t budget,
+                                       ERL_NIF_TERM *out)
 {
-    const uint8_t *body = xe_term_body(v);
-    bool flat = body[0] & XE_TERM_BODY_FLAT;
-    if (!flat) {
-        if (XE_UNLIKELY(xe_term_is_compressed(v)))
-            return expand_and_decode_object(env, v, keypos, key, budget, out);
-        struct xe_cursor c;
-        struct xe_body b = xe_cursor_body(&c, v);
-        if (b.words > budget)
-            return XE_TERM_BUDGET;
-        budget -= b.words;
-    }
-    if (!key && !body_has_key(v)) {
+    if (!key) {
         enum xe_term_status status = xe_term_decode_key(env, v, budget, &key);
         if (status != XE_TERM_OK)
             return status;
     }
-    if (!flat)
-        return decode_body(env, v, keypos, key, out);
-    ERL_NIF_TERM elements[XE_TERM_FLAT_ARITY_MAX];
-    unsigned arity = xe_term_unpack_flat(body, keypos, key, elements);
-    *out = enif_make_tuple_from_array(env, elements, arity);
+    *out = xe_term_make_flat(env, xe_term_body(v), keypos, key, tail);
     return XE_TERM_OK;
+}
+
+static enum xe_term_status decode_nodes(ErlNifEnv *env, const struct xe_view *v, int keypos,
+                                        ERL_NIF_TERM key, ERL_NIF_TERM tail, uint64_t budget,
+                                        ERL_NIF_TERM *out)
+{
+    struct xe_cursor c, key_bytes;
+    struct xe_body b = xe_cursor_body(&c, v);
+    enum xe_term_status status;
+    bool native = xe_native_has(XE_NATIVE_TUPLE);
+    bool list = native && xe_native_has(XE_NATIVE_LIST);
+    if (b.words > budget)
+        return XE_TERM_BUDGET;
+    if (!key && !b.has_key) {
+        if (XE_LIKELY(native && !(v->flags & XE_REC_ORDER))) {
+            if (xe_cost_key_bytes(v->klen) > budget - b.words)
+                return XE_TERM_BUDGET;
+            xe_cursor_key(&key_bytes, v);
+        } else if ((status = xe_term_decode_key(env, v, budget - b.words, &key)) != XE_TERM_OK) {
+            return status;
+        }
+    }
+    if (XE_LIKELY(native))
+        status = xe_native_decode_body(env, &c, &b, &key_bytes, keypos, key, list ? tail : 0, out);
+    else
+        status = decode_body_portably(env, &c, &b, keypos, key, out);
+    if (status == XE_TERM_OK && tail && !list)
+        *out = enif_make_list_cell(env, *out, tail);
+    return status;
+}
+
+static enum xe_term_status decode_any(ErlNifEnv *env, const struct xe_view *v, int keypos,
+                                      ERL_NIF_TERM key, ERL_NIF_TERM tail, uint64_t budget,
+                                      ERL_NIF_TERM *out)
+{
+    if (xe_term_body(v)[0] & XE_TERM_BODY_FLAT)
+        return decode_flat(env, v, keypos, key, tail, budget, out);
+    if (XE_UNLIKELY(xe_term_is_compressed(v)))
+        return expand_and_decode_object(env, v, keypos, key, tail, budget, out);
+    return decode_nodes(env, v, keypos, key, tail, budget, out);
+}
+
+enum xe_term_status xe_term_decode_any_object(ErlNifEnv *env, const struct xe_view *v, int keypos,
+                                              ERL_NIF_TERM key, uint64_t budget, ERL_NIF_TERM *out)
+{
+    return decode_any(env, v, keypos, key, 0, budget, out);
+}
+
+enum xe_term_status xe_term_decode_listed(ErlNifEnv *env, const struct xe_view *v, int keypos,
+                                          ERL_NIF_TERM key, ERL_NIF_TERM tail, uint64_t budget,
+                                          ERL_NIF_TERM *out)
+{
+    return decode_any(env, v, keypos, key, tail, budget, out);
 }
 
 /* Moves the cursor from the first node of a body to that of element `pos`. */
@@ -695,14 +744,13 @@ enum xe_term_status xe_term_decode_element(ErlNifEnv *env, const struct xe_view 
     }
     if (XE_UNLIKELY(xe_term_is_compressed(v)))
         return expand_and_decode_element(env, v, keypos, pos, key, budget, out);
-    struct decoder d;
-    struct xe_body b = xe_cursor_body(&d.c, v);
+    struct xe_cursor c;
+    struct xe_body b = xe_cursor_body(&c, v);
     struct xe_extent x = {0, 0, 0};
-    if (!find_element(&d.c, &b, keypos, pos, budget, &x) ||
-        (b.words > budget && !element_is_within(d.c, budget, x.nodes)))
+    if (!find_element(&c, &b, keypos, pos, budget, &x) ||
+        (b.words > budget && !element_is_within(c, budget, x.nodes)))
         return XE_TERM_BUDGET;
-    decoder_init(&d, env);
-    return read_term(&d, out);
+    return xe_node_decode(env, &c, out);
 }
 
 ERL_NIF_TERM xe_term_immediate_element(const struct xe_view *v, int keypos, int pos)

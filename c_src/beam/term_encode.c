@@ -83,6 +83,7 @@ bool xe_term_init(ErlNifEnv *env)
     xe_term_traits.nil = enif_make_list(env, 0);
     xe_term_traits.list_tag = enif_make_list1(env, xe_term_traits.nil) & 3;
     xe_term_traits.small_tag = enif_make_int(env, 0) & 15;
+    xe_native_decode_init();
     xe_term_traits.zeros_equal =
         enif_is_identical(enif_make_double(env, 0.0), enif_make_double(env, -0.0));
     return immediates_are_as_assumed(env);

@@ -233,24 +233,49 @@ size_t xe_native_gather(ERL_NIF_TERM map, size_t n, ERL_NIF_TERM *keys, ERL_NIF_
                         uint32_t *shape);
 
 /*
- * Building. A term is measured first: how many heap words it takes exactly, with the terms that
+ * Building (term_native_decode.c). Small terms are written into a buffer, which one call copies onto
+ * the heap. Others are measured first: how many heap words they take exactly, with the terms that
  * have to be made by documented calls (EXT, {}, #{}, whatever is not native or larger than a block)
- * made and kept in the order in which they will be met. Then its words are written in blocks
+ * made and kept in the order in which they will be met. Then their words are written in blocks
  * of at most XE_NATIVE_BLOCK, cut at the ends of objects. A block is a tuple of [] made by
- * enif_make_tuple_from_array(); it is overwritten from its first word on, and what may be left of
- * it stays [], so that every word of it belongs to a well-formed term. Nothing returns, raises or
- * reschedules before the last block is complete: after measuring nothing can fail but memory for
- * the stacks, which is asked for while measuring.
+ * enif_make_tuple_from_array(); it is overwritten from its first word on, and what is left of it
+ * is made a tuple, so that every word of it belongs to a well-formed term. Nothing returns, raises
+ * or reschedules before the last block is complete: after measuring nothing can fail.
  *
  * These do what xe_node_decode() and xe_term_decode_any_object() do (term_internal.h, term.h); they
  * are called where XE_NATIVE_TUPLE is there.
  */
 struct xe_cursor;
 struct xe_body;
+
+/* Called by xe_term_init(). */
+void xe_native_decode_init(void);
+
 enum xe_term_status xe_native_decode(ErlNifEnv *env, const struct xe_cursor *c, ERL_NIF_TERM *out);
-enum xe_term_status xe_native_decode_body(ErlNifEnv *env, struct xe_cursor *c,
-                                          const struct xe_body *b, int keypos, ERL_NIF_TERM key,
-                                          ERL_NIF_TERM *out);
+
+/* An object whose body is not flat, the cursor at its first node. Unless the body has the key, that
+ * is `key`, or if it is 0 what `key_bytes` stands at. With a `tail` *out is [Object | tail]. */
+enum xe_term_status xe_native_decode_body(ErlNifEnv *env, const struct xe_cursor *c,
+                                          const struct xe_body *body,
+                                          const struct xe_cursor *key_bytes, int keypos,
+                                          ERL_NIF_TERM key, ERL_NIF_TERM tail, ERL_NIF_TERM *out);
+
+/* The object of a flat body; with a `tail`: [Object | tail], the cell in front of the tuple. */
+static inline ERL_NIF_TERM xe_term_make_flat(ErlNifEnv *env, const uint8_t *body, int keypos,
+                                             ERL_NIF_TERM key, ERL_NIF_TERM tail)
+{
+    ERL_NIF_TERM words[3 + XE_TERM_FLAT_ARITY_MAX], object;
+    unsigned arity = xe_term_unpack_flat(body, keypos, key, words + 3);
+    if (XE_LIKELY(tail && xe_native_has(XE_NATIVE_TUPLE | XE_NATIVE_LIST))) {
+        words[1] = tail;
+        words[2] = (ERL_NIF_TERM)arity << XE_ARITY_SHIFT;
+        uint64_t *heap = xe_term_at(enif_make_tuple_from_array(env, words + 1, arity + 2));
+        heap[0] = (uint64_t)(heap + 2) | XE_PRIMARY_BOXED;
+        return (uint64_t)heap | XE_PRIMARY_LIST;
+    }
+    object = enif_make_tuple_from_array(env, words + 3, arity);
+    return tail ? enif_make_list_cell(env, object, tail) : object;
+}
 
 /* A binary of up to XE_TERM_BIN_VALUE_MAX bytes on the heap; a larger one by erl_nif. */
 ERL_NIF_TERM xe_native_make_binary(ErlNifEnv *env, const uint8_t *bytes, size_t size);
