@@ -140,7 +140,7 @@ static inline bool map_is_native(uint64_t n, unsigned shape)
 
 static inline uint64_t bits_words(uint64_t size)
 {
-    return (xe_native.bits_in_heap_binary ? 0 : SUB_BINARY) + 2 + digits(size);
+    return (xe_native.size_unit == 8 ? 0 : SUB_BINARY) + 2 + digits(size);
 }
 
 static inline uint64_t flatmap_words(uint64_t n)
@@ -266,7 +266,7 @@ static inline void put_content(uint64_t *out, const uint8_t *p, uint64_t size)
 static inline void put_binary_header(uint64_t *at, uint64_t size, uint64_t bits)
 {
     at[0] = (digits(size) + 1) << XE_ARITY_SHIFT | xe_native.heap_binary;
-    at[1] = xe_native.bits_in_heap_binary ? bits : size;
+    at[1] = xe_native.size_unit == 8 ? bits : size;
 }
 
 static inline bool put_binary(struct work *w, uint64_t *slot, uint64_t size, const bool direct)
@@ -286,7 +286,7 @@ static bool put_bits(struct work *w, uint64_t *slot, unsigned last, uint64_t siz
     uint64_t *at = put_object(w, slot, bits_words(size), direct);
     if (!at)
         return false;
-    if (!xe_native.bits_in_heap_binary) {
+    if (xe_native.size_unit != 8) {
         at[0] = xe_native.sub_binary;
         at[1] = size - 1;
         at[2] = 0;
@@ -432,11 +432,10 @@ static inline bool put_branch(struct work *w, uint64_t *slot, uint64_t n, const 
     uint64_t *at = put_object(w, slot, 1 + at_root + count, direct);
     if (!at)
         return false;
-    unsigned type = !at_root ? xe_native.map_node
+    uint64_t type = !at_root ? xe_native.map_node
                     : there == 0xffff ? xe_native.map_root_full
                                       : xe_native.map_root;
-    at[0] = type | (uint64_t)at_root << xe_native.map_arity_shift |
-            (uint64_t)there << xe_native.map_bitmap_shift;
+    at[0] = type | (uint64_t)there << XE_MAP_BITMAP_SHIFT;
     if (at_root)
         at[1] = n;
     w->c.p += 4;
@@ -539,6 +538,8 @@ static inline bool put_other(struct work *w, uint64_t *slot, unsigned tag, const
             break;
         return put_big(w, slot, tag & 7, n, direct);
     case XE_NODE_REF:
+        if (!direct && !xe_native_has(XE_NATIVE_REF))
+            break;
         return put_reference(w, slot, (tag & 7) + 1, direct);
     default:
         XE_ASSERT(!direct);
@@ -907,7 +908,7 @@ static inline bool measure_leaf(struct builder *b, struct xe_cursor *c, unsigned
         return xe_native_has(XE_NATIVE_FLOAT) && measure_bytes(b, c, 2, 8);
     case XE_NODE_REF:
         n = (tag & 7) + 1;
-        return measure_bytes(b, c, 1 + n, 8 * n);
+        return xe_native_has(XE_NATIVE_REF) && measure_bytes(b, c, 1 + n, 8 * n);
     default:
         return false;
     }
