@@ -665,7 +665,8 @@ static enum xe_term_status decode_nodes(ErlNifEnv *env, const struct xe_view *v,
     if (b.words > budget)
         return XE_TERM_BUDGET;
     if (!key && !b.has_key) {
-        if (XE_LIKELY(native && !(v->flags & XE_REC_ORDER))) {
+        bool is_node = v->key[0] >> 3 != XE_NODE_IMM && !(v->flags & XE_REC_ORDER);
+        if (XE_LIKELY(native && is_node)) {
             if (xe_cost_key_bytes(v->klen) > budget - b.words)
                 return XE_TERM_BUDGET;
             xe_cursor_key(&key_bytes, v);

@@ -254,11 +254,12 @@ void xe_native_decode_init(void);
 enum xe_term_status xe_native_decode(ErlNifEnv *env, const struct xe_cursor *c, ERL_NIF_TERM *out);
 
 /* An object whose body is not flat, the cursor at its first node. Unless the body has the key, that
- * is `key`, or if it is 0 what `key_bytes` stands at. With a `tail` *out is [Object | tail]. */
-enum xe_term_status xe_native_decode_body(ErlNifEnv *env, const struct xe_cursor *c,
-                                          const struct xe_body *body,
-                                          const struct xe_cursor *key_bytes, int keypos,
-                                          ERL_NIF_TERM key, ERL_NIF_TERM tail, ERL_NIF_TERM *out);
+ * is `key`, or if it is 0 what `key_bytes` stands at. With a `tail` *out is [Object | tail]. The
+ * cursors are moved. */
+enum xe_term_status xe_native_decode_body(ErlNifEnv *env, struct xe_cursor *c,
+                                          const struct xe_body *body, struct xe_cursor *key_bytes,
+                                          int keypos, ERL_NIF_TERM key, ERL_NIF_TERM tail,
+                                          ERL_NIF_TERM *out);
 
 /* The object of a flat body; with a `tail`: [Object | tail], the cell in front of the tuple. */
 static inline ERL_NIF_TERM xe_term_make_flat(ErlNifEnv *env, const uint8_t *body, int keypos,

@@ -28,6 +28,7 @@ enum {
     SMALL_LEAVES = 128,
     SMALL_LEFTOVERS = 8,
     CELL = 2,
+    SHORT_TUPLE = 8,
     TUPLE_MAX = XE_NATIVE_BLOCK - 1, /* elements of a tuple in a block */
     BIG_MAX = XE_NATIVE_BLOCK - 1,   /* digits of a bignum */
     SUB_BINARY = 5,                  /* words */
@@ -176,10 +177,14 @@ static __attribute__((noinline)) bool make_leftover(ErlNifEnv *env, struct xe_cu
 
 /* --- Building ----------------------------------------------------------- */
 
-/* Where building stands. A local variable of whoever builds, to be kept in registers. */
+#define XE_INLINED static inline __attribute__((always_inline))
+
+/* Where building stands. A local variable of whoever builds, to be kept in registers: copies of
+ * structures would wait for the stores that have just made them. */
 struct work {
     struct builder *b;
-    struct xe_cursor c; /* direct: but for its handles, which have been used */
+    const uint8_t *p;
+    struct xe_cursor *c; /* buffered: of the handles. What it points at is set at the end */
     struct room room;
     struct frame *top;
 };
@@ -201,7 +206,7 @@ static __attribute__((noinline)) struct room next_block(struct builder *b, struc
 }
 
 /* NULL: the buffer is full. */
-static inline uint64_t *take(struct work *w, uint64_t n, const bool direct)
+XE_INLINED uint64_t *take(struct work *w, uint64_t n, const bool direct)
 {
     if (XE_UNLIKELY((uint64_t)(w->room.end - w->room.next) < n)) {
         if (!direct)
@@ -214,7 +219,7 @@ static inline uint64_t *take(struct work *w, uint64_t n, const bool direct)
 }
 
 /* Every pointer to what has been written. */
-static inline void refer(struct work *w, uint64_t *slot, const uint64_t *at, unsigned primary,
+XE_INLINED void refer(struct work *w, uint64_t *slot, const uint64_t *at, unsigned primary,
                          const bool direct)
 {
     struct builder *b = w->b;
@@ -227,7 +232,7 @@ static inline void refer(struct work *w, uint64_t *slot, const uint64_t *at, uns
 }
 
 /* A new object, referred to from `slot`. */
-static inline uint64_t *put_object(struct work *w, uint64_t *slot, uint64_t n, const bool direct)
+XE_INLINED uint64_t *put_object(struct work *w, uint64_t *slot, uint64_t n, const bool direct)
 {
     uint64_t *at = take(w, n, direct);
     if (XE_LIKELY(at != NULL))
@@ -235,7 +240,7 @@ static inline uint64_t *put_object(struct work *w, uint64_t *slot, uint64_t n, c
     return at;
 }
 
-static inline bool push_frame(struct work *w, enum run run, uint64_t *at, uint64_t left,
+XE_INLINED bool push_frame(struct work *w, enum run run, uint64_t *at, uint64_t left,
                               const bool direct)
 {
     struct frame *f = ++w->top;
@@ -247,7 +252,7 @@ static inline bool push_frame(struct work *w, enum run run, uint64_t *at, uint64
     return true;
 }
 
-static inline const uint8_t *unpack(uint64_t *out, const uint8_t *p, uint64_t n, unsigned width)
+XE_INLINED const uint8_t *unpack(uint64_t *out, const uint8_t *p, uint64_t n, unsigned width)
 {
     for (uint64_t i = 0; i < n; i++, p += width)
         out[i] = xe_term_packed(p, width);
@@ -255,7 +260,7 @@ static inline const uint8_t *unpack(uint64_t *out, const uint8_t *p, uint64_t n,
 }
 
 /* The bytes, and zeros up to the end of the last word. */
-static inline void put_content(uint64_t *out, const uint8_t *p, uint64_t size)
+XE_INLINED void put_content(uint64_t *out, const uint8_t *p, uint64_t size)
 {
     for (; size > 8; size -= 8, p += 8)
         *out++ = xe_load64(p);
@@ -269,14 +274,14 @@ static inline void put_binary_header(uint64_t *at, uint64_t size, uint64_t bits)
     at[1] = xe_native.size_unit == 8 ? bits : size;
 }
 
-static inline bool put_binary(struct work *w, uint64_t *slot, uint64_t size, const bool direct)
+XE_INLINED bool put_binary(struct work *w, uint64_t *slot, uint64_t size, const bool direct)
 {
     uint64_t *at = put_object(w, slot, 2 + digits(size), direct);
     if (!at)
         return false;
     put_binary_header(at, size, 8 * size);
-    put_content(at + 2, w->c.p, size);
-    w->c.p += size;
+    put_content(at + 2, w->p, size);
+    w->p += size;
     return true;
 }
 
@@ -295,19 +300,19 @@ static bool put_bits(struct work *w, uint64_t *slot, unsigned last, uint64_t siz
         at += SUB_BINARY;
     }
     put_binary_header(at, size, 8 * (size - 1) + last);
-    put_content(at + 2, w->c.p, size);
-    w->c.p += size;
+    put_content(at + 2, w->p, size);
+    w->p += size;
     return true;
 }
 
-static inline bool put_float(struct work *w, uint64_t *slot, const bool direct)
+XE_INLINED bool put_float(struct work *w, uint64_t *slot, const bool direct)
 {
     uint64_t *at = put_object(w, slot, 2, direct);
     if (!at)
         return false;
     at[0] = xe_native.flonum;
-    at[1] = xe_load64(w->c.p);
-    w->c.p += 8;
+    at[1] = xe_load64(w->p);
+    w->p += 8;
     return true;
 }
 
@@ -319,8 +324,8 @@ static bool put_big(struct work *w, uint64_t *slot, unsigned negative, uint64_t 
         return false;
     at[0] =
         digits(size) << XE_ARITY_SHIFT | (negative ? xe_native.negative : xe_native.positive);
-    put_content(at + 1, w->c.p, size);
-    w->c.p += size;
+    put_content(at + 1, w->p, size);
+    w->p += size;
     return true;
 }
 
@@ -330,26 +335,26 @@ static bool put_reference(struct work *w, uint64_t *slot, unsigned n, const bool
     if (!at)
         return false;
     at[0] = xe_native.ref;
-    memcpy(at + 1, w->c.p, 8 * (size_t)n);
-    w->c.p += 8 * (size_t)n;
+    memcpy(at + 1, w->p, 8 * (size_t)n);
+    w->p += 8 * (size_t)n;
     return true;
 }
 
-static inline bool put_packed_tuple(struct work *w, uint64_t *slot, uint64_t n, unsigned width,
+XE_INLINED bool put_packed_tuple(struct work *w, uint64_t *slot, uint64_t n, unsigned width,
                                     const bool direct)
 {
     uint64_t *at = put_object(w, slot, n + 1, direct);
     if (!at)
         return false;
     at[0] = n << XE_ARITY_SHIFT;
-    w->c.p = unpack(at + 1, w->c.p, n, width);
+    w->p = unpack(at + 1, w->p, n, width);
     return true;
 }
 
-static inline bool put_packed_list(struct work *w, uint64_t *slot, uint64_t n, unsigned width,
+XE_INLINED bool put_packed_list(struct work *w, uint64_t *slot, uint64_t n, unsigned width,
                                    const bool direct)
 {
-    const uint8_t *p = w->c.p;
+    const uint8_t *p = w->p;
     while (n > 0) {
         uint64_t run = (uint64_t)(w->room.end - w->room.next) / CELL;
         run = run == 0 ? 1 : run < n ? run : n;
@@ -363,7 +368,7 @@ static inline bool put_packed_list(struct work *w, uint64_t *slot, uint64_t n, u
         }
     }
     *slot = xe_term_traits.nil;
-    w->c.p = p;
+    w->p = p;
     return true;
 }
 
@@ -386,7 +391,7 @@ static ERL_NIF_TERM close_array(struct builder *b, uint64_t n)
     return t;
 }
 
-static inline bool put_tuple(struct work *w, uint64_t *slot, uint64_t n, const bool direct)
+XE_INLINED bool put_tuple(struct work *w, uint64_t *slot, uint64_t n, const bool direct)
 {
     if (direct && XE_UNLIKELY(!tuple_is_native(n)))
         return push_frame(w, ARRAY, slot, n, direct) &&
@@ -427,7 +432,7 @@ static inline bool put_leaf(struct work *w, uint64_t *slot, struct pairs *m, con
 /* An inner node with its shape at the cursor; the root (n: pairs of the map), or one below (0). */
 static inline bool put_branch(struct work *w, uint64_t *slot, uint64_t n, const bool direct)
 {
-    unsigned there = shape_mask(w->c.p), inner = shape_mask(w->c.p + 2);
+    unsigned there = shape_mask(w->p), inner = shape_mask(w->p + 2);
     unsigned count = (unsigned)__builtin_popcount(there), at_root = n > 0;
     uint64_t *at = put_object(w, slot, 1 + at_root + count, direct);
     if (!at)
@@ -438,7 +443,7 @@ static inline bool put_branch(struct work *w, uint64_t *slot, uint64_t n, const 
     at[0] = type | (uint64_t)there << XE_MAP_BITMAP_SHIFT;
     if (at_root)
         at[1] = n;
-    w->c.p += 4;
+    w->p += 4;
     return push_frame(w, BRANCHES, at + 1 + at_root, there | (uint64_t)inner << 16, direct);
 }
 
@@ -446,7 +451,7 @@ static bool put_trie(struct work *w, uint64_t *slot, uint64_t n, struct pairs *m
                      const bool direct)
 {
     struct frame *base = w->top;
-    varint(&w->c.p);
+    varint(&w->p);
     bool ok = put_branch(w, slot, n, direct);
     while (ok && w->top > base) {
         struct frame *f = w->top;
@@ -474,16 +479,16 @@ static bool put_large_map(struct work *w, uint64_t *slot, uint64_t n, struct pai
         b->leaves += n;
     }
     m->leaf = leaves;
-    w->c.p = m->values + n * m->vw;
+    w->p = m->values + n * m->vw;
     return put_trie(w, slot, n, m, direct) &&
            (m->vw || push_frame(w, VALUES, (uint64_t *)leaves, n, direct)) &&
            (m->kw || push_frame(w, KEYS, (uint64_t *)leaves, n, direct));
 }
 
-static inline bool put_map(struct work *w, uint64_t *slot, uint64_t n, const bool direct)
+XE_INLINED bool put_map(struct work *w, uint64_t *slot, uint64_t n, const bool direct)
 {
-    struct pairs m = {.kw = *w->c.p >> 4, .vw = *w->c.p & 15};
-    m.keys = w->c.p + 1;
+    struct pairs m = {.kw = *w->p >> 4, .vw = *w->p & 15};
+    m.keys = w->p + 1;
     m.values = m.keys + n * m.kw;
     if (XE_UNLIKELY(n > XE_FLATMAP_MAX))
         return put_large_map(w, slot, n, &m, direct);
@@ -495,15 +500,15 @@ static inline bool put_map(struct work *w, uint64_t *slot, uint64_t n, const boo
     at[1] = n;
     refer(w, &at[2], keys - 1, XE_PRIMARY_BOXED, direct);
     keys[-1] = n << XE_ARITY_SHIFT;
-    w->c.p = unpack(keys, m.keys, m.kw ? n : 0, m.kw);
-    w->c.p = unpack(values, w->c.p, m.vw ? n : 0, m.vw);
+    w->p = unpack(keys, m.keys, m.kw ? n : 0, m.kw);
+    w->p = unpack(values, w->p, m.vw ? n : 0, m.vw);
     return (m.vw || push_frame(w, SLOTS, values, n, direct)) &&
            (m.kw || push_frame(w, SLOTS, keys, n, direct));
 }
 
 /* Nodes. */
 
-static inline bool put_leftover(struct work *w, uint64_t *slot, const uint8_t *node,
+XE_INLINED bool put_leftover(struct work *w, uint64_t *slot, const uint8_t *node,
                                 const bool direct)
 {
     struct builder *b = w->b;
@@ -511,29 +516,28 @@ static inline bool put_leftover(struct work *w, uint64_t *slot, const uint8_t *n
         const struct leftover *l = &b->leftovers[b->next_leftover++];
         XE_ASSERT(l->node == node);
         *slot = l->term;
-        w->c.p = l->end;
+        w->p = l->end;
         return true;
     }
-    struct xe_cursor c = w->c;
-    c.p = node;
-    bool ok = make_leftover(b->env, &c, slot);
-    w->c = c;
+    w->c->p = node;
+    bool ok = make_leftover(b->env, w->c, slot);
+    w->p = w->c->p;
     return ok;
 }
 
 /* Those seldom met. */
-static inline bool put_other(struct work *w, uint64_t *slot, unsigned tag, const bool direct)
+XE_INLINED bool put_other(struct work *w, uint64_t *slot, unsigned tag, const bool direct)
 {
-    const uint8_t *node = w->c.p - 1;
+    const uint8_t *node = w->p - 1;
     uint64_t n;
     switch (tag >> 3) {
     case XE_NODE_BITS:
-        n = varint(&w->c.p);
+        n = varint(&w->p);
         if (!direct && !bits_are_native(n))
             break;
         return put_bits(w, slot, tag & 7, n, direct);
     case XE_NODE_BIG:
-        n = varint(&w->c.p);
+        n = varint(&w->p);
         if (!direct && !big_is_native(n))
             break;
         return put_big(w, slot, tag & 7, n, direct);
@@ -547,38 +551,38 @@ static inline bool put_other(struct work *w, uint64_t *slot, unsigned tag, const
     return put_leftover(w, slot, node, direct);
 }
 
-static inline bool put_node(struct work *w, uint64_t *slot, const bool direct)
+XE_INLINED bool put_node(struct work *w, uint64_t *slot, const bool direct)
 {
-    const uint8_t *node = w->c.p++;
+    const uint8_t *node = w->p++;
     unsigned tag = *node;
     uint64_t n;
     if (direct && XE_UNLIKELY(node == w->b->leftovers[w->b->next_leftover].node))
         return put_leftover(w, slot, node, direct);
     switch (tag >> 3) {
     case XE_NODE_IMM:
-        *slot = xe_term_packed(w->c.p, tag + 1);
-        w->c.p += tag + 1;
+        *slot = xe_term_packed(w->p, tag + 1);
+        w->p += tag + 1;
         return true;
     case XE_NODE_TUPLE_IMM:
-        n = varint(&w->c.p);
+        n = varint(&w->p);
         if (!direct && !tuple_is_native(n))
             break;
         return put_packed_tuple(w, slot, n, (tag & 7) + 1, direct);
     case XE_NODE_LIST_IMM:
-        n = varint(&w->c.p);
+        n = varint(&w->p);
         if (!direct && !xe_native_has(XE_NATIVE_LIST))
             break;
         return put_packed_list(w, slot, n, (tag & 7) + 1, direct);
     case XE_NODE_TUPLE:
-        return put_tuple(w, slot, varint(&w->c.p), direct);
+        return put_tuple(w, slot, varint(&w->p), direct);
     case XE_NODE_LIST:
     case XE_NODE_ILIST:
-        n = varint(&w->c.p);
+        n = varint(&w->p);
         if (!direct && !xe_native_has(XE_NATIVE_LIST))
             break;
         return push_frame(w, tag >> 3 == XE_NODE_LIST ? CELLS : IMPROPER, slot, n, direct);
     case XE_NODE_BIN:
-        n = varint(&w->c.p);
+        n = varint(&w->p);
         if (!direct && !binary_is_native(n))
             break;
         return put_binary(w, slot, n, direct);
@@ -587,7 +591,7 @@ static inline bool put_node(struct work *w, uint64_t *slot, const bool direct)
             break;
         return put_float(w, slot, direct);
     case XE_NODE_MAP:
-        n = varint(&w->c.p);
+        n = varint(&w->p);
         if (!direct && !map_is_native(n, tag & 7))
             break;
         return put_map(w, slot, n, direct);
@@ -599,22 +603,22 @@ static inline bool put_node(struct work *w, uint64_t *slot, const bool direct)
 
 /* Slots. Immediates are put as they come. NULL in *slot: there was nothing else in the frame. */
 
-static inline bool next_slot(struct work *w, uint64_t **slot)
+XE_INLINED bool next_slot(struct work *w, uint64_t **slot)
 {
     struct frame *f = w->top;
     uint64_t *at = f->at, left = f->left;
-    const uint8_t *p = w->c.p;
+    const uint8_t *p = w->p;
     for (; *p >> 3 == XE_NODE_IMM; at++) {
         *at = xe_term_packed(p + 1, *p + 1u);
         p += *p + 2;
         if (--left == 0) {
-            w->c.p = p;
+            w->p = p;
             w->top--;
             *slot = NULL;
             return true;
         }
     }
-    w->c.p = p;
+    w->p = p;
     f->at = at + 1;
     f->left = left - 1;
     if (left == 1)
@@ -623,9 +627,32 @@ static inline bool next_slot(struct work *w, uint64_t **slot)
     return true;
 }
 
-static inline bool next_cell(struct work *w, uint64_t **slot, const bool direct)
+/* Cells of short tuples of immediates are written with them, but for the last cell. */
+XE_INLINED void put_cells(struct work *w, struct frame *f, const bool direct)
+{
+    uint64_t *link = f->at, *next = w->room.next, left = f->left;
+    const uint8_t *p = w->p;
+    for (; left > 1 && *p >> 3 == XE_NODE_TUPLE_IMM && p[1] - 1u < SHORT_TUPLE; left--) {
+        unsigned n = p[1], width = (*p & 7) + 1;
+        if ((uint64_t)(w->room.end - next) < CELL + 1 + n)
+            break;
+        refer(w, link, next, XE_PRIMARY_LIST, direct);
+        refer(w, next, next + CELL, XE_PRIMARY_BOXED, direct);
+        link = next + 1;
+        next[CELL] = (uint64_t)n << XE_ARITY_SHIFT;
+        p = unpack(next + CELL + 1, p + 2, n, width);
+        next += CELL + 1 + n;
+    }
+    f->at = link;
+    f->left = left;
+    w->room.next = next;
+    w->p = p;
+}
+
+XE_INLINED bool next_cell(struct work *w, uint64_t **slot, const bool direct)
 {
     struct frame *f = w->top;
+    put_cells(w, f, direct);
     uint64_t *at = take(w, CELL, direct);
     if (!at)
         return false;
@@ -639,7 +666,7 @@ static inline bool next_cell(struct work *w, uint64_t **slot, const bool direct)
     return true;
 }
 
-static inline bool next(struct work *w, uint64_t **slot, const bool direct)
+XE_INLINED bool next(struct work *w, uint64_t **slot, const bool direct)
 {
     struct frame *f = w->top;
     switch (f->run) {
@@ -667,22 +694,23 @@ static inline bool next(struct work *w, uint64_t **slot, const bool direct)
     }
 }
 
-/* The terms of n nodes into as many slots. False: buffered, and there is no room, or no memory. */
-static inline __attribute__((always_inline)) bool
-build(struct builder *b, struct xe_cursor *c, uint64_t *slots, uint64_t n, const bool direct)
+/* The terms of n nodes, 1 or more, into as many slots. False: buffered, and there is no room, or no memory. */
+XE_INLINED bool build(struct builder *b, struct xe_cursor *c, uint64_t *slots, uint64_t n,
+                      const bool direct)
 {
-    struct work w = {.b = b, .c = *c, .room = b->room, .top = b->frames - 1};
+    struct work w = {.b = b, .p = c->p, .c = c, .top = b->frames - 1};
     uint64_t *slot;
-    bool ok = true;
-    if (n > 0)
-        push_frame(&w, SLOTS, slots, n, direct);
+    w.room.next = b->room.next;
+    w.room.end = b->room.end;
+    bool ok = push_frame(&w, SLOTS, slots, n, direct);
     while (ok && w.top >= b->frames) {
         ok = next(&w, &slot, direct);
         if (ok && slot)
             ok = put_node(&w, slot, direct);
     }
-    *c = w.c;
-    b->room = w.room;
+    c->p = w.p;
+    b->room.next = w.room.next;
+    b->room.end = w.room.end;
     return ok;
 }
 
@@ -705,7 +733,8 @@ static __attribute__((noinline)) bool build_direct(struct builder *b, struct xe_
 static inline void begin_buffered(struct builder *b, ErlNifEnv *env, size_t from)
 {
     b->env = env;
-    b->room = (struct room){b->words + from, b->words + BUFFER_WORDS};
+    b->room.next = b->words + from;
+    b->room.end = b->words + BUFFER_WORDS;
     b->frames = b->small_frames;
     b->frames_end = b->small_frames + SMALL_FRAMES;
     b->leaves = b->small_leaves;
@@ -727,11 +756,11 @@ static inline uint64_t *end_buffered(struct builder *b, size_t from, uint32_t fi
 }
 
 /* words[0] is the slot of the term. */
-static inline bool decode_buffered(struct builder *b, ErlNifEnv *env, struct xe_cursor c,
+static inline bool decode_buffered(struct builder *b, ErlNifEnv *env, struct xe_cursor *c,
                                    ERL_NIF_TERM *out)
 {
     begin_buffered(b, env, 1);
-    if (!build_buffered(b, &c, b->words, 1))
+    if (!build_buffered(b, c, b->words, 1))
         return false;
     *out = b->words[0];
     if (b->room.next > b->words + 1)
@@ -741,40 +770,33 @@ static inline bool decode_buffered(struct builder *b, ErlNifEnv *env, struct xe_
 
 /* An object: what its elements are made of. */
 struct source {
-    struct xe_cursor c;          /* at the first node of the body */
+    struct xe_cursor *c; /* at the first node of the body */
     const struct xe_body *body;
-    const struct xe_cursor *key; /* of key bytes, if `term` is 0 and the body has no key */
+    struct xe_cursor *key; /* where the key is if `term` is 0: `c`, or at the node of key bytes */
     ERL_NIF_TERM term;
     size_t keypos;
 };
 
 /* All elements of an object, which has room for them. */
 static inline __attribute__((always_inline)) bool
-build_elements(struct builder *b, struct source *s, uint64_t *elements, const bool direct)
+build_elements(struct builder *b, const struct source *s, uint64_t *elements, const bool direct)
 {
     bool (*const fn)(struct builder *, struct xe_cursor *, uint64_t *, uint64_t) =
         direct ? build_direct : build_buffered;
-    uint64_t *key = elements + s->keypos - 1;
-    if (s->term) {
+    size_t before = s->keypos - 1, after = s->body->arity - s->keypos;
+    uint64_t *key = elements + before;
+    if (s->term)
         *key = s->term;
-    } else {
-        struct xe_cursor *c = &s->c, at;
-        if (s->key) {
-            at = *s->key;
-            c = &at;
-        }
-        if (!fn(b, c, key, 1))
-            return false;
-    }
-    return fn(b, &s->c, elements, s->keypos - 1) &&
-           fn(b, &s->c, key + 1, s->body->arity - s->keypos);
+    else if (!fn(b, s->key, key, 1))
+        return false;
+    return (!before || fn(b, s->c, elements, before)) && (!after || fn(b, s->c, key + 1, after));
 }
 
 /* The cell of a list comes first, if one is wanted. */
-static inline bool decode_body_buffered(struct builder *b, ErlNifEnv *env, struct source s,
+static inline bool decode_body_buffered(struct builder *b, ErlNifEnv *env, const struct source *s,
                                         ERL_NIF_TERM tail, ERL_NIF_TERM *out)
 {
-    uint64_t n = s.body->arity, *at = b->words;
+    uint64_t n = s->body->arity, *at = b->words;
     begin_buffered(b, env, 0);
     if (tail) {
         at[0] = 8 * CELL | XE_PRIMARY_BOXED;
@@ -784,7 +806,7 @@ static inline bool decode_body_buffered(struct builder *b, ErlNifEnv *env, struc
     }
     at[0] = n << XE_ARITY_SHIFT;
     b->room.next = at + n + 1;
-    if (!build_elements(b, &s, at + 1, false))
+    if (!build_elements(b, s, at + 1, false))
         return false;
     *out = (uint64_t)end_buffered(b, 0, 0) | (tail ? XE_PRIMARY_LIST : XE_PRIMARY_BOXED);
     return true;
@@ -1034,8 +1056,8 @@ static uint64_t *take_first(struct builder *b, uint64_t n)
     return at;
 }
 
-static enum xe_term_status decode_direct(struct builder *b, ErlNifEnv *env, struct xe_cursor c,
-                                         ERL_NIF_TERM *out)
+static __attribute__((noinline)) enum xe_term_status
+decode_direct(struct builder *b, ErlNifEnv *env, struct xe_cursor c, ERL_NIF_TERM *out)
 {
     struct xe_cursor end = c;
     begin_direct(b, env);
@@ -1047,13 +1069,13 @@ static enum xe_term_status decode_direct(struct builder *b, ErlNifEnv *env, stru
 
 static bool measure_object(struct builder *b, const struct source *s)
 {
-    struct xe_cursor c = s->c, key;
+    struct xe_cursor c = *s->c, key;
     uint64_t n = s->body->arity;
     if (tuple_is_native(n))
         b->left += n + 1;
     else if (!add_array(b, n))
         return false;
-    if (s->key) {
+    if (!s->term && s->key != s->c) {
         key = *s->key;
         if (!measure(b, &key, 1))
             return false;
@@ -1061,21 +1083,21 @@ static bool measure_object(struct builder *b, const struct source *s)
     return measure(b, &c, n - 1 + s->body->has_key);
 }
 
-static enum xe_term_status decode_body_direct(struct builder *b, ErlNifEnv *env, struct source s,
-                                              ERL_NIF_TERM *out)
+static __attribute__((noinline)) enum xe_term_status
+decode_body_direct(struct builder *b, ErlNifEnv *env, const struct source *s, ERL_NIF_TERM *out)
 {
-    uint64_t n = s.body->arity;
+    uint64_t n = s->body->arity;
     begin_direct(b, env);
-    bool ok = measure_object(b, &s) && reserve_stacks(b);
+    bool ok = measure_object(b, s) && reserve_stacks(b);
     if (!ok)
         return end_direct(b, false);
     if (XE_LIKELY(tuple_is_native(n))) {
         uint64_t *at = take_first(b, n + 1);
         at[0] = n << XE_ARITY_SHIFT;
         *out = (uint64_t)at | XE_PRIMARY_BOXED;
-        build_elements(b, &s, at + 1, true);
+        build_elements(b, s, at + 1, true);
     } else {
-        build_elements(b, &s, open_array(b), true);
+        build_elements(b, s, open_array(b), true);
         *out = close_array(b, n);
     }
     return end_direct(b, true);
@@ -1086,27 +1108,32 @@ static enum xe_term_status decode_body_direct(struct builder *b, ErlNifEnv *env,
 enum xe_term_status xe_native_decode(ErlNifEnv *env, const struct xe_cursor *c, ERL_NIF_TERM *out)
 {
     struct builder b;
-    if (XE_LIKELY((size_t)(c->end - c->p) <= BUFFER_BYTES) && decode_buffered(&b, env, *c, out))
+    struct xe_cursor at = *c;
+    if (XE_LIKELY((size_t)(c->end - c->p) <= BUFFER_BYTES) && decode_buffered(&b, env, &at, out))
         return XE_TERM_OK;
     return decode_direct(&b, env, *c, out);
 }
 
-enum xe_term_status xe_native_decode_body(ErlNifEnv *env, const struct xe_cursor *c,
-                                          const struct xe_body *body,
-                                          const struct xe_cursor *key_bytes, int keypos,
-                                          ERL_NIF_TERM key, ERL_NIF_TERM tail, ERL_NIF_TERM *out)
+enum xe_term_status xe_native_decode_body(ErlNifEnv *env, struct xe_cursor *c,
+                                          const struct xe_body *body, struct xe_cursor *key_bytes,
+                                          int keypos, ERL_NIF_TERM key, ERL_NIF_TERM tail,
+                                          ERL_NIF_TERM *out)
 {
     struct builder b;
-    struct source s = {.c = *c, .body = body, .keypos = (size_t)keypos};
-    if (!body->has_key) {
-        s.term = key;
-        s.key = key ? NULL : key_bytes;
-    }
+    struct source s = {c, body, body->has_key || key ? c : key_bytes, body->has_key ? 0 : key,
+                       (size_t)keypos};
     /* Words that are told are enough, but for those of the key. */
-    if (XE_LIKELY(body->words <= BUFFER_WORDS - CELL && body->arity < BUFFER_WORDS - CELL) &&
-        decode_body_buffered(&b, env, s, tail, out))
-        return XE_TERM_OK;
-    enum xe_term_status status = decode_body_direct(&b, env, s, out);
+    if (XE_LIKELY(body->words <= BUFFER_WORDS - CELL && body->arity < BUFFER_WORDS - CELL)) {
+        const uint8_t *p = c->p, *handles = c->handles, *key_p = s.key->p;
+        const uint8_t *key_handles = s.key->handles;
+        if (XE_LIKELY(decode_body_buffered(&b, env, &s, tail, out)))
+            return XE_TERM_OK;
+        c->p = p;
+        c->handles = handles;
+        s.key->p = key_p;
+        s.key->handles = key_handles;
+    }
+    enum xe_term_status status = decode_body_direct(&b, env, &s, out);
     if (status == XE_TERM_OK && tail)
         *out = enif_make_list_cell(env, *out, tail);
     return status;
