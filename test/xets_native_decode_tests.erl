@@ -39,7 +39,7 @@ builds(Object, KeyPos) ->
         ?assertEqual(erts_debug:size(Portable), erts_debug:size(Native)).
 
 samples_test_() ->
-    [{Name, fun() -> builds(Term) end} || {Name, Term} <- samples()].
+    [{Name, {timeout, 60, fun() -> builds(Term) end}} || {Name, Term} <- samples()].
 
 nested_samples_test_() ->
     {timeout, 60, fun() -> [builds(Nest(Term)) || Nest <- nests(), {_, Term} <- samples(),
@@ -49,22 +49,22 @@ nested_samples_test_() ->
 %% A kind that is not native goes the portable way inside of the others.
 without_a_kind_test_() ->
     Terms = [Term || {_, Term} <- samples(), erts_debug:flat_size(Term) < 3000],
-    {timeout, 60,
-     [fun() ->
+    [{timeout, 60,
+      fun() ->
               with(?ALL band bnot (1 bsl Kind),
                    fun() ->
                            [?assert({ok, {k, [Term, {Term}]}}
                                     =:= roundtrip({k, [Term, {Term}]}, 1, [], infinity))
                             || Term <- Terms]
                    end)
-      end || Kind <- lists:seq(0, 9)]}.
+      end} || Kind <- lists:seq(0, 9)].
 
 %%% Edges
 
 %% The object is a tuple of 4 words, the packed list fills up what is before the edge: objects of all
 %% sizes then lie just before it, at it, and behind it.
 edges_test_() ->
-    [{lists:concat([Words, " words"]), fun() -> edge(Words) end}
+    [{lists:concat([Words, " words"]), {timeout, 60, fun() -> edge(Words) end}}
      || Words <- [?BUFFER, ?BLOCK, 2 * ?BLOCK]].
 
 edge(Words) ->
@@ -79,7 +79,10 @@ edge(Words) ->
          builds({k, {a, b}, List, Term, Term}, 1)
      end || Term <- Last, Cells <- [-1, 0, 1, 2, 3]].
 
-list_lengths_test() ->
+list_lengths_test_() ->
+    {timeout, 60, fun list_lengths/0}.
+
+list_lengths() ->
     [builds(Make(N)) || Words <- [?BUFFER, ?BLOCK], Size <- [2, 4, 5, 6],
                         N <- lists:seq(Words div Size - 2, Words div Size + 2),
                         Make <- [fun(Length) -> lists:seq(1, Length) end,
@@ -90,13 +93,19 @@ list_lengths_test() ->
                                  fun(Length) -> [bytes(10) || _ <- lists:seq(1, Length)] end]].
 
 %% One cell is taken as it comes; tuples of another arity, or with wider elements, come between.
-mixed_lists_test() ->
+mixed_lists_test_() ->
+    {timeout, 60, fun mixed_lists/0}.
+
+mixed_lists() ->
     builds([list_to_tuple(lists:seq(1, 1 + I rem 10)) || I <- lists:seq(1, 1000)]),
     builds([{I bsl (I rem 50), a} || I <- lists:seq(1, 1000)]),
     builds([case I rem 7 of 0 -> {}; 1 -> {I, [I]}; _ -> {I, I} end || I <- lists:seq(1, 2000)]),
     builds([{list_to_tuple(lists:seq(1, 130)), I} || I <- lists:seq(1, 50)]).
 
-large_tuples_test() ->
+large_tuples_test_() ->
+    {timeout, 60, fun large_tuples/0}.
+
+large_tuples() ->
     [begin
          Tuple = list_to_tuple(lists:seq(1, N)),
          Nested = list_to_tuple([{I} || I <- lists:seq(1, N)]),
@@ -108,11 +117,17 @@ large_tuples_test() ->
     Large = list_to_tuple([[I] || I <- lists:seq(1, ?BLOCK)]),
     builds({Large, setelement(17, Large, {Large, {Large}}), [Large | Large]}).
 
-large_bignums_test() ->
+large_bignums_test_() ->
+    {timeout, 60, fun large_bignums/0}.
+
+large_bignums() ->
     [builds(Sign * (1 bsl (64 * Digits) + Add))
      || Digits <- lists:seq(?BLOCK - 3, ?BLOCK + 1), Sign <- [1, -1], Add <- [-1, 0]].
 
-maps_test() ->
+maps_test_() ->
+    {timeout, 60, fun maps/0}.
+
+maps() ->
     Sizes = [1, 2, 31, 32, 33, 34, 60, 100, 120, 128, 129, 300, 2000],
     [builds(map(N, Key, Value))
      || N <- Sizes,
@@ -129,11 +144,17 @@ map(N, Key, Value) ->
 
 %%% Depth and handles
 
-deep_test() ->
+deep_test_() ->
+    {timeout, 60, fun deep/0}.
+
+deep() ->
     [builds(lists:foldl(fun(_, T) -> Nest(T) end, a, lists:seq(1, Depth)))
      || Nest <- nests(), Depth <- [47, 48, 49, 50, 200, 20000]].
 
-many_handles_test() ->
+many_handles_test_() ->
+    {timeout, 60, fun many_handles/0}.
+
+many_handles() ->
     Shared = [bytes(100), closure(1), external_pid(), {}, #{}, bytes(65), bits(521)],
     builds([lists:nth(1 + I rem 7, Shared) || I <- lists:seq(1, 1000)]),
     builds([{lists:nth(1 + I rem 7, Shared), I} || I <- lists:seq(1, 5000)]),
@@ -143,7 +164,10 @@ many_handles_test() ->
 %%% Memory
 
 %% Whichever allocation fails: no term, and nothing is kept.
-failing_allocations_test() ->
+failing_allocations_test_() ->
+    {timeout, 60, fun failing_allocations/0}.
+
+failing_allocations() ->
     Shared = [bytes(100), {}, #{}, 1.5],
     Terms = [[{lists:nth(1 + I rem 4, Shared), [I]} || I <- lists:seq(1, 500)],
              list_to_tuple([{I} || I <- lists:seq(1, ?BLOCK)]),
@@ -170,7 +194,10 @@ fails(Term, N, Failed) ->
 
 %%% Tables
 
-lookups_test() ->
+lookups_test_() ->
+    {timeout, 60, fun lookups/0}.
+
+lookups() ->
     [begin
          T = xets:new(t, [Type]),
          [begin
@@ -185,7 +212,10 @@ lookups_test() ->
      end || Type <- [set, ordered_set, bag]].
 
 %% In heap fragments, one after the other.
-many_in_one_call_test() ->
+many_in_one_call_test_() ->
+    {timeout, 60, fun many_in_one_call/0}.
+
+many_in_one_call() ->
     T = xets:new(t, [set]),
     Objects = [{{I, <<I>>}, {a, [I], <<I:160>>}, #{a => I}, I * 1.5} || I <- lists:seq(1, 3000)],
     xets:insert(T, Objects),

@@ -8,6 +8,7 @@
  * The bytes come from our own memory: they are checked by asserts only.
  */
 #include "key_internal.h"
+#include "term_native.h"
 
 enum {
     SMALL_VALUES = 64,
@@ -272,7 +273,11 @@ static bool read_bits(struct decoder *d, ERL_NIF_TERM *out)
     const uint8_t *end = find_end(d, &size), *content = d->p;
     unsigned last = end[1];
     d->p = end + 2;
-    if (XE_LIKELY(last == 8)) {
+    if (XE_LIKELY(last == 8 && size == (size_t)(end - content))) {
+        *out = xe_native_make_binary(d->env, content, size);
+        return true;
+    }
+    if (last == 8) {
         unescape(enif_make_new_binary(d->env, size, out), content, size, (size_t)(end - content));
         return true;
     }

@@ -4,6 +4,7 @@
  */
 #include "match_internal.h"
 #include "term_native.h"
+#include "term_native.h"
 
 /* Past these many words of a body, a node in it is measured before it is charged for. */
 enum { MEASURE_WORDS = 256, SHORT_TUPLE = 16 };
@@ -150,7 +151,7 @@ static bool decode_short_node(ErlNifEnv *env, struct xe_cursor c, ERL_NIF_TERM *
     }
     if (tag >> 3 != XE_NODE_BIN || n >= 0x80)
         return false;
-    memcpy(enif_make_new_binary(env, n, out), c.p + 2, n);
+    *out = xe_native_make_binary(env, c.p + 2, n);
     return true;
 }
 

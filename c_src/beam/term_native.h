@@ -278,7 +278,7 @@ static inline ERL_NIF_TERM xe_term_make_flat(ErlNifEnv *env, const uint8_t *body
     return tail ? enif_make_list_cell(env, object, tail) : object;
 }
 
-/* A binary of up to XE_TERM_BIN_VALUE_MAX bytes on the heap; a larger one by erl_nif. */
+/* A binary of up to XE_TERM_BIN_VALUE_MAX bytes on the heap, if such are native; else by erl_nif. */
 ERL_NIF_TERM xe_native_make_binary(ErlNifEnv *env, const uint8_t *bytes, size_t size);
 
 #endif
