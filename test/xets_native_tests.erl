@@ -91,7 +91,7 @@ same_bytes(Object, KeyPos) ->
     ?assertEqual(Portable, encoded(Mask, Object, KeyPos)).
 
 samples_have_the_same_bytes_test_() ->
-    [{Name, {timeout, 60,
+    [{Name, {timeout, 120,
              fun() ->
                      same_bytes({T}, 1),
                      same_bytes({1, T}, 1),
@@ -106,11 +106,11 @@ kinds_by_themselves_have_the_same_bytes_test() ->
      || Kind <- [0, 1, 2, 3, 4, 6, 7]].
 
 random_terms_have_the_same_bytes_test_() ->
-    {timeout, 60,
+    {timeout, 120,
      fun() ->
              xets_terms:forall(xets_terms:object_type(),
                                fun({Object, KeyPos}) -> same_bytes(Object, KeyPos) end,
-                               xets_test_lib:small(2000, 300))
+                               xets_test_lib:small(500, 60))
      end}.
 
 %% The same as keys of ordered tables.
@@ -119,18 +119,18 @@ ordered_keys_have_the_same_bytes_test_() ->
                       xets_term_nif:order(true),
                       try Objects() after xets_term_nif:order(false) end
               end,
-    [{timeout, 60,
+    [{timeout, 120,
       fun() -> Ordered(fun() -> [same_bytes({T, a}, 1) || {_, T} <- xets_terms:samples()],
                                 [same_bytes({Nest(T), a}, 1)
                                  || {_, T} <- xets_terms:samples(), Nest <- xets_terms:nests()]
                        end)
       end},
-     {timeout, 60,
+     {timeout, 120,
       fun() -> Ordered(fun() ->
                                xets_terms:forall(xets_terms:object_type(),
                                                  fun({Object, KeyPos}) ->
                                                          same_bytes(Object, KeyPos)
-                                                 end, xets_test_lib:small(1000, 200))
+                                                 end, xets_test_lib:small(500, 60))
                        end)
       end}].
 
@@ -146,14 +146,14 @@ bit_strings_have_the_same_bytes_test() ->
 
 %% What is stored differently comes back, whatever is native when.
 random_terms_come_back_test_() ->
-    {timeout, 60,
+    {timeout, 120,
      fun() ->
              xets_terms:forall(xets_terms:object_type(),
                                fun({Object, KeyPos}) ->
                                        ?assertEqual({ok, Object},
                                                     roundtrip(Object, KeyPos, [], infinity))
                                end,
-                               xets_test_lib:small(2000, 300))
+                               xets_test_lib:small(500, 60))
      end}.
 
 %%% Large maps
