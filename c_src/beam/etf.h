@@ -92,7 +92,7 @@ enum xe_etf_status xe_etf_write_key(struct xe_etf_writer *w, const struct xe_vie
                                     uint64_t budget);
 
 /* Any term. O(size of the term). */
-enum xe_etf_status xe_etf_write_term(struct xe_etf_writer *w, ErlNifEnv *env, ERL_NIF_TERM term);
+enum xe_etf_status xe_etf_write_term(struct xe_etf_writer *w, ERL_NIF_TERM term);
 
 /*
  * Reading. A reader remembers atoms and how the keys of maps are to be put in order; it may be used

@@ -536,7 +536,7 @@ static inline bool body_has_key(const struct xe_view *v)
 
 /* Keys of ordered tables. */
 
-static void order_key(const struct xe_view *v, struct xe_order_key *key)
+void xe_term_order_key(const struct xe_view *v, struct xe_order_key *key)
 {
     key->bytes = v->key;
     key->len = (uint32_t)v->klen;
@@ -556,7 +556,7 @@ bool xe_term_is_key_of(const struct xe_encoder *e, const struct xe_view *v)
     if (e->n_handles)
         return false;
     xe_key_of_encoder(e, &given);
-    order_key(v, &stored);
+    xe_term_order_key(v, &stored);
     return xe_key_is_same_term(&given, &stored);
 }
 
@@ -564,17 +564,16 @@ static __attribute__((noinline)) enum xe_term_status
 decode_ordered_key(ErlNifEnv *env, const struct xe_view *v, uint64_t budget, ERL_NIF_TERM *out)
 {
     struct xe_order_key key;
-    order_key(v, &key);
+    xe_term_order_key(v, &key);
     return xe_key_decode(env, &key, budget, out);
 }
 
-/* Heap words that decoding the key takes at most. */
-static inline uint64_t key_words(const struct xe_view *v)
+uint64_t xe_term_key_words(const struct xe_view *v)
 {
     if (XE_LIKELY(!(v->flags & XE_REC_ORDER)))
         return xe_cost_key_bytes(v->klen);
     struct xe_order_key key;
-    order_key(v, &key);
+    xe_term_order_key(v, &key);
     return xe_key_words(&key);
 }
 
@@ -630,7 +629,7 @@ static enum xe_term_status decode_body_portably(ErlNifEnv *env, const struct xe_
 
 uint64_t xe_term_object_words(const struct xe_view *v)
 {
-    uint64_t key = key_words(v);
+    uint64_t key = xe_term_key_words(v);
     const uint8_t *body = xe_term_body(v);
     if (body[0] & XE_TERM_BODY_FLAT)
         return key + 1 + (body[0] >> 3 & 15);

@@ -221,6 +221,16 @@ uint64_t xe_term_expanding_words(const struct xe_view *v);
  * False: error. O(size of the term). */
 bool xe_key_weigh(struct xe_encoder *e, ERL_NIF_TERM term, uint64_t *words, uint64_t *pinned);
 
+/* Heap words that decoding the key takes at most. O(1). */
+uint64_t xe_term_key_words(const struct xe_view *v);
+
+/* The key of a stored object of an ordered table. */
+struct xe_order_key;
+void xe_term_order_key(const struct xe_view *v, struct xe_order_key *key);
+
+/* The key of an object on its way in, which is where e->ordered says. False: error. */
+bool xe_term_put_key(struct xe_encoder *e, ERL_NIF_TERM key);
+
 /* Starts a body that is not flat at *mark, and ends it: its heap words are put in if
  * they are more than XE_TERM_BODY_FEW_WORDS. */
 bool xe_term_begin_body(struct xe_encoder *e, uint64_t arity, bool has_key, size_t *mark);

@@ -177,7 +177,7 @@ static bool end_ordered_key(struct xe_encoder *e)
     return true;
 }
 
-static inline bool encode_key(struct xe_encoder *e, ERL_NIF_TERM key)
+inline bool xe_term_put_key(struct xe_encoder *e, ERL_NIF_TERM key)
 {
     if (XE_UNLIKELY(e->ordered))
         return xe_key_encode_to_store(e, key) == XE_TERM_OK && end_ordered_key(e);
@@ -189,7 +189,7 @@ enum xe_term_status xe_term_encode_object(struct xe_encoder *e, const ERL_NIF_TE
 {
     XE_ASSERT(1 <= keypos && keypos <= arity);
     e->keeps = true;
-    if (encode_key(e, elements[keypos - 1])) {
+    if (xe_term_put_key(e, elements[keypos - 1])) {
         if (XE_UNLIKELY(e->identify | e->compress))
             encode_body_specially(e, elements, (size_t)arity, (size_t)keypos);
         else
