@@ -6,6 +6,9 @@
 
 -export([run/1]).
 
+%% For xets_etf_fuzz_tests.
+-export([pool/1, mutated/3, may_have_funs/1]).
+
 -include_lib("eunit/include/eunit.hrl").
 
 -define(POOL, 400).

@@ -31,7 +31,9 @@
  * Reading trusts nothing. A size that is told has no effect before as many bytes have been seen;
  * nothing recurses; what no size bounds is bounded by the bytes. What is accepted, and what it
  * means, is what binary_to_term/1 says, for whatever is not in the order or form in which terms are
- * written goes through enif_binary_to_term. Two things are as there: atoms that the bytes name are
+ * written goes through enif_binary_to_term. (But a term that is compressed as a whole is none here, nor
+ * is one that only the VM that wrote it understands: atoms by their numbers, which
+ * binary_to_term/1 takes, and LOCAL_EXT.) Two things are as there: atoms that the bytes name are
  * made (at most one for 2 bytes; `safe`: only those that exist are accepted), and what is read as a
  * fun is not checked beyond its form, so that bytes which somebody has made up should not be read
  * where they have one. Whoever reads files has checksums against accidents.
