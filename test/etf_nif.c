@@ -2,8 +2,8 @@
  * etf_nif.c - lets xets_etf_tests see objects written to the external term format and read from
  * it, beside what encoding them as terms gives.
  *
- * Bytes to be read lie in an allocation of exactly their size, so that AddressSanitizer sees what is
- * read behind them.
+ * Bytes to be read lie in an allocation of exactly their size, so that AddressSanitizer sees what
+ * is read behind them.
  */
 #include "nif_lib.h"
 
@@ -118,14 +118,16 @@ NIF(written)
     size_t len = w.len;
     if (status == XE_ETF_OK)
         status = xe_etf_write_key(&w, &s.view, budget);
-    ERL_NIF_TERM t = enif_make_tuple2(env, make_bytes(env, w.bytes, len),
-                                      make_bytes(env, w.bytes + len, w.len - len));
-    bool is_undone = status == XE_ETF_OK || w.len == len;
+    ERL_NIF_TERM t = make_etf_status(env, status);
+    if (status == XE_ETF_OK)
+        t = enif_make_tuple2(env, t,
+                             enif_make_tuple2(env, make_bytes(env, w.bytes, len),
+                                              make_bytes(env, w.bytes + len, w.len - len)));
+    else if (w.len != len)
+        t = enif_make_badarg(env);
     xe_etf_writer_clear(&w);
     discard(&s);
-    if (status == XE_ETF_OK)
-        return enif_make_tuple2(env, make_etf_status(env, status), t);
-    return is_undone ? make_etf_status(env, status) : enif_make_badarg(env);
+    return t;
 }
 
 /* A copy of a binary's bytes in an allocation of their size. */
@@ -149,7 +151,8 @@ static bool is_safe(ErlNifEnv *env, ERL_NIF_TERM t)
     return enif_is_identical(t, enif_make_atom(env, "safe"));
 }
 
-/* read(Bytes, KeyPos, Form, Budget, safe | unsafe) -> {ok, [Encoded]}: all objects that are there */
+/* read(Bytes, KeyPos, Form, Budget, safe | unsafe) -> {ok, [Encoded]}: all objects that are there
+ */
 NIF(read)
 {
     ERL_NIF_TERM list = enif_make_list(env, 0);
@@ -201,13 +204,12 @@ NIF(read_term)
     uint8_t *bytes = exactly(env, argv[0], &size);
     struct xe_etf_reader *r = xe_etf_reader_new(is_safe(env, argv[1]));
     UNUSED_ARGS;
-    enum xe_etf_status status =
-        r ? xe_etf_read_term(r, env, bytes, size, &t, &used) : XE_ETF_NOMEM;
+    enum xe_etf_status status = r ? xe_etf_read_term(r, env, bytes, size, &t, &used) : XE_ETF_NOMEM;
     xe_etf_reader_free(r);
     free_exactly(bytes, size);
-    return status == XE_ETF_OK ? enif_make_tuple3(env, make_etf_status(env, status), t,
-                                                  enif_make_uint64(env, used))
-                               : make_etf_status(env, status);
+    return status == XE_ETF_OK
+               ? enif_make_tuple3(env, make_etf_status(env, status), t, enif_make_uint64(env, used))
+               : make_etf_status(env, status);
 }
 
 /* write_term(Term) -> {ok, Bytes} */
@@ -217,10 +219,11 @@ NIF(write_term)
     UNUSED_ARGS;
     xe_etf_writer_init(&w);
     enum xe_etf_status status = xe_etf_write_term(&w, argv[0]);
-    ERL_NIF_TERM t = make_bytes(env, w.bytes, w.len);
+    ERL_NIF_TERM t = make_etf_status(env, status);
+    if (status == XE_ETF_OK)
+        t = enif_make_tuple2(env, t, make_bytes(env, w.bytes, w.len));
     xe_etf_writer_clear(&w);
-    return status == XE_ETF_OK ? enif_make_tuple2(env, make_etf_status(env, status), t)
-                               : make_etf_status(env, status);
+    return t;
 }
 
 /* extent(Bytes) */

@@ -65,11 +65,10 @@ goes_round(Object, KeyPos, Form) ->
     same(Object, decoded(Bytes)),
     same(element(KeyPos, Object), decoded(KeyBytes)),
     ?assertEqual(byte_size(Bytes), extent(Bytes)),
-    %% Twice: the reader remembers, and knows where the first one ends.
+    %% Three times: what is met first is made, what is met next is learnt, then it is known.
     {ok, Encoded} = encoded(Object, KeyPos, Form),
-    {ok, [First, Second]} = read(<<Bytes/binary, Bytes/binary>>, KeyPos, Form, infinity, safe),
-    ?assert(Encoded =:= First),
-    ?assert(Encoded =:= Second),
+    {ok, Read} = read(<<Bytes/binary, Bytes/binary, Bytes/binary>>, KeyPos, Form, infinity, safe),
+    ?assert([Encoded, Encoded, Encoded] =:= Read),
     {ok, Key} = encoded_key(element(KeyPos, Object), Form),
     {ok, Found, Used} = read_key(<<KeyBytes/binary, Bytes/binary>>, Form, infinity, safe),
     ?assert(Key =:= Found),
@@ -339,7 +338,7 @@ budget_test() ->
          ?assertEqual({ok, [Encoded]}, read(Bytes, KeyPos, Form, Words, safe)),
          ?assertEqual(budget, read(Bytes, KeyPos, Form, Words - 1, safe))
      end || {Object, KeyPos} <- [{{1, 2}, 1}, {{a, {b}, [c]}, 2}, {{<<"x">>, 1.5, "list"}, 1},
-                                 {{1, {2, 3.5, [x, {y}]}, #{a => 1, b => {c}}}, 1},
+                                 {{1, {2, 3.5, [x, {y}]}, #{}}, 1},
                                  {{1, 1 bsl 100, [a | {b}]}, 1}],
             Form <- [0, ?ORDERED, ?IDENTIFIED]].
 

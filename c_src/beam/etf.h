@@ -20,8 +20,8 @@
  *   binary to 64 bytes (key: 4 KiB) BINARY                     in place
  *   larger binary                   BINARY                     as a binary, which is its handle
  *   bit string                      BIT_BINARY                 as below
- *   map                             MAP                        in place if it has to 32 keys, all of
- *                                                              them immediates; else as below
+ *   map                             MAP                        in place if it has to 32 keys, which
+ *                                                              have been met; else as below
  *   local pid or port, EXT          what enif_term_to_binary   by enif_binary_to_term, the term
  *                                   writes                     alone or the whole object
  *
@@ -97,8 +97,8 @@ enum xe_etf_status xe_etf_write_key(struct xe_etf_writer *w, const struct xe_vie
 enum xe_etf_status xe_etf_write_term(struct xe_etf_writer *w, ERL_NIF_TERM term);
 
 /*
- * Reading. A reader remembers atoms and how the keys of maps are to be put in order; it may be used
- * for any number of objects and tables, by one thread at a time. It is large: not for the C stack.
+ * Reading. A reader remembers atoms and the keys of maps (80 KiB); it may be used
+ * for any number of objects and tables, by one thread at a time.
  */
 struct xe_etf_reader;
 

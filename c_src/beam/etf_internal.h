@@ -43,7 +43,7 @@ enum {
     ETF_HEAD_MAX = 6, /* bytes of a tag, a size and a byte more */
     ETF_ATOM_BYTES_MAX = 3 + 255 * 4,
     ETF_ATOM_CACHED = 55, /* bytes of a form, or of a text, that are remembered */
-    ETF_ORDER_KEYS_MAX = 32, /* keys of a map whose order is remembered */
+    ETF_KEYS_MAX = 32,    /* keys of a map that are remembered */
 };
 
 static inline uint32_t etf_load16(const uint8_t *p)
@@ -118,14 +118,28 @@ struct etf_atom_text {
     uint8_t text[ETF_ATOM_CACHED];
 };
 
-/* ... and in which order a map has these keys when it is gone through. */
-struct etf_order {
-    uint32_t n; /* 0: a place that is free */
-    uint8_t at[ETF_ORDER_KEYS_MAX]; /* the first one is keys[at[0]] */
-    uint64_t keys[ETF_ORDER_KEYS_MAX];
+/* ... and the keys of maps. */
+struct etf_keys {
+    uint64_t missed;   /* the hash of the last ones that were looked for and are not these */
+    uint32_t n;        /* 0: a place that is free */
+    uint32_t words;    /* what decoding them takes */
+    uint16_t n_stored; /* bytes */
+    uint8_t width;     /* what is stored is packed; 0: nodes */
+    uint8_t order[ETF_KEYS_MAX]; /* the first key of the map is that of this number */
+    uint16_t sizes[ETF_KEYS_MAX];
+    uint8_t external[320]; /* one after the other */
+    uint8_t stored[320];
 };
 
-enum { ETF_ATOM_TEXTS = 256, ETF_ORDERS = 64 };
+/* Keys as they are met. */
+struct etf_key_list {
+    uint32_t n;
+    uint64_t bytes; /* the sum of the sizes */
+    size_t sizes[ETF_KEYS_MAX];
+    const uint8_t *at[ETF_KEYS_MAX];
+};
+
+enum { ETF_ATOM_TEXTS = 256, ETF_KEY_LISTS = 64 };
 
 struct xe_etf_reader {
     bool safe;
@@ -134,7 +148,7 @@ struct xe_etf_reader {
     uint64_t *words; /* elements of a container that may be packed */
     size_t cap_words;
     struct etf_atom_text texts[ETF_ATOM_TEXTS];
-    struct etf_order orders[ETF_ORDERS];
+    struct etf_keys keys[ETF_KEY_LISTS];
 };
 
 /* The atom of a text. False: there is none with this text, or, where it is `safe`, not yet, or it
@@ -142,10 +156,10 @@ struct xe_etf_reader {
 bool etf_find_atom(struct xe_etf_reader *r, ErlNifEnv *env, const uint8_t *text, size_t len,
                    ERL_NIF_TERM *out);
 
-/* The order of a map with these keys, immediates all of them, 1 <= n <= ETF_ORDER_KEYS_MAX. It stays
- * what it is until the next call. NULL: two of them are the same. */
-const struct etf_order *etf_order_of(struct xe_etf_reader *r, ErlNifEnv *env, const uint64_t *keys,
-                                     uint32_t n);
+/* These keys, 1 to ETF_KEYS_MAX. They stay what they are until the next call. NULL: they are not
+ * known, or are none that a map has; then the map is to be made. */
+const struct etf_keys *etf_keys_of(struct xe_etf_reader *r, ErlNifEnv *env,
+                                   const struct etf_key_list *l);
 
 /* The term at the beginning of bytes[0..size), of exactly that size. */
 enum xe_etf_status etf_make_term(struct xe_etf_reader *r, ErlNifEnv *env, const uint8_t *bytes,

@@ -12,7 +12,7 @@ struct walk {
     struct xe_etf_writer *w;
     const uint8_t *p, *end;
     const uint8_t *restore, *restore_end;
-    uint64_t left; /* terms */
+    uint64_t left;             /* terms */
     enum xe_etf_status status; /* XE_ETF_OK: nothing but that this key is of another kind */
 };
 

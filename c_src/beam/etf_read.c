@@ -3,17 +3,16 @@
  *
  * Terms are read in the order in which they stand by one loop over a stack of frames, each of them
  * the terms that a container still has. Of a container the elements in front that are immediates
- * are gathered; if it has no others it is packed. A map whose keys are immediates is gone through
- * twice, once for its keys and for where its values are, which are then read in the order of the
- * map.
+ * are gathered; if it has no others it is packed. A map is gone through twice, once for its keys
+ * and for where its values are, which are then read in the order of the map (etf_keys.c).
  *
  * The bytes are not trusted: no size counts before what it tells of has been seen to be there, and
  * what is there in fewer bytes than its size says is no term.
  *
  * What is not read in place is made as a term and encoded: a map, a reference or a fun by itself,
  * and the whole object where a term is not in the form in which it is written, where whether it is
- * an immediate is not told by its tag, where zeros have signs. So there are two ways to fail: with a
- * status, or without one, which means: read it as a whole. That says then what was wrong, too.
+ * an immediate is not told by its tag, where zeros have signs. So there are two ways to fail: with
+ * a status, or without one, which means: read it as a whole. That says then what was wrong, too.
  */
 #include "etf_internal.h"
 #include "key.h"
@@ -24,9 +23,9 @@
 enum {
     SMALL_FRAMES = 32,
     SMALL_VALUES = 64,
-    MAP_DEPTH_MAX = 8, /* maps one in the other that are gone through twice */
+    MAP_DEPTH_MAX = 8,       /* maps one in the other that are gone through twice */
     BIG_BYTES_MAX = 1 << 16, /* whether there are larger integers, the release says */
-    BYTES_PER_WORD = 8, /* of terms that are made, for the budget */
+    BYTES_PER_WORD = 8,      /* of terms that are made, for the budget */
     FIRST_WORDS = 256,
 };
 
@@ -37,8 +36,8 @@ struct frame {
     enum what what;
     uint64_t left;
     union {
-        size_t tag_at;    /* LIST: where the tag of its node is */
-        size_t index;     /* VALUE: in walk.values, of the next */
+        size_t tag_at; /* LIST: where the tag of its node is */
+        size_t index;  /* VALUE: in walk.values, of the next */
     };
     size_t base;          /* VALUE: the first index */
     const uint8_t *after; /* VALUE: where the map ends */
@@ -413,102 +412,109 @@ static bool emit_string(struct walk *k)
     return true;
 }
 
-/* A map on its way: its keys, and where its values begin. */
+/* A map on its way. */
 struct map {
-    uint32_t n;
-    uint64_t any_key, any_value;
     bool packed; /* its values are immediates */
-    uint64_t keys[ETF_ORDER_KEYS_MAX];
-    uint64_t words[ETF_ORDER_KEYS_MAX]; /* values, as far as they are immediates */
-    const uint8_t *values[ETF_ORDER_KEYS_MAX];
+    uint64_t any;
+    struct etf_key_list keys;
+    uint64_t words[ETF_KEYS_MAX]; /* values, as far as they are immediates */
+    const uint8_t *values[ETF_KEYS_MAX];
 };
 
-/* BOXED: a key is none. */
-static enum kind survey_map(struct walk *k, struct map *m)
+/* The bytes of a key, most of which are atoms or binaries. */
+static inline size_t key_size(const struct walk *k)
 {
-    m->any_key = m->any_value = 0;
-    m->packed = true;
-    for (uint32_t i = 0; i < m->n; i++) {
-        enum kind kind = read_immediate(k, &m->keys[i]);
-        if (kind != IMMEDIATE)
-            return kind;
-        m->any_key |= m->keys[i];
-        m->values[i] = k->p;
-        kind = read_immediate(k, &m->words[i]);
-        if (kind == ODD)
-            return ODD;
-        if (kind == BOXED) {
-            size_t size = xe_etf_size(k->p, room(k));
-            if (!size)
-                return ODD;
-            k->p += size;
-            m->packed = false;
-        } else {
-            m->any_value |= m->words[i];
-        }
-    }
-    return IMMEDIATE;
+    const uint8_t *p = k->p;
+    if (room(k) >= 2 && p[0] == ETF_ATOM_UTF8_SMALL)
+        return 2 + (size_t)p[1] <= room(k) ? 2 + (size_t)p[1] : 0;
+    return xe_etf_size(p, room(k));
 }
 
-static bool push_values(struct walk *k, const struct map *m, const uint8_t *at)
+/* False: something is missing, or is not told here. */
+static bool survey_map(struct walk *k, struct map *m)
 {
-    if (XE_UNLIKELY(k->n_values + m->n > k->cap_values)) {
-        const uint8_t **values =
-            xe_term_grow(k->values, k->small_values, k->n_values, k->n_values + m->n,
-                         sizeof *values, 0, &k->cap_values);
+    struct etf_key_list *keys = &m->keys;
+    m->any = keys->bytes = 0;
+    m->packed = true;
+    for (uint32_t i = 0; i < keys->n; i++) {
+        keys->at[i] = k->p;
+        keys->sizes[i] = key_size(k);
+        if (!keys->sizes[i])
+            return false;
+        keys->bytes += keys->sizes[i];
+        k->p += keys->sizes[i];
+        m->values[i] = k->p;
+        enum kind kind = read_immediate(k, &m->words[i]);
+        if (kind == IMMEDIATE) {
+            m->any |= m->words[i];
+            continue;
+        }
+        size_t size = kind == BOXED ? xe_etf_size(k->p, room(k)) : 0;
+        if (!size)
+            return false;
+        k->p += size;
+        m->packed = false;
+    }
+    return true;
+}
+
+static bool push_values(struct walk *k, const struct map *m, const uint8_t *order)
+{
+    uint32_t n = m->keys.n;
+    if (XE_UNLIKELY(k->n_values + n > k->cap_values)) {
+        const uint8_t **values = xe_term_grow(k->values, k->small_values, k->n_values,
+                                              k->n_values + n, sizeof *values, 0, &k->cap_values);
         if (!values)
             return fail(k->e, XE_TERM_NOMEM);
         k->values = values;
     }
-    struct frame *f = push(k, VALUE, m->n);
+    struct frame *f = push(k, VALUE, n);
     if (!f)
         return false;
     f->index = f->base = k->n_values;
     f->after = k->p;
-    for (uint32_t i = 0; i < m->n; i++)
-        k->values[k->n_values++] = m->values[at[i]];
+    for (uint32_t i = 0; i < n; i++)
+        k->values[k->n_values++] = m->values[order[i]];
     k->map_depth++;
     return true;
 }
 
-static bool put_map(struct walk *k, const struct map *m, const uint8_t *at)
+static bool put_map(struct walk *k, const struct map *m, const struct etf_keys *keys)
 {
     struct xe_encoder *e = k->e;
-    unsigned kw = xe_term_width(m->any_key), vw = m->packed ? xe_term_width(m->any_value) : 0;
-    if (!charge(e, xe_cost_map(m->n)) ||
-        !put_count(e, XE_NODE_MAP, 0, m->n, 1 + m->n * (kw + vw)))
+    uint32_t n = keys->n;
+    unsigned vw = m->packed ? xe_term_width(m->any) : 0;
+    if (!charge(e, xe_cost_map(n) + keys->words) ||
+        !put_count(e, XE_NODE_MAP, 0, n, 1 + (size_t)keys->n_stored + n * vw))
         return false;
-    put_byte(e, kw << 4 | vw);
-    for (uint32_t i = 0; i < m->n; i++)
-        put_packed(e, m->keys[at[i]], kw);
-    if (!m->packed)
-        return push_values(k, m, at);
-    for (uint32_t i = 0; i < m->n; i++)
-        put_packed(e, m->words[at[i]], vw);
-    return true;
+    put_byte(e, (unsigned)keys->width << 4 | vw);
+    if (keys->width)
+        put_bytes(e, keys->stored, keys->n_stored);
+    for (uint32_t i = 0; vw && i < n; i++)
+        put_packed(e, m->words[keys->order[i]], vw);
+    if (!keys->width)
+        put_bytes(e, keys->stored, keys->n_stored);
+    return m->packed || push_values(k, m, keys->order);
 }
 
 static __attribute__((noinline)) bool emit_map(struct walk *k)
 {
+    static const struct etf_keys none = {.width = 1};
     struct map m;
     const uint8_t *start = k->p;
     if (room(k) < 5)
         return false;
-    m.n = etf_load32(k->p + 1);
-    if (m.n > ETF_ORDER_KEYS_MAX || k->map_depth == MAP_DEPTH_MAX)
+    m.keys.n = etf_load32(start + 1);
+    if (m.keys.n > ETF_KEYS_MAX || k->map_depth == MAP_DEPTH_MAX)
         return emit_made(k);
     k->p += 5;
-    enum kind kind = survey_map(k, &m);
-    if (kind == BOXED) {
-        k->p = start;
-        return emit_made(k);
-    }
-    if (kind == ODD)
+    if (!survey_map(k, &m))
         return false;
-    if (m.n == 0)
-        return put_map(k, &m, NULL);
-    const struct etf_order *o = etf_order_of(k->r, k->e->env, m.keys, m.n);
-    return o && put_map(k, &m, o->at);
+    const struct etf_keys *keys = m.keys.n ? etf_keys_of(k->r, k->e->env, &m.keys) : &none;
+    if (keys)
+        return put_map(k, &m, keys);
+    k->p = start;
+    return emit_made(k);
 }
 
 /* The term at the cursor; of a container only its head, what of it is gathered, and a frame. */
@@ -685,8 +691,8 @@ static bool put_flat(struct xe_encoder *e, const uint64_t *words, unsigned arity
 /* The elements of an object but its key that have been read, before what has not. */
 struct front {
     unsigned n;
-    const uint8_t *next;       /* the first one that has not been read and stands before the key,
-                                * if there is one */
+    const uint8_t *next; /* the first one that has not been read and stands before the key,
+                          * if there is one */
     const uint8_t *behind_key;
     uint64_t words[XE_TERM_FLAT_ARITY_MAX];
 };

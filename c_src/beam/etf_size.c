@@ -14,11 +14,11 @@ static inline bool measure(const uint8_t *p, size_t size, uint64_t *own, uint64_
 {
     /* Behind the tag there are this many bytes of a size. */
     static const uint8_t sizes[256] = {
-        [ETF_BITS] = 4,         [ETF_REFERENCE_NEWER] = 2, [ETF_ATOM] = 2,
-        [ETF_TUPLE_SMALL] = 1,  [ETF_TUPLE] = 4,           [ETF_STRING] = 2,
-        [ETF_LIST] = 4,         [ETF_BINARY] = 4,          [ETF_BIG_SMALL] = 1,
-        [ETF_BIG] = 4,          [ETF_REFERENCE_NEW] = 2,   [ETF_ATOM_SMALL] = 1,
-        [ETF_MAP] = 4,          [ETF_ATOM_UTF8] = 2,       [ETF_ATOM_UTF8_SMALL] = 1,
+        [ETF_BITS] = 4,        [ETF_REFERENCE_NEWER] = 2, [ETF_ATOM] = 2,
+        [ETF_TUPLE_SMALL] = 1, [ETF_TUPLE] = 4,           [ETF_STRING] = 2,
+        [ETF_LIST] = 4,        [ETF_BINARY] = 4,          [ETF_BIG_SMALL] = 1,
+        [ETF_BIG] = 4,         [ETF_REFERENCE_NEW] = 2,   [ETF_ATOM_SMALL] = 1,
+        [ETF_MAP] = 4,         [ETF_ATOM_UTF8] = 2,       [ETF_ATOM_UTF8_SMALL] = 1,
     };
     unsigned width = sizes[p[0]];
     uint64_t n = 0;
@@ -78,8 +78,9 @@ static inline bool measure(const uint8_t *p, size_t size, uint64_t *own, uint64_
 static size_t atom_size(const uint8_t *p, size_t size)
 {
     uint64_t own, terms;
-    if (size == 0 || (p[0] != ETF_ATOM && p[0] != ETF_ATOM_SMALL && p[0] != ETF_ATOM_UTF8 &&
-                      p[0] != ETF_ATOM_UTF8_SMALL) ||
+    if (size == 0 ||
+        (p[0] != ETF_ATOM && p[0] != ETF_ATOM_SMALL && p[0] != ETF_ATOM_UTF8 &&
+         p[0] != ETF_ATOM_UTF8_SMALL) ||
         !measure(p, size, &own, &terms) || own > size)
         return 0;
     return own;
@@ -132,8 +133,9 @@ size_t xe_etf_size(const uint8_t *bytes, size_t size)
     size_t at = 0;
     while (left > 0) {
         /* A term has a byte at least, so no sum of what is told here overflows. */
-        if (left > size - at || (!measure(bytes + at, size - at, &own, &terms) &&
-                                 !measure_other(bytes + at, size - at, &own, &terms)) ||
+        if (left > size - at ||
+            (!measure(bytes + at, size - at, &own, &terms) &&
+             !measure_other(bytes + at, size - at, &own, &terms)) ||
             own > size - at)
             return 0;
         at += own;

@@ -14,18 +14,18 @@
 
 enum {
     SMALL_FRAMES = 32,
-    KEY_DEPTH_MAX = 8, /* maps one in the key of the other that are written in place */
+    KEY_DEPTH_MAX = 8,  /* maps one in the key of the other that are written in place */
     BYTES_PER_WORD = 8, /* of larger binaries, for the budget */
     FIRST_ROOM = 4096,
 };
 
 /* What the next node of a frame is. */
 enum what {
-    ELEMENT,   /* of a tuple, or of a list that has a tail; that tail */
-    LIST,      /* an element of a list that ends with [] */
-    VALUE,     /* of a map whose keys are packed */
-    KEY_FIRST, /* of a map whose values are packed */
-    KEY,       /* likewise, and the last key has no value yet */
+    ELEMENT,    /* of a tuple, or of a list that has a tail; that tail */
+    LIST,       /* an element of a list that ends with [] */
+    VALUE,      /* of a map whose keys are packed */
+    KEY_FIRST,  /* of a map whose values are packed */
+    KEY,        /* likewise, and the last key has no value yet */
     PAIR_FIRST, /* a key of a map of which nothing is packed: the cursor is at its keys */
     PAIR_VALUE, /* likewise; the cursor is at the keys, and to change places with the other one */
     PAIR_KEY,   /* likewise, at the values */
@@ -33,9 +33,9 @@ enum what {
 
 struct frame {
     enum what what;
-    unsigned width;       /* of what is packed */
-    uint64_t left;        /* nodes that are still to be written */
-    const uint8_t *packed; /* VALUE: the next key. KEY: the next value */
+    unsigned width;         /* of what is packed */
+    uint64_t left;          /* nodes that are still to be written */
+    const uint8_t *packed;  /* VALUE: the next key. KEY: the next value */
     struct xe_cursor other; /* PAIR_* */
 };
 
