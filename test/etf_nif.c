@@ -90,6 +90,27 @@ NIF(encoded_key)
     return make_result(env, status, t);
 }
 
+/* written_key(Key, Form) -> {ok, Bytes} */
+NIF(written_key)
+{
+    struct xe_encoder e;
+    struct xe_etf_writer w;
+    bool ordered = get_int(env, argv[1]) & ORDERED;
+    UNUSED_ARGS;
+    xe_etf_writer_init(&w);
+    encoder_init(&e, env, get_int(env, argv[1]), XE_TERM_NO_BUDGET);
+    enum xe_etf_status status = (enum xe_etf_status)(ordered ? xe_key_encode(&e, argv[0])
+                                                             : xe_term_encode_key(&e, argv[0]));
+    if (status == XE_ETF_OK)
+        status = xe_etf_write_encoded_key(&w, &e, ordered, XE_TERM_NO_BUDGET);
+    ERL_NIF_TERM t = make_etf_status(env, status);
+    if (status == XE_ETF_OK)
+        t = enif_make_tuple2(env, t, make_bytes(env, w.bytes, w.len));
+    xe_encoder_clear(&e);
+    xe_etf_writer_clear(&w);
+    return t;
+}
+
 static bool store_object(ErlNifEnv *env, struct stored *s, const ERL_NIF_TERM *argv)
 {
     struct xe_encoder e;
@@ -290,6 +311,7 @@ static ErlNifFunc functions[] = {
     {"encoded", 3, encoded, 0},
     {"encoded_key", 2, encoded_key, 0},
     {"written", 4, written, 0},
+    {"written_key", 2, written_key, 0},
     {"read", 5, read, 0},
     {"read_key", 4, read_key, 0},
     {"read_term", 2, read_term, 0},

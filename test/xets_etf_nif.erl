@@ -5,8 +5,8 @@
 %% Bytes are those of terms without the version byte. Budget is a number of words, or `infinity`.
 -module(xets_etf_nif).
 
--export([encoded/3, encoded_key/2, written/4, read/5, read_key/4, read_term/2, write_term/1,
-         extent/1, bench/4, fail_after/1]).
+-export([encoded/3, encoded_key/2, written/4, written_key/2, read/5, read_key/4, read_term/2,
+         write_term/1, extent/1, bench/4, fail_after/1]).
 -export_type([encoded/0, form/0]).
 
 -on_load(init/0).
@@ -35,6 +35,10 @@ encoded_key(_Key, _Form) -> erlang:nif_error(not_loaded).
 -spec written(tuple(), pos_integer(), form(), budget()) ->
           {ok, {Object :: binary(), Key :: binary()}} | failed().
 written(_Object, _KeyPos, _Form, _Budget) -> erlang:nif_error(not_loaded).
+
+%% A key that is encoded to be found.
+-spec written_key(term(), form()) -> {ok, binary()} | failed().
+written_key(_Key, _Form) -> erlang:nif_error(not_loaded).
 
 %% All objects that are there, by one reader.
 -spec read(binary(), pos_integer(), form(), budget(), trust()) -> {ok, [encoded()]} | failed().

@@ -1,6 +1,6 @@
 %% Stored objects in the external term format (c_src/beam/etf.h): what is written is what
-%% binary_to_term/1 gives the object of; what is read is encoded as the term is that binary_to_term/1
-%% gives; what it refuses is refused. Every kind of term in every form of table, every form in which
+%% binary_to_term/1 gives the object of; what is read is encoded as the term is that
+%% binary_to_term/1 gives; what it refuses is refused. Every kind of term in every form of table, every form in which
 %% a term may be told, budgets, failing allocations, all prefixes and all flipped bits of samples.
 -module(xets_etf_tests).
 
@@ -9,8 +9,8 @@
 %% For xets_etf_fuzz_tests.
 -export([reads/4]).
 
--import(xets_etf_nif, [encoded/3, encoded_key/2, written/4, read/5, read_key/4, read_term/2,
-                       write_term/1, extent/1, fail_after/1]).
+-import(xets_etf_nif, [encoded/3, encoded_key/2, written/4, written_key/2, read/5, read_key/4,
+                       read_term/2, write_term/1, extent/1, fail_after/1]).
 -import(xets_terms, [samples/0, nests/0, forall/3, negative_zero/0, bytes/1, text/1, part/1,
                      numbers/1, closure/1, external_pid/1, ref_once/0]).
 
@@ -70,6 +70,8 @@ goes_round(Object, KeyPos, Form) ->
     {ok, Read} = read(<<Bytes/binary, Bytes/binary, Bytes/binary>>, KeyPos, Form, infinity, safe),
     ?assert([Encoded, Encoded, Encoded] =:= Read),
     {ok, Key} = encoded_key(element(KeyPos, Object), Form),
+    {ok, ToFind} = written_key(element(KeyPos, Object), Form),
+    ?assert(element(KeyPos, Object) =:= decoded(ToFind)),
     {ok, Found, Used} = read_key(<<KeyBytes/binary, Bytes/binary>>, Form, infinity, safe),
     ?assert(Key =:= Found),
     ?assertEqual(byte_size(KeyBytes), Used).
@@ -106,7 +108,8 @@ terms_test() ->
 other_ways_test_() ->
     [{Name, fun() ->
                     [reads(put_in(Bytes, Way), KeyPos, Form)
-                     || Way <- lists:seq(1, 10), KeyPos <- [1, 2], Form <- [0, ?ORDERED, ?IDENTIFIED]]
+                     || Way <- lists:seq(1, 10), KeyPos <- [1, 2],
+                        Form <- [0, ?ORDERED, ?IDENTIFIED]]
             end} || {Name, Bytes} <- other_ways()].
 
 put_in(T, 1) -> <<104, 2, 97, 1, T/binary>>;
@@ -132,8 +135,8 @@ other_ways() ->
          || N <- [0, 1, 8, 9, 20], S <- [0, 1, 2]]
         ++
         [{"integer in 32 bits", <<98, 1:32>>}, {"least of them", <<98, -(1 bsl 31):32>>},
-         {"string", <<107, 3:16, "abc">>}, {"string of all bytes",
-                                            <<107, 256:16, (list_to_binary(lists:seq(0, 255)))/binary>>},
+         {"string", <<107, 3:16, "abc">>},
+         {"string of all bytes", <<107, 256:16, (list_to_binary(lists:seq(0, 255)))/binary>>},
          {"empty string", <<107, 0:16>>}, {"empty list", <<108, 0:32, 106>>},
          {"empty list with a tail", <<108, 0:32, 97, 1>>},
          {"list with a list as tail", <<108, 1:32, 97, 1, 108, 1:32, 97, 2, 106>>},
@@ -159,9 +162,11 @@ other_ways() ->
          {"bit string with no bits", <<77, 2:32, 0, "ab">>},
          {"bit string with nine bits", <<77, 2:32, 9, "ab">>},
          {"empty bit string", <<77, 0:32, 0>>}, {"empty bit string with bits", <<77, 0:32, 3>>},
-         {"empty map", <<116, 0:32>>}, {"map with a key twice", <<116, 2:32, 97, 1, 97, 2, 97, 1, 97, 3>>},
+         {"empty map", <<116, 0:32>>},
+         {"map with a key twice", <<116, 2:32, 97, 1, 97, 2, 97, 1, 97, 3>>},
          {"map with a key twice, told in two ways", <<116, 2:32, 97, 1, 97, 2, 98, 1:32, 97, 3>>},
-         {"map with keys in another order", <<116, 3:32, 97, 3, 97, 1, 97, 2, 106, 97, 1, 70, 0:64>>},
+         {"map with keys in another order",
+          <<116, 3:32, 97, 3, 97, 1, 97, 2, 106, 97, 1, 70, 0:64>>},
          {"compressed", <<80, 2:32, (zlib:compress(<<97, 1>>))/binary>>},
          {"reference to the cache", <<82, 0>>}, {"a version", <<131, 97, 1>>},
          {"no tag", <<0>>}, {"nothing", <<>>}].
@@ -180,7 +185,7 @@ reads(Bytes, KeyPos, Form, Trust) ->
             Whole = binary:part(Bytes, 0, Used - 1),
             {ok, Encoded} = encoded(Object, KeyPos, Form),
             {ok, [Read]} = read(Whole, KeyPos, Form, infinity, Trust),
-            ?assert(Encoded =:= Read),
+            ?assert(Encoded =:= Read orelse has_short_reference(Object)),
             object;
         {_, Used} ->
             Whole = binary:part(Bytes, 0, Used - 1),
@@ -200,6 +205,16 @@ term_of(Bytes, Trust) ->
         binary_to_term(<<131, Bytes/binary>>, [used | [safe || Trust =:= safe]])
     catch error:_ -> error
     end.
+
+%% References of other nodes have three numbers or more. Of what has fewer, which nobody writes, the
+%% emulator hashes also what lies behind it.
+has_short_reference(Tuple) when is_tuple(Tuple) -> has_short_reference(tuple_to_list(Tuple));
+has_short_reference([Head | Tail]) -> has_short_reference(Head) orelse has_short_reference(Tail);
+has_short_reference(Map) when is_map(Map) -> has_short_reference(maps:to_list(Map));
+has_short_reference(Ref) when is_reference(Ref), node(Ref) =/= node() ->
+    <<131, 90, Numbers:16, _/binary>> = term_to_binary(Ref),
+    Numbers < 3;
+has_short_reference(_) -> false.
 
 no_object_test() ->
     [?assertEqual(no_object, read(Bytes, 3, 0, infinity, safe))
@@ -270,7 +285,8 @@ told_sizes_test() ->
          ?assertEqual(bad, read(<<104, 2, Bytes/binary>>, 1, Form, infinity, unsafe)),
          ?assertEqual(bad, read(<<104, 2, 97, 1, Bytes/binary>>, 1, Form, infinity, unsafe)),
          ?assertEqual(bad, read_key(Bytes, Form, infinity, unsafe))
-     end || Tag <- [77, 105, 108, 109, 111, 116], Size <- [16#ffffffff, 16#7fffffff, 16#00ffffff, 9],
+     end || Tag <- [77, 105, 108, 109, 111, 116],
+            Size <- [16#ffffffff, 16#7fffffff, 16#00ffffff, 9],
             Bytes <- [<<Tag, Size:32, 97, 1, 97, 1>>, <<Tag, Size:32>>], Form <- forms()],
     ?assertEqual(Live, fail_after(-1)).
 
@@ -365,7 +381,12 @@ nomem(Object, KeyPos, Form) ->
     {ok, {Bytes, _} = Both} = written(Object, KeyPos, Form, infinity),
     {ok, Encoded} = encoded(Object, KeyPos, Form),
     fails(fun() -> written(Object, KeyPos, Form, infinity) end, {ok, Both}),
-    fails(fun() -> read(Bytes, KeyPos, Form, infinity, safe) end, {ok, [Encoded]}).
+    fails(fun() -> read(Bytes, KeyPos, Form, infinity, safe) end, {ok, [Encoded]}),
+    Key = element(KeyPos, Object),
+    fails(fun() -> written_key(Key, Form) end, written_key(Key, Form)),
+    {ok, KeyBytes} = written_key(Key, Form),
+    Read = fun() -> read_key(KeyBytes, Form, infinity, safe) end,
+    fails(Read, Read()).
 
 fails(Fun, Result) -> fails(Fun, Result, 0).
 

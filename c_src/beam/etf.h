@@ -13,7 +13,7 @@
  *   small integer                   SMALL_INTEGER INTEGER      in place; SMALL_BIG, LARGE_BIG, too
  *                                   SMALL_BIG
  *   bignum                          SMALL_BIG LARGE_BIG        in place
- *   float                           NEW_FLOAT                  in place but for -0.0; FLOAT as below
+ *   float                           NEW_FLOAT                  in place; -0.0, FLOAT as below
  *   atom                            SMALL_ATOM_UTF8 ATOM_UTF8  in place; ATOM, SMALL_ATOM, too
  *   tuple                           SMALL_TUPLE LARGE_TUPLE    in place
  *   list                            LIST NIL                   in place; STRING, too
@@ -25,18 +25,20 @@
  *   local pid or port, EXT          what enif_term_to_binary   by enif_binary_to_term, the term
  *                                   writes                     alone or the whole object
  *
- * `In place`: from one format to the other. What is read gets the bytes, handles, words and identity
- * that xe_term_encode_object() gives for the term, so it need not be known how an object came in.
+ * `In place`: from one format to the other. What is read gets the bytes, handles, words and
+ * identity that xe_term_encode_object() gives for the term: nobody need know how an object came in.
  *
  * Reading trusts nothing. A size that is told has no effect before as many bytes have been seen;
- * nothing recurses; what no size bounds is bounded by the bytes. What is accepted, and what it
- * means, is what binary_to_term/1 says, for whatever is not in the order or form in which terms are
- * written goes through enif_binary_to_term. (But a term that is compressed as a whole is none here, nor
- * is one that only the VM that wrote it understands: atoms by their numbers, which
- * binary_to_term/1 takes, and LOCAL_EXT.) Two things are as there: atoms that the bytes name are
- * made (at most one for 2 bytes; `safe`: only those that exist are accepted), and what is read as a
- * fun is not checked beyond its form, so that bytes which somebody has made up should not be read
- * where they have one. Whoever reads files has checksums against accidents.
+ * nothing recurses; what is allocated is of the order of the bytes. What is accepted, and what it
+ * means, is what binary_to_term/1 says, for whatever is not in the form in which terms are written
+ * goes through enif_binary_to_term. But a term that is compressed as a whole is none here, nor is
+ * one that only the VM understands that wrote it: atoms by their numbers, which binary_to_term/1
+ * takes, and LOCAL_EXT.
+ *
+ * Two things are as there. Atoms that the bytes name are made, at most one for two bytes; `safe`:
+ * what names others than those that exist is refused. And of a fun only the form is checked, so
+ * whoever makes up bytes can make one that crashes the VM. Files have checksums against accidents,
+ * not against that: they are to be read from where code would be loaded from.
  */
 #ifndef XE_ETF_H
 #define XE_ETF_H
@@ -93,12 +95,17 @@ enum xe_etf_status xe_etf_write_object(struct xe_etf_writer *w, const struct xe_
 enum xe_etf_status xe_etf_write_key(struct xe_etf_writer *w, const struct xe_view *v,
                                     uint64_t budget);
 
+/* A key that has been encoded to be found, by xe_key_encode() if it is `ordered`, else by
+ * xe_term_encode_key(): one that is as good for finding it, for signs of zeros may be lost. */
+enum xe_etf_status xe_etf_write_encoded_key(struct xe_etf_writer *w, const struct xe_encoder *e,
+                                            bool ordered, uint64_t budget);
+
 /* Any term. O(size of the term). */
 enum xe_etf_status xe_etf_write_term(struct xe_etf_writer *w, ERL_NIF_TERM term);
 
 /*
- * Reading. A reader remembers atoms and the keys of maps (80 KiB); it may be used
- * for any number of objects and tables, by one thread at a time.
+ * Reading. A reader remembers atoms and the keys of maps, in 64 KiB. It may be used for any number
+ * of objects and tables, by one thread at a time.
  */
 struct xe_etf_reader;
 
@@ -108,10 +115,10 @@ void xe_etf_reader_free(struct xe_etf_reader *r);
 
 /*
  * The object at the beginning of bytes[0..size), whose end is put into *used, into an encoder: what
- * xe_term_encode_object() would put there. `e` is freshly initialised, with its environment, budget,
- * and how the object is to be encoded (`identify`, `compress`, `ordered`). Terms that have to be
- * made, and with them the handles, are in the encoder's environment: one that is cleared between
- * chunks. To be ended by xe_encoder_clear(), whatever is returned. O(bytes of the object).
+ * xe_term_encode_object() would put there. `e` is freshly initialised, with its environment, its
+ * budget, and how the object is to be encoded (`identify`, `compress`, `ordered`). Terms that have
+ * to be made, and with them the handles, are in the encoder's environment: one that is cleared
+ * between chunks. To be ended by xe_encoder_clear(), whatever is returned. O(bytes of the object).
  */
 enum xe_etf_status xe_etf_read_object(struct xe_etf_reader *r, struct xe_encoder *e,
                                       const uint8_t *bytes, size_t size, int keypos, size_t *used);

@@ -106,9 +106,9 @@ enum xe_etf_status etf_put_term(struct xe_etf_writer *w, ERL_NIF_TERM term, uint
 enum xe_etf_status etf_put_binary(struct xe_etf_writer *w, const uint8_t *bytes, size_t size);
 bool etf_put_integer(struct xe_etf_writer *w, int64_t i);
 
-/* The key of an object of an ordered table. *made: a term has been made for it, in the writer's
- * environment. */
-enum xe_etf_status etf_put_order_key(struct xe_etf_writer *w, const struct xe_view *v,
+/* A key of an ordered table. *made: a term has been made for it, in the writer's environment. */
+struct xe_order_key;
+enum xe_etf_status etf_put_order_key(struct xe_etf_writer *w, const struct xe_order_key *key,
                                      uint64_t *budget, bool *made);
 
 /* What a reader remembers: atoms by their texts, in Latin-1 without what is not ASCII, ... */

@@ -120,27 +120,25 @@ static bool put_in_place(struct walk *k)
     return k->restore == k->restore_end; /* else the last numbers are floats */
 }
 
-enum xe_etf_status etf_put_order_key(struct xe_etf_writer *w, const struct xe_view *v,
+enum xe_etf_status etf_put_order_key(struct xe_etf_writer *w, const struct xe_order_key *key,
                                      uint64_t *budget, bool *made)
 {
-    struct xe_order_key key;
     ERL_NIF_TERM t;
     size_t len = w->len;
-    xe_term_order_key(v, &key);
-    if (!key.term) {
+    if (!key->term) {
         struct walk k = {.w = w,
-                         .p = key.bytes,
-                         .end = key.bytes + key.len,
-                         .restore = key.restore,
-                         .restore_end = key.restore + key.restore_len};
+                         .p = key->bytes,
+                         .end = key->bytes + key->len,
+                         .restore = key->restore,
+                         .restore_end = key->restore + key->restore_len};
         if (put_in_place(&k) || k.status != XE_ETF_OK)
             return k.status;
         w->len = len;
     }
     *made = true;
-    if (key.term)
-        t = key.term;
-    else if (xe_key_decode(w->env, &key, XE_TERM_NO_BUDGET, &t) != XE_TERM_OK)
+    if (key->term)
+        t = key->term;
+    else if (xe_key_decode(w->env, key, XE_TERM_NO_BUDGET, &t) != XE_TERM_OK)
         return XE_ETF_NOMEM;
     return etf_put_term(w, t, budget);
 }

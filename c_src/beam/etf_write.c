@@ -11,6 +11,7 @@
  * keys of maps, so those are decoded from some depth on, as is all that is rare.
  */
 #include "etf_internal.h"
+#include "key.h"
 
 enum {
     SMALL_FRAMES = 32,
@@ -536,11 +537,18 @@ static enum xe_etf_status walk_end(struct walk *k)
     return k->status;
 }
 
+static __attribute__((noinline)) bool write_order_key(struct walk *k, const struct xe_view *v)
+{
+    struct xe_order_key key;
+    xe_term_order_key(v, &key);
+    return check(k, etf_put_order_key(k->w, &key, &k->budget, &k->made));
+}
+
 /* The key, where the body does not have it. */
 static inline bool write_key(struct walk *k, const struct xe_view *v)
 {
-    if (v->flags & XE_REC_ORDER)
-        return check(k, etf_put_order_key(k->w, v, &k->budget, &k->made));
+    if (XE_UNLIKELY(v->flags & XE_REC_ORDER))
+        return write_order_key(k, v);
     xe_cursor_key(&k->c, v);
     return write_nodes(k, 1);
 }
@@ -610,38 +618,78 @@ static __attribute__((noinline)) bool write_expanded(struct walk *k, const struc
     return ok;
 }
 
-static enum xe_etf_status write_all_or_nothing(struct xe_etf_writer *w, const struct xe_view *v,
-                                               int keypos, uint64_t words, uint64_t budget)
+/* What is written is written as a whole. *len: to go back to. */
+static enum xe_etf_status begin(struct walk *k, struct xe_etf_writer *w, uint64_t words,
+                                uint64_t budget, size_t *len)
 {
-    struct walk k;
-    size_t len = w->len;
+    *len = w->len;
     if (words > budget)
         return XE_ETF_BUDGET;
     if (!has_env(w))
         return XE_ETF_NOMEM;
-    walk_init(&k, w, budget - words);
-    write_any(&k, v, keypos);
-    if (XE_UNLIKELY(walk_end(&k) != XE_ETF_OK))
-        w->len = len;
-    return k.status;
+    walk_init(k, w, budget - words);
+    return XE_ETF_OK;
+}
+
+static enum xe_etf_status end(struct walk *k, size_t len)
+{
+    if (XE_UNLIKELY(walk_end(k) != XE_ETF_OK))
+        k->w->len = len;
+    return k->status;
 }
 
 enum xe_etf_status xe_etf_write_object(struct xe_etf_writer *w, const struct xe_view *v, int keypos,
                                        uint64_t budget)
 {
-    return write_all_or_nothing(w, v, keypos, xe_term_object_words(v), budget);
+    struct walk k;
+    size_t len;
+    enum xe_etf_status status = begin(&k, w, xe_term_object_words(v), budget, &len);
+    if (status != XE_ETF_OK)
+        return status;
+    write_any(&k, v, keypos);
+    return end(&k, len);
 }
 
 enum xe_etf_status xe_etf_write_key(struct xe_etf_writer *w, const struct xe_view *v,
                                     uint64_t budget)
 {
+    struct walk k;
+    size_t len;
     uint64_t words = xe_term_key_words(v);
-    if (!(xe_term_body(v)[0] & XE_TERM_BODY_FLAT) && xe_term_is_compressed(v))
+    if (xe_term_is_compressed(v))
         words += xe_term_expanding_words(v);
-    return write_all_or_nothing(w, v, 0, words, budget);
+    enum xe_etf_status status = begin(&k, w, words, budget, &len);
+    if (status != XE_ETF_OK)
+        return status;
+    write_any(&k, v, 0);
+    return end(&k, len);
+}
+
+enum xe_etf_status xe_etf_write_encoded_key(struct xe_etf_writer *w, const struct xe_encoder *e,
+                                            bool ordered, uint64_t budget)
+{
+    struct walk k;
+    size_t len;
+    struct xe_order_key key;
+    enum xe_etf_status status = begin(&k, w, xe_cost_key_bytes(e->klen), budget, &len);
+    if (status != XE_ETF_OK)
+        return status;
+    if (ordered) {
+        xe_key_of_encoder(e, &key);
+        k.status = etf_put_order_key(w, &key, &k.budget, &k.made);
+    } else {
+        k.c = (struct xe_cursor){.p = e->bytes,
+                                 .end = e->bytes + e->klen,
+                                 .handles = (const uint8_t *)e->handles,
+                                 .in_key = true};
+        write_nodes(&k, 1);
+    }
+    return end(&k, len);
 }
 
 enum xe_etf_status xe_etf_write_term(struct xe_etf_writer *w, ERL_NIF_TERM term)
 {
-    return has_env(w) ? put_external(w, term) : XE_ETF_NOMEM;
+    if (!has_env(w))
+        return XE_ETF_NOMEM;
+    return xe_term_is_immediate(term) ? put_immediate(w, term) : put_external(w, term);
 }
