@@ -3,9 +3,9 @@
 # make core core_asan core_tsan core_bench model eunit exunit vm_asan packages: one suite
 # make asan, make tsan: what runs under the sanitizers
 # make fuzz         FUZZ_SECONDS (60) each: random operations on ordered tables, with libFuzzer if
-#                   there is clang; mutated terms as their keys, and as match specifications,
-#                   in a VM under AddressSanitizer. All print their seeds; what was found
-#                   lies in _build/fuzz
+#                   there is clang; mutated terms as their keys, as objects in files, and as
+#                   match specifications, in a VM under AddressSanitizer. All print their seeds;
+#                   what was found lies in _build/fuzz
 # make bench        xets beside ets; QUICK=1 in seconds, FILTER=REGEXP for some cells only
 # make shell        an Erlang shell with the library
 # make doc          puts the documentation that h/2 shows into xets.beam

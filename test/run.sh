@@ -120,7 +120,8 @@ under_asan() {
 packages() { bash test/packages.sh; }
 
 # Fuzzing, FUZZ_SECONDS each: operations on ordered tables, with libFuzzer where there is clang;
-# keys made of mutated external terms; random and mutated match specifications.
+# keys made of mutated external terms, and objects read from them; random and mutated match
+# specifications.
 fuzz() {
     local seconds=${FUZZ_SECONDS:-60} found=_build/fuzz
     mkdir -p $found/corpus
@@ -137,6 +138,12 @@ fuzz() {
         echo "ok: xets_key_fuzz"
     else
         echo "not ok: xets_key_fuzz"
+    fi
+    if under_asan "$erl" +Mea min -noshell -noinput -pa $ebin $tests \
+        -eval "xets_etf_fuzz_tests:run($seconds), halt(0)."; then
+        echo "ok: xets_etf_fuzz"
+    else
+        echo "not ok: xets_etf_fuzz"
     fi
     if under_asan "$erl" +Mea min -noshell -noinput -pa $ebin $tests \
         -eval "xets_match_engine_tests:run($seconds), halt(0)."; then

@@ -1,7 +1,8 @@
 %% Stored objects in the external term format (c_src/beam/etf.h): what is written is what
 %% binary_to_term/1 gives the object of; what is read is encoded as the term is that
-%% binary_to_term/1 gives; what it refuses is refused. Every kind of term in every form of table, every form in which
-%% a term may be told, budgets, failing allocations, all prefixes and all flipped bits of samples.
+%% binary_to_term/1 gives; what it refuses is refused. Every kind of term in every form of table,
+%% every form in which a term may be told, budgets, failing allocations, all prefixes and all
+%% flipped bits of samples.
 -module(xets_etf_tests).
 
 -include_lib("eunit/include/eunit.hrl").

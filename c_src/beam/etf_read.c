@@ -1,90 +1,22 @@
 /*
- * etf_read.c - external terms to stored objects.
+ * etf_read.c - external terms to nodes.
  *
  * Terms are read in the order in which they stand by one loop over a stack of frames, each of them
  * the terms that a container still has. Of a container the elements in front that are immediates
  * are gathered; if it has no others it is packed. A map is gone through twice, once for its keys
- * and for where its values are, which are then read in the order of the map (etf_keys.c).
- *
- * The bytes are not trusted: no size counts before what it tells of has been seen to be there, and
- * what is there in fewer bytes than its size says is no term.
+ * and for where its values are, which are then read in the order of the map (etf_map_keys.c).
  *
  * What is not read in place is made as a term and encoded: a map, a reference or a fun by itself,
  * and the whole object where a term is not in the form in which it is written, where whether it is
- * an immediate is not told by its tag, where zeros have signs. So there are two ways to fail: with
- * a status, or without one, which means: read it as a whole. That says then what was wrong, too.
+ * an immediate is not told by its tag, where a zero is negative.
  */
-#include "etf_internal.h"
-#include "key.h"
-
-#define XXH_INLINE_ALL
-#include <xxhash.h>
+#include "etf_walk.h"
 
 enum {
-    SMALL_FRAMES = 32,
-    SMALL_VALUES = 64,
     MAP_DEPTH_MAX = 8,       /* maps one in the other that are gone through twice */
     BIG_BYTES_MAX = 1 << 16, /* whether there are larger integers, the release says */
-    BYTES_PER_WORD = 8,      /* of terms that are made, for the budget */
     FIRST_WORDS = 256,
 };
-
-/* What the terms of a frame are. */
-enum what { ELEMENT, LIST, VALUE };
-
-struct frame {
-    enum what what;
-    uint64_t left;
-    union {
-        size_t tag_at; /* LIST: where the tag of its node is */
-        size_t index;  /* VALUE: in walk.values, of the next */
-    };
-    size_t base;          /* VALUE: the first index */
-    const uint8_t *after; /* VALUE: where the map ends */
-};
-
-struct walk {
-    struct xe_etf_reader *r;
-    struct xe_encoder *e;
-    const uint8_t *p, *end;
-    unsigned map_depth;
-    struct frame *frames;
-    size_t n_frames, cap_frames;
-    const uint8_t **values; /* where values of maps begin */
-    size_t n_values, cap_values;
-    struct frame small_frames[SMALL_FRAMES];
-    const uint8_t *small_values[SMALL_VALUES];
-};
-
-static inline void walk_init(struct walk *k, struct xe_etf_reader *r, struct xe_encoder *e,
-                             const uint8_t *bytes, size_t size)
-{
-    k->r = r;
-    k->e = e;
-    k->p = bytes;
-    k->end = bytes + size;
-    k->map_depth = 0;
-    k->frames = k->small_frames;
-    k->n_frames = 0;
-    k->cap_frames = SMALL_FRAMES;
-    k->values = k->small_values;
-    k->n_values = 0;
-    k->cap_values = SMALL_VALUES;
-}
-
-static inline void walk_clear(struct walk *k)
-{
-    if (XE_UNLIKELY(k->frames != k->small_frames))
-        enif_free(k->frames);
-    if (XE_UNLIKELY(k->values != k->small_values))
-        enif_free(k->values);
-}
-
-/* Bytes that are there from the cursor on. */
-static inline size_t room(const struct walk *k)
-{
-    return (size_t)(k->end - k->p);
-}
 
 static struct frame *push(struct walk *k, enum what what, uint64_t left)
 {
@@ -103,36 +35,6 @@ static struct frame *push(struct walk *k, enum what what, uint64_t left)
     return f;
 }
 
-/* Nodes. */
-
-static inline bool put_count(struct xe_encoder *e, enum xe_node_kind kind, unsigned param,
-                             uint64_t count, size_t behind)
-{
-    if (!reserve(e, 1 + XE_TERM_VARINT_MAX + behind))
-        return false;
-    put_tag(e, kind, param);
-    put_varint(e, count);
-    return true;
-}
-
-static inline bool put_word(struct xe_encoder *e, uint64_t word)
-{
-    unsigned width = xe_term_width(word);
-    if (!reserve(e, 1 + sizeof word))
-        return false;
-    put_tag(e, XE_NODE_IMM, width - 1);
-    put_packed(e, word, width);
-    return true;
-}
-
-static bool put_words(struct xe_encoder *e, const uint64_t *words, uint64_t n)
-{
-    for (uint64_t i = 0; i < n; i++)
-        if (!put_word(e, words[i]))
-            return false;
-    return true;
-}
-
 static bool put_words_packed(struct xe_encoder *e, enum xe_node_kind kind, const uint64_t *words,
                              uint64_t n, uint64_t any)
 {
@@ -141,92 +43,6 @@ static bool put_words_packed(struct xe_encoder *e, enum xe_node_kind kind, const
         return false;
     put_vector(e, words, n, width);
     return true;
-}
-
-/* Immediates. */
-
-/* What a term is. ODD: this is not told here, or it is no term. */
-enum kind { ODD, BOXED, IMMEDIATE };
-
-/* An integer of up to 8 bytes at the cursor. */
-static inline enum kind read_short_big(struct walk *k, uint64_t *word)
-{
-    const uint8_t *p = k->p;
-    uint64_t u = 0;
-    size_t n;
-    if (room(k) < 3 || (n = p[1]) > room(k) - 3 || p[2] > 1 || n == 0)
-        return ODD;
-    if (n > 8)
-        return BOXED;
-    memcpy(&u, p + 3, n);
-    if (u <= (uint64_t)1 << 60) {
-        *word = enif_make_int64(k->e->env, p[2] ? -(ErlNifSInt64)u : (ErlNifSInt64)u);
-        if (xe_term_is_immediate(*word)) {
-            k->p = p + 3 + n;
-            return IMMEDIATE;
-        }
-    }
-    return BOXED;
-}
-
-/* An atom at the cursor, whose text is behind `head` bytes. */
-static inline enum kind read_atom(struct walk *k, size_t head, uint64_t *word)
-{
-    const uint8_t *p = k->p;
-    if (room(k) < head)
-        return ODD;
-    size_t len = head == 2 ? p[1] : etf_load16(p + 1);
-    if (room(k) - head < len)
-        return ODD;
-    k->p = p + head + len;
-    return etf_find_atom(k->r, k->e->env, p + head, len, word) ||
-                   (etf_make_term(k->r, k->e->env, p, head + len, word) == XE_ETF_OK)
-               ? IMMEDIATE
-               : ODD;
-}
-
-/* The immediate at the cursor, which is moved behind it. */
-static inline enum kind read_immediate(struct walk *k, uint64_t *word)
-{
-    const uint8_t *p = k->p;
-    if (XE_UNLIKELY(p == k->end))
-        return ODD;
-    switch (p[0]) {
-    case ETF_INT8:
-        if (room(k) < 2)
-            return ODD;
-        *word = enif_make_int(k->e->env, p[1]);
-        k->p = p + 2;
-        return IMMEDIATE;
-    case ETF_INT32:
-        if (room(k) < 5)
-            return ODD;
-        *word = enif_make_int(k->e->env, (int32_t)etf_load32(p + 1));
-        k->p = p + 5;
-        return IMMEDIATE;
-    case ETF_BIG_SMALL:
-        return read_short_big(k, word);
-    case ETF_ATOM_UTF8_SMALL:
-    case ETF_ATOM_SMALL:
-        return read_atom(k, 2, word);
-    case ETF_ATOM_UTF8:
-    case ETF_ATOM:
-        return read_atom(k, 3, word);
-    case ETF_NIL:
-        *word = xe_term_traits.nil;
-        k->p = p + 1;
-        return IMMEDIATE;
-    case ETF_PID:
-    case ETF_PID_NEW:
-    case ETF_PORT:
-    case ETF_PORT_NEW:
-    case ETF_PORT_V4:
-        return ODD; /* this VM's are */
-    case ETF_STRING:
-        return room(k) >= 3 && etf_load16(p + 1) ? BOXED : ODD; /* an empty one is [] */
-    default:
-        return BOXED;
-    }
 }
 
 static bool grow_words(struct xe_etf_reader *r, size_t used)
@@ -244,8 +60,7 @@ static bool grow_words(struct xe_etf_reader *r, size_t used)
     return true;
 }
 
-/* The terms in front of the next n that are immediates: how many, and their "or". */
-static bool gather(struct walk *k, uint64_t n, uint64_t *count, uint64_t *any)
+bool etf_gather(struct walk *k, uint64_t n, uint64_t *count, uint64_t *any)
 {
     struct xe_etf_reader *r = k->r;
     uint64_t i = 0, some = 0;
@@ -353,7 +168,7 @@ static bool emit_tuple(struct walk *k)
     if (room(k) < head || (n = head == 2 ? p[1] : etf_load32(p + 1)) > room(k) - head)
         return false;
     k->p = p + head;
-    if (!charge(e, xe_cost_tuple(n)) || !gather(k, n, &count, &any))
+    if (!charge(e, xe_cost_tuple(n)) || !etf_gather(k, n, &count, &any))
         return false;
     if (count == n)
         return put_words_packed(e, XE_NODE_TUPLE_IMM, k->r->words, n, any);
@@ -374,7 +189,7 @@ static bool emit_list(struct walk *k)
     if (room(k) < 5 || (n = etf_load32(k->p + 1)) >= room(k) - 5 || n == 0)
         return false;
     k->p += 5;
-    if (!charge(e, XE_COST_CONS * n) || !gather(k, n, &count, &any) || k->p == k->end)
+    if (!charge(e, XE_COST_CONS * n) || !etf_gather(k, n, &count, &any) || k->p == k->end)
         return false;
     if (count < n) {
         size_t tag_at = e->len;
@@ -595,8 +410,7 @@ static inline bool emit_next(struct walk *k)
     return emit(k);
 }
 
-/* Nodes of the next n terms. */
-static bool emit_terms(struct walk *k, uint64_t n)
+bool etf_emit_terms(struct walk *k, uint64_t n)
 {
     for (; n > 0; n--) {
         if (!emit(k))
@@ -606,275 +420,4 @@ static bool emit_terms(struct walk *k, uint64_t n)
                 return false;
     }
     return true;
-}
-
-static bool skip_terms(struct walk *k, uint64_t n)
-{
-    for (; n > 0; n--) {
-        size_t size = xe_etf_size(k->p, room(k));
-        if (!size)
-            return false;
-        k->p += size;
-    }
-    return true;
-}
-
-/* Keys. */
-
-/* The key of an ordered table is made as a term, the commonest ones by hand. False: as above. */
-static bool make_key(struct walk *k, ERL_NIF_TERM *out)
-{
-    ErlNifEnv *env = k->e->env;
-    const uint8_t *p = k->p;
-    uint64_t word, n;
-    enum kind kind = read_immediate(k, &word);
-    if (kind == ODD)
-        return false;
-    if (kind == IMMEDIATE) {
-        *out = word;
-        return true;
-    }
-    if (p[0] == ETF_BINARY && room(k) >= 5 && etf_load32(p + 1) <= room(k) - 5) {
-        size_t size = etf_load32(p + 1);
-        memcpy(enif_make_new_binary(env, size, out), p + 5, size);
-        k->p = p + 5 + size;
-        return true;
-    }
-    if (p[0] == ETF_TUPLE_SMALL && room(k) >= 2 && p[1] > 0) {
-        uint64_t any;
-        k->p = p + 2;
-        if (!gather(k, p[1], &n, &any))
-            return false;
-        if (n == p[1]) {
-            *out = enif_make_tuple_from_array(env, k->r->words, (unsigned)n);
-            return true;
-        }
-        k->p = p;
-    }
-    size_t size = xe_etf_size(p, room(k));
-    if (!size || etf_make_term(k->r, env, p, size, out) != XE_ETF_OK)
-        return false;
-    k->p = p + size;
-    return true;
-}
-
-/* The key at the cursor. */
-static inline bool put_key(struct walk *k)
-{
-    struct xe_encoder *e = k->e;
-    ERL_NIF_TERM key;
-    if (XE_UNLIKELY(e->ordered))
-        return make_key(k, &key) && xe_term_put_key(e, key);
-    e->in_key = true;
-    bool ok = emit_terms(k, 1);
-    e->in_key = false;
-    e->klen = e->len;
-    e->n_key_handles = e->n_handles;
-    return ok && !e->neg_zero && e->n_handles <= XE_TERM_KEY_HANDLES_MAX;
-}
-
-/* Objects. */
-
-static bool put_flat(struct xe_encoder *e, const uint64_t *words, unsigned arity)
-{
-    uint64_t any = 3;
-    for (unsigned i = 0; i < arity - 1; i++)
-        any |= words[i];
-    unsigned width = xe_term_width(any);
-    if (!charge(e, xe_cost_tuple(arity)) || !reserve(e, 1 + arity * width))
-        return false;
-    put_byte(e, XE_TERM_BODY_FLAT | arity << 3 | (width - 1));
-    put_vector(e, words, arity - 1, width);
-    return true;
-}
-
-/* The elements of an object but its key that have been read, before what has not. */
-struct front {
-    unsigned n;
-    const uint8_t *next; /* the first one that has not been read and stands before the key,
-                          * if there is one */
-    const uint8_t *behind_key;
-    uint64_t words[XE_TERM_FLAT_ARITY_MAX];
-};
-
-static bool put_nodes_body(struct walk *k, const struct front *f, uint64_t arity, uint64_t keypos)
-{
-    struct xe_encoder *e = k->e;
-    size_t mark = 0;
-    uint64_t words = e->words, rest = arity - 1 - f->n;
-    if (!xe_term_begin_body(e, arity, false, &mark) || !charge(e, xe_cost_tuple(arity)) ||
-        !put_words(e, f->words, f->n))
-        return false;
-    if (f->n < keypos - 1) {
-        k->p = f->next;
-        if (!emit_terms(k, keypos - 1 - f->n))
-            return false;
-        k->p = f->behind_key;
-        rest = arity - keypos;
-    }
-    return emit_terms(k, rest) && xe_term_end_body(e, mark, e->words - words);
-}
-
-static inline enum kind read_front(struct walk *k, struct front *f, uint64_t n)
-{
-    enum kind kind = IMMEDIATE;
-    while (f->n < n && (kind = read_immediate(k, &f->words[f->n])) == IMMEDIATE)
-        f->n++;
-    return kind;
-}
-
-/* Key and body of the object with the elements that are at the cursor. */
-static inline bool put_object(struct walk *k, uint64_t arity, uint64_t keypos)
-{
-    const unsigned max = XE_TERM_FLAT_ARITY_MAX;
-    struct front f;
-    f.n = 0;
-    if (read_front(k, &f, keypos - 1 < max ? keypos - 1 : max) == ODD)
-        return false;
-    f.next = k->p;
-    if (!skip_terms(k, keypos - 1 - f.n) || !put_key(k))
-        return false;
-    f.behind_key = k->p;
-    k->e->body_at = k->e->len;
-    if (f.n == keypos - 1 && arity <= max) {
-        if (read_front(k, &f, arity - 1) == ODD)
-            return false;
-        if (f.n == arity - 1)
-            return put_flat(k->e, f.words, (unsigned)arity);
-    }
-    return put_nodes_body(k, &f, arity, keypos);
-}
-
-static bool finish_object(struct walk *k)
-{
-    struct xe_encoder *e = k->e;
-    bool done;
-    if (e->identify) {
-        if (e->flags & XE_REC_LOOSE)
-            return false;
-        e->identity = XXH3_64bits_withSeed(e->bytes, e->len, e->identity);
-    }
-    return !e->compress || xe_term_compress(e, &done);
-}
-
-static bool read_in_place(struct walk *k, uint64_t keypos)
-{
-    size_t head = room(k) && *k->p == ETF_TUPLE ? 5 : 2;
-    if (room(k) < head || (*k->p != ETF_TUPLE_SMALL && *k->p != ETF_TUPLE))
-        return false;
-    uint64_t arity = head == 2 ? k->p[1] : etf_load32(k->p + 1);
-    if (arity < keypos || arity > room(k) - head)
-        return false;
-    k->p += head;
-    return put_object(k, arity, keypos) && finish_object(k);
-}
-
-/* The encoder as it was given. */
-static void encoder_reset(struct xe_encoder *e, uint64_t budget)
-{
-    bool identify = e->identify, compress = e->compress, ordered = e->ordered, brief = e->brief;
-    e->budget = budget;
-    xe_encoder_clear(e);
-    e->identify = identify;
-    e->compress = compress;
-    e->ordered = ordered;
-    e->brief = brief;
-}
-
-/* The term at the beginning of the bytes, by enif_binary_to_term. */
-static enum xe_etf_status make_whole(struct xe_etf_reader *r, const struct xe_encoder *e,
-                                     const uint8_t *bytes, size_t size, ERL_NIF_TERM *out,
-                                     size_t *used)
-{
-    *used = xe_etf_size(bytes, size);
-    if (!*used)
-        return XE_ETF_BAD;
-    if (*used / BYTES_PER_WORD > e->budget)
-        return XE_ETF_BUDGET;
-    return etf_make_term(r, e->env, bytes, *used, out);
-}
-
-static __attribute__((noinline)) enum xe_etf_status read_whole(struct xe_etf_reader *r,
-                                                               struct xe_encoder *e,
-                                                               const uint8_t *bytes, size_t size,
-                                                               int keypos, size_t *used)
-{
-    ERL_NIF_TERM t;
-    const ERL_NIF_TERM *elements;
-    int arity;
-    enum xe_etf_status status = make_whole(r, e, bytes, size, &t, used);
-    if (status != XE_ETF_OK)
-        return status;
-    if (!enif_get_tuple(e->env, t, &arity, &elements) || arity < keypos)
-        return XE_ETF_NO_OBJECT;
-    return (enum xe_etf_status)xe_term_encode_object(e, elements, arity, keypos);
-}
-
-enum xe_etf_status xe_etf_read_object(struct xe_etf_reader *r, struct xe_encoder *e,
-                                      const uint8_t *bytes, size_t size, int keypos, size_t *used)
-{
-    struct walk k;
-    uint64_t budget = e->budget;
-    walk_init(&k, r, e, bytes, size);
-    bool ok = read_in_place(&k, (uint64_t)keypos);
-    walk_clear(&k);
-    *used = (size_t)(k.p - bytes);
-    if (XE_LIKELY(ok))
-        return XE_ETF_OK;
-    if (e->status != XE_TERM_OK)
-        return (enum xe_etf_status)e->status;
-    encoder_reset(e, budget);
-    return read_whole(r, e, bytes, size, keypos, used);
-}
-
-static bool read_key_in_place(struct walk *k)
-{
-    ERL_NIF_TERM key;
-    if (k->e->ordered)
-        return make_key(k, &key) && xe_key_encode(k->e, key) == XE_TERM_OK;
-    return put_key(k);
-}
-
-enum xe_etf_status xe_etf_read_key(struct xe_etf_reader *r, struct xe_encoder *e,
-                                   const uint8_t *bytes, size_t size, size_t *used)
-{
-    struct walk k;
-    ERL_NIF_TERM t;
-    uint64_t budget = e->budget;
-    walk_init(&k, r, e, bytes, size);
-    bool ok = read_key_in_place(&k);
-    walk_clear(&k);
-    *used = (size_t)(k.p - bytes);
-    if (XE_LIKELY(ok))
-        return XE_ETF_OK;
-    if (e->status != XE_TERM_OK)
-        return (enum xe_etf_status)e->status;
-    encoder_reset(e, budget);
-    enum xe_etf_status status = make_whole(r, e, bytes, size, &t, used);
-    if (status != XE_ETF_OK)
-        return status;
-    return (enum xe_etf_status)(e->ordered ? xe_key_encode(e, t) : xe_term_encode_key(e, t));
-}
-
-/* Readers. */
-
-struct xe_etf_reader *xe_etf_reader_new(bool safe)
-{
-    struct xe_etf_reader *r = enif_alloc(sizeof *r);
-    if (r) {
-        memset(r, 0, sizeof *r);
-        r->safe = safe;
-    }
-    return r;
-}
-
-void xe_etf_reader_free(struct xe_etf_reader *r)
-{
-    if (!r)
-        return;
-    if (r->scratch)
-        enif_free(r->scratch);
-    if (r->words)
-        enif_free(r->words);
-    enif_free(r);
 }

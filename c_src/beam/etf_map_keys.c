@@ -1,5 +1,5 @@
 /*
- * etf_keys.c - the keys of maps, and in which order a map is gone through.
+ * etf_map_keys.c - the keys of maps, and in which order a map is gone through.
  *
  * That order is stored (term.h), and every release has its own: that of the terms, of the numbers
  * of atoms, of hashes. It depends on nothing but the keys. So it is learnt from a map that is made

@@ -1,5 +1,5 @@
 /*
- * etf_key.c - the keys of ordered tables to the external term format.
+ * etf_order_key.c - the keys of ordered tables to the external term format.
  *
  * Order bytes (key.h) have the elements of a tuple in their order behind its size, as the external
  * format has, so keys made of tuples, small integers, atoms and binaries are written as they are
