@@ -11,6 +11,7 @@
 
 #include "../c_src/beam/etf.h"
 #include "../c_src/beam/key.h"
+#include "../c_src/beam/term_native.h"
 #include "nif_object.h"
 
 /* How objects are encoded: the bits of a form. */
@@ -303,8 +304,11 @@ NIF(bench)
 
 static int load(ErlNifEnv *env, void **priv, ERL_NIF_TERM info)
 {
-    (void)priv, (void)info;
-    return nif_alloc_init() && xe_term_init(env) ? 0 : 1;
+    (void)priv;
+    if (!nif_alloc_init())
+        return 1;
+    xe_native_init(env, info);
+    return xe_term_init(env) ? 0 : 1;
 }
 
 static ErlNifFunc functions[] = {

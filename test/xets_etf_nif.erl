@@ -22,7 +22,7 @@
 
 init() ->
     Dir = os:getenv("XETS_TEST_LIB", "_build/c/release/test"),
-    erlang:load_nif(filename:join(Dir, "etf_nif"), 0).
+    erlang:load_nif(filename:join(Dir, "etf_nif"), xets_test_lib:native_info()).
 
 %% As xe_term_encode_object() encodes it.
 -spec encoded(tuple(), pos_integer(), form()) -> {ok, encoded()} | nomem.
