@@ -43,7 +43,8 @@ a_case(Seed, I, Pool, Read) ->
     rand:seed(exsss, {Seed, I, 1}),
     Object = object(rand:uniform(3), Pool),
     lists:foldl(fun(_, Acc) ->
-                        What = reads(Seed, I, mutated(Object, Pool, rand:uniform(4) - 1)),
+                        Mutant = mutated(Object, Pool, rand:uniform(4) - 1),
+                        What = reads(Seed, I, Object, Mutant),
                         maps:update_with(What, fun(N) -> N + 1 end, 1, Acc)
                 end, Read, lists:seq(1, ?MUTANTS)).
 
@@ -54,8 +55,11 @@ object(N, Pool) ->
 
 any(Tuple) -> element(rand:uniform(tuple_size(Tuple)), Tuple).
 
-reads(Seed, I, <<_, Bytes/binary>> = External) ->
-    KeyPos = rand:uniform(3), Form = rand:uniform(8) - 1,
+%% The reader knows the keys of the maps of the object already, or does not.
+reads(Seed, I, <<_, Known/binary>>, <<_, Bytes/binary>> = External) ->
+    <<104, Arity, _/binary>> = Known,
+    KeyPos = rand:uniform(Arity), Form = rand:uniform(8) - 1,
+    Before = [Known || _ <- lists:seq(1, any({0, 2})), Bytes =/= <<>>],
     Left = erlang:system_info(atom_limit) - erlang:system_info(atom_count),
     Trust = case Left < ?ATOMS_LEFT of true -> safe; false -> unsafe end,
     try
@@ -65,10 +69,10 @@ reads(Seed, I, <<_, Bytes/binary>> = External) ->
                 bad = xets_etf_nif:read(Bytes, KeyPos, Form, infinity, safe),
                 none;
             {_, true} -> not_tried;
-            {_, false} -> xets_etf_tests:reads(Bytes, KeyPos, Form, Trust)
+            {_, false} -> xets_etf_tests:reads(Before, Bytes, KeyPos, Form, Trust)
         end
     catch Class:Reason:Stack ->
             io:format(standard_error, "case {~b, ~b}, key position ~b, form ~b:~n~p~n",
-                      [Seed, I, KeyPos, Form, Bytes]),
+                      [Seed, I, KeyPos, Form, {Before, Bytes}]),
             erlang:raise(Class, Reason, Stack)
     end.

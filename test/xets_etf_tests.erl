@@ -8,7 +8,7 @@
 -include_lib("eunit/include/eunit.hrl").
 
 %% For xets_etf_fuzz_tests.
--export([reads/4]).
+-export([reads/5]).
 
 -import(xets_etf_nif, [encoded/3, encoded_key/2, written/4, written_key/2, read/5, read_key/4,
                        read_term/2, write_term/1, extent/1, fail_after/1]).
@@ -178,22 +178,26 @@ text_of(Float) ->
 
 %% Bytes read as binary_to_term/1 says: whether they are an object, another term, or none.
 reads(Bytes, KeyPos, Form) ->
-    reads(Bytes, KeyPos, Form, unsafe).
+    reads([], Bytes, KeyPos, Form, unsafe).
 
-reads(Bytes, KeyPos, Form, Trust) ->
+%% By a reader that has read other objects before.
+reads(Before, Bytes, KeyPos, Form, Trust) ->
+    Read = fun(Size) ->
+                   read(iolist_to_binary([Before, binary:part(Bytes, 0, Size)]), KeyPos, Form,
+                        infinity, Trust)
+           end,
     case term_of(Bytes, Trust) of
         {Object, Used} when tuple_size(Object) >= KeyPos ->
-            Whole = binary:part(Bytes, 0, Used - 1),
             {ok, Encoded} = encoded(Object, KeyPos, Form),
-            {ok, [Read]} = read(Whole, KeyPos, Form, infinity, Trust),
-            ?assert(Encoded =:= Read orelse has_short_reference(Object)),
+            {ok, Objects} = Read(Used - 1),
+            ?assertEqual(length(Before) + 1, length(Objects)),
+            ?assert(Encoded =:= lists:last(Objects) orelse has_short_reference(Object)),
             object;
         {_, Used} ->
-            Whole = binary:part(Bytes, 0, Used - 1),
-            ?assertEqual(no_object, read(Whole, KeyPos, Form, infinity, Trust)),
+            ?assertEqual(no_object, Read(Used - 1)),
             term;
         error ->
-            ?assertEqual(bad, read(Bytes, KeyPos, Form, infinity, Trust)),
+            ?assertEqual(bad, Read(byte_size(Bytes))),
             none
     end.
 
@@ -220,6 +224,18 @@ has_short_reference(_) -> false.
 no_object_test() ->
     [?assertEqual(no_object, read(Bytes, 3, 0, infinity, safe))
      || Bytes <- [<<97, 1>>, <<106>>, <<104, 0>>, <<104, 2, 97, 1, 97, 2>>, <<116, 0:32>>]].
+
+%% Objects with more atoms, and more sets of keys, than a reader remembers, each of them three times
+%% and in an order of their own.
+many_test() ->
+    rand:seed(exsss, 1),
+    Atoms = [list_to_atom([$ž | lists:concat([xets_etf, I])]) || I <- lists:seq(1, 400)],
+    Objects = [{I, A, #{A => I, b => {A}, <<I:16>> => 1.5}} || {I, A} <- lists:enumerate(Atoms)],
+    Some = lists:sublist(Objects, 20),
+    Shuffled = xets_terms:shuffle(Objects ++ Objects ++ Objects ++ Some ++ Some ++ Some, 7),
+    Bytes = [element(1, element(2, written(Object, 1, 0, infinity))) || Object <- Shuffled],
+    {ok, Read} = read(iolist_to_binary(Bytes), 1, 0, infinity, safe),
+    ?assertEqual([element(2, encoded(Object, 1, 0)) || Object <- Shuffled], Read).
 
 %%% Bytes that are not to be trusted
 

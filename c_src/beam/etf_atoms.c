@@ -11,6 +11,8 @@
 /* What a place says instead of an atom; no immediate's word is one of these. */
 enum { EMPTY = 0, BEING_FILLED = 1 };
 
+enum { ATOM_CHARACTERS_MAX = 255 };
+
 _Alignas(XE_CACHE_LINE) struct etf_atom_form etf_atom_forms[ETF_ATOM_FORMS];
 
 static void remember(ERL_NIF_TERM atom, const uint8_t *bytes, size_t len)
@@ -97,26 +99,33 @@ static bool is_ascii(const uint8_t *text, size_t len)
     return any < 0x80;
 }
 
-static bool make_atom(const struct xe_etf_reader *r, ErlNifEnv *env, const uint8_t *text,
-                      size_t len, ERL_NIF_TERM *out)
+/* Of those that have something that is not ASCII erl_nif makes some in some releases only. */
+static bool make_atom(struct xe_etf_reader *r, ErlNifEnv *env, const uint8_t *p, size_t head,
+                      size_t len, bool ascii, ERL_NIF_TERM *out)
 {
-    if (len > 255 || !is_ascii(text, len))
-        return false;
+    const char *text = (const char *)p + head;
+    if (!ascii || len > ATOM_CHARACTERS_MAX)
+        return etf_make_term(r, env, p, head + len, out) == XE_ETF_OK;
     if (r->safe)
-        return enif_make_existing_atom_len(env, (const char *)text, len, out, ERL_NIF_LATIN1);
-    *out = enif_make_atom_len(env, (const char *)text, len);
+        return enif_make_existing_atom_len(env, text, len, out, ERL_NIF_LATIN1);
+    *out = enif_make_atom_len(env, text, len);
     return true;
 }
 
-bool etf_find_atom(struct xe_etf_reader *r, ErlNifEnv *env, const uint8_t *text, size_t len,
-                   ERL_NIF_TERM *out)
+bool etf_find_atom(struct xe_etf_reader *r, ErlNifEnv *env, const uint8_t *p, size_t head,
+                   size_t len, ERL_NIF_TERM *out)
 {
+    const uint8_t *text = p + head;
+    bool latin1 = p[0] == ETF_ATOM || p[0] == ETF_ATOM_SMALL;
+    /* The same bytes of Latin-1 may be another text in UTF-8. */
+    if (XE_UNLIKELY(latin1) && !is_ascii(text, len))
+        return make_atom(r, env, p, head, len, false, out);
     struct etf_atom_text *t = &r->texts[place_of(text, len)];
     if (XE_LIKELY(t->atom && t->len == len && memcmp(t->text, text, len) == 0)) {
         *out = t->atom;
         return true;
     }
-    if (!make_atom(r, env, text, len, out))
+    if (!make_atom(r, env, p, head, len, latin1 || is_ascii(text, len), out))
         return false;
     if (len <= ETF_ATOM_CACHED) {
         t->atom = *out;

@@ -111,7 +111,7 @@ struct xe_order_key;
 enum xe_etf_status etf_put_order_key(struct xe_etf_writer *w, const struct xe_order_key *key,
                                      uint64_t *budget, bool *made);
 
-/* What a reader remembers: atoms by their texts, in Latin-1 without what is not ASCII, ... */
+/* What a reader remembers: atoms by their texts in UTF-8, ... */
 struct etf_atom_text {
     uint64_t atom; /* 0: a place that is free */
     uint8_t len;
@@ -151,10 +151,10 @@ struct xe_etf_reader {
     struct etf_keys keys[ETF_KEY_LISTS];
 };
 
-/* The atom of a text. False: there is none with this text, or, where it is `safe`, not yet, or it
- * has something that is not ASCII. */
-bool etf_find_atom(struct xe_etf_reader *r, ErlNifEnv *env, const uint8_t *text, size_t len,
-                   ERL_NIF_TERM *out);
+/* The atom of the form at p, whose text of `len` bytes is behind `head`. False: it is none, or,
+ * where it is `safe`, not yet. */
+bool etf_find_atom(struct xe_etf_reader *r, ErlNifEnv *env, const uint8_t *p, size_t head,
+                   size_t len, ERL_NIF_TERM *out);
 
 /* These keys, 1 to ETF_KEYS_MAX. They stay what they are until the next call. NULL: they are not
  * known, or are none that a map has; then the map is to be made. */

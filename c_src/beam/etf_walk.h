@@ -141,10 +141,7 @@ static inline enum kind read_atom(struct walk *k, size_t head, uint64_t *word)
     if (room(k) - head < len)
         return ODD;
     k->p = p + head + len;
-    return etf_find_atom(k->r, k->e->env, p + head, len, word) ||
-                   (etf_make_term(k->r, k->e->env, p, head + len, word) == XE_ETF_OK)
-               ? IMMEDIATE
-               : ODD;
+    return etf_find_atom(k->r, k->e->env, p, head, len, word) ? IMMEDIATE : ODD;
 }
 
 /* The immediate at the cursor, which is moved behind it. */
