@@ -49,7 +49,9 @@ more_samples() ->
      {"map of maps from immediates to maps",
       maps:from_list([{I, numbers(I)} || I <- lists:seq(1, 20)])},
      {"negative zero in a map", #{a => negative_zero()}},
-     {"binaries with all bytes", << <<B, 0, B>> || B <- lists:seq(0, 255) >>},
+     {"binary with all bytes", << <<B, 0, B>> || B <- lists:seq(0, 255) >>},
+     {"binary of 1024 zeros", <<0:(1024 * 8)>>}, {"binary of 1025 zeros", <<0:(1025 * 8)>>},
+     {"binary of zeros that is cut", <<0:(2100 * 8)>>},
      {"tuple of all that is packed", {self(), hd(erlang:ports()), 'Ž', a, 1, -1, []}}].
 
 goes_round(Term) ->

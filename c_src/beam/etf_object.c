@@ -6,7 +6,7 @@
  * key, are immediates and few.
  */
 #include "etf_walk.h"
-#include "key.h"
+#include "key_internal.h"
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -24,7 +24,33 @@ static bool skip_terms(struct walk *k, uint64_t n)
 
 /* Keys. */
 
-/* The key of an ordered table is made as a term, the commonest ones by hand. False: as above. */
+enum { ORDER_BINARY_MAX = 1024 }; /* bytes of a binary whose order bytes are surely not cut */
+
+/* The order bytes of a binary at the cursor. False: it is none, or a long one. */
+static bool put_order_binary(struct walk *k)
+{
+    struct xe_encoder *e = k->e;
+    const uint8_t *p = k->p, *zero;
+    size_t size;
+    if (room(k) < 5 || p[0] != ETF_BINARY || (size = etf_load32(p + 1)) > ORDER_BINARY_MAX ||
+        size > room(k) - 5 || !charge(e, xe_cost_binary(size)) || !reserve(e, 3 + 2 * size))
+        return false;
+    k->p = p + 5 + size;
+    put_byte(e, KEY_BITS);
+    for (p += 5; (zero = memchr(p, 0, (size_t)(k->p - p))); p = zero + 1) {
+        put_bytes(e, p, (size_t)(zero + 1 - p));
+        put_byte(e, 0xff);
+    }
+    put_bytes(e, p, (size_t)(k->p - p));
+    put_byte(e, 0);
+    put_byte(e, 8);
+    e->klen = e->len;
+    return true;
+}
+
+_Static_assert(3 + 2 * ORDER_BINARY_MAX <= XE_KEY_BYTES_MAX, "they are not");
+
+/* Other keys of an ordered table are made as terms, the commonest ones by hand. False: as above. */
 static bool make_key(struct walk *k, ERL_NIF_TERM *out)
 {
     ErlNifEnv *env = k->e->env;
@@ -35,12 +61,6 @@ static bool make_key(struct walk *k, ERL_NIF_TERM *out)
         return false;
     if (kind == IMMEDIATE) {
         *out = word;
-        return true;
-    }
-    if (p[0] == ETF_BINARY && room(k) >= 5 && etf_load32(p + 1) <= room(k) - 5) {
-        size_t size = etf_load32(p + 1);
-        memcpy(enif_make_new_binary(env, size, out), p + 5, size);
-        k->p = p + 5 + size;
         return true;
     }
     if (p[0] == ETF_TUPLE_SMALL && room(k) >= 2 && p[1] > 0) {
@@ -67,7 +87,8 @@ static inline bool put_key(struct walk *k)
     struct xe_encoder *e = k->e;
     ERL_NIF_TERM key;
     if (XE_UNLIKELY(e->ordered))
-        return make_key(k, &key) && xe_term_put_key(e, key);
+        return put_order_binary(k) ||
+               (e->status == XE_TERM_OK && make_key(k, &key) && xe_term_put_key(e, key));
     e->in_key = true;
     bool ok = etf_emit_terms(k, 1);
     e->in_key = false;
@@ -233,9 +254,10 @@ enum xe_etf_status xe_etf_read_object(struct xe_etf_reader *r, struct xe_encoder
 static bool read_key_in_place(struct walk *k)
 {
     ERL_NIF_TERM key;
-    if (k->e->ordered)
-        return make_key(k, &key) && xe_key_encode(k->e, key) == XE_TERM_OK;
-    return put_key(k);
+    if (!k->e->ordered)
+        return put_key(k);
+    return put_order_binary(k) || (k->e->status == XE_TERM_OK && make_key(k, &key) &&
+                                   xe_key_encode(k->e, key) == XE_TERM_OK);
 }
 
 enum xe_etf_status xe_etf_read_key(struct xe_etf_reader *r, struct xe_encoder *e,
