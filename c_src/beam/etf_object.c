@@ -24,7 +24,7 @@ static bool skip_terms(struct walk *k, uint64_t n)
 
 /* Keys. */
 
-enum { ORDER_BINARY_MAX = 1024 }; /* bytes of a binary whose order bytes are surely not cut */
+enum { ORDER_BINARY_MAX = 1024 }; /* bytes of a binary that are written in place */
 
 /* The order bytes of a binary at the cursor. False: it is none, or a long one. */
 static bool put_order_binary(struct walk *k)
@@ -48,7 +48,7 @@ static bool put_order_binary(struct walk *k)
     return true;
 }
 
-_Static_assert(3 + 2 * ORDER_BINARY_MAX <= XE_KEY_BYTES_MAX, "they are not");
+_Static_assert(3 + 2 * ORDER_BINARY_MAX <= XE_KEY_BYTES_MAX, "none of these is cut");
 
 /* Other keys of an ordered table are made as terms, the commonest ones by hand. False: as above. */
 static bool make_key(struct walk *k, ERL_NIF_TERM *out)

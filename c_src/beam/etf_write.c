@@ -326,7 +326,7 @@ static bool write_map(struct walk *k, bool has_shape)
     k->c.p = values + n * vw;
     if (has_shape) {
         uint64_t nodes = xe_cursor_varint(&k->c);
-        k->c.p += 4 * nodes;
+        k->c.p += 4 * nodes; /* two bitmaps each */
     }
     if (!put_head(k, ETF_MAP, n))
         return false;
