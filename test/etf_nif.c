@@ -137,15 +137,17 @@ NIF(written)
         return make_status(env, XE_TERM_NOMEM);
     xe_etf_writer_init(&w);
     enum xe_etf_status status = xe_etf_write_object(&w, &s.view, get_int(env, argv[1]), budget);
-    size_t len = w.len;
-    if (status == XE_ETF_OK)
+    size_t len = 0;
+    if (status == XE_ETF_OK) {
+        len = w.len;
         status = xe_etf_write_key(&w, &s.view, budget);
+    }
     ERL_NIF_TERM t = make_etf_status(env, status);
     if (status == XE_ETF_OK)
         t = enif_make_tuple2(env, t,
                              enif_make_tuple2(env, make_bytes(env, w.bytes, len),
                                               make_bytes(env, w.bytes + len, w.len - len)));
-    else if (w.len != len)
+    else if (w.len != len) /* something is left of what failed */
         t = enif_make_badarg(env);
     xe_etf_writer_clear(&w);
     discard(&s);

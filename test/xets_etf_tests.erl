@@ -52,6 +52,7 @@ more_samples() ->
      {"binary with all bytes", << <<B, 0, B>> || B <- lists:seq(0, 255) >>},
      {"binary of 1024 zeros", <<0:(1024 * 8)>>}, {"binary of 1025 zeros", <<0:(1025 * 8)>>},
      {"binary of zeros that is cut", <<0:(2100 * 8)>>},
+     {"more handles than a key has", [closure(I) || I <- lists:seq(1, 300)]},
      {"tuple of all that is packed", {self(), hd(erlang:ports()), 'Ž', a, 1, -1, []}}].
 
 goes_round(Term) ->
