@@ -2,6 +2,8 @@
 # make test         everything: see test/run.sh for the suites
 # make core core_asan core_tsan core_bench model eunit exunit vm_asan packages: one suite
 # make asan, make tsan: what runs under the sanitizers
+# make matrix       everything on OTP 25, 27 and 29, with terms native and portable: in chroots of
+#                   Debian, made by debootstrap once; needs root. See test/matrix.sh
 # make fuzz         FUZZ_SECONDS (60) each: random operations on ordered tables, with libFuzzer if
 #                   there is clang; mutated terms as their keys, as objects in files, and as
 #                   match specifications, in a VM under AddressSanitizer. All print their seeds;
@@ -59,6 +61,9 @@ asan: setup-test build
 tsan: setup-test
 	@test/run.sh core_tsan
 
+matrix:
+	@test/matrix.sh
+
 fuzz: setup-test build
 	@test/run.sh fuzz
 
@@ -83,4 +88,4 @@ clean:
 	rm -rf _build priv/xets.so
 
 .NOTPARALLEL:
-.PHONY: build test fuzz bench shell doc dialyzer clean asan tsan $(CORE_SUITES) $(BEAM_SUITES)
+.PHONY: build test matrix fuzz bench shell doc dialyzer clean asan tsan $(CORE_SUITES) $(BEAM_SUITES)
