@@ -204,7 +204,7 @@
 %% What is left of a range, as `range/4' and `prefix/3' return it, or of what matches, as `select/3'
 %% does.
 -type match_pattern() :: ets:match_pattern() | term().
-%% A tuple, or `'_'' or a variable, which all objects match.
+%% A tuple, or ``'_' '' or a variable, which all objects match.
 -type match_spec() :: ets:match_spec().
 -type plan() ::
     #{plan := point, keys := [term(), ...], engine := engine()}
@@ -213,7 +213,7 @@
 %% Which objects are looked at for a match specification, and by whom, as `explain/2' returns it.
 -type engine() :: native | ets.
 -type plan_end() :: {inclusive | exclusive, KeyPattern :: term()} | unbounded.
-%% An end of a range. In the pattern `'_'' stands for anything: the first or last key that matches
+%% An end of a range. In the pattern ``'_' '' stands for anything: the first or last key that matches
 %% it is the end.
 
 %% A macro, and not a function, because the caller of erlang:error/3 is the
@@ -241,7 +241,7 @@
 %% <dt>`{heir, none}'</dt><dd>The table is deleted when its owner ends. Default.</dd>
 %% <dt>`{heir, Pid, HeirData}'</dt><dd>When the owner ends, the process `Pid', if it is alive
 %% then, becomes the owner, and is sent the message
-%% `{'ETS-TRANSFER', Table, FromPid, HeirData}'. `Pid' is a process of this node; if it is
+%% ``{'ETS-TRANSFER', Table, FromPid, HeirData}''. `Pid' is a process of this node; if it is
 %% dead already, there is no heir. It stays the heir when it has inherited. Whoever has seen
 %% the owner's end finds the table to be the heir's; the message may come later.</dd>
 %% <dt>`{heir, Pid}'</dt><dd>The same without the message.</dd>
@@ -348,7 +348,7 @@ snapshot(Table) ->
 %% @doc Gives the table to another process.
 %%
 %% The process `Pid' becomes the owner, and is sent the message
-%% `{'ETS-TRANSFER', Table, FromPid, GiftData}', where `Table' is the name of a named table, else
+%% ``{'ETS-TRANSFER', Table, FromPid, GiftData}'', where `Table' is the name of a named table, else
 %% its identifier, and `FromPid' the calling process. The heir of the table and its fixations
 %% stay as they are.
 %%
@@ -1447,7 +1447,7 @@ select_count(Table, MatchSpec) ->
 %% Errors: as `select/2'.
 %%
 %% Complexity: as `select/2'. Atomic and isolated for each object, but not for all of them: an
-%% object is deleted if it matches in that moment. `[{'_', [], [true]}]' deletes all objects at one
+%% object is deleted if it matches in that moment. ``[{'_', [], [true]}]'' deletes all objects at one
 %% instant, as `delete_all_objects/1' does.
 -spec select_delete(Table, MatchSpec) -> Deleted when
     Table :: table(),

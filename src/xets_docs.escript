@@ -38,11 +38,32 @@ document(Beam) ->
         ok = edoc:files([Source], [{preprocess, true}, {dir, Dir}, {doclet, edoc_doclet_chunks},
                                    {layout, edoc_layout_chunks}]),
         {ok, Docs} = file:read_file(Chunk),
-        embed(Beam, Docs)
+        embed(Beam, term_to_binary(in_markdown(binary_to_term(Docs)), [compressed]))
     after
         file:delete(Chunk),
         [file:del_dir(Made) || Made <- [filename:join(Dir, "chunks"), Dir]]
     end.
+
+%% From OTP 27 on documentation is Markdown. The HTML that edoc makes is still shown by h/2 of the
+%% shell there, and no more by IEx; before, h/2 shows nothing else.
+in_markdown(Docs) ->
+    _ = code:ensure_loaded(edoc_html_to_markdown),
+    case erlang:function_exported(edoc_html_to_markdown, convert_html, 3) of
+        true ->
+            {docs_v1, Anno, Language, <<"application/erlang+html">>, Module, Meta, Entries} = Docs,
+            {docs_v1, Anno, Language, <<"text/markdown">>, converted(Module), Meta,
+             [setelement(4, Entry, converted(element(4, Entry))) || Entry <- Entries]};
+        false ->
+            Docs
+    end.
+
+converted(#{} = Texts) ->
+    maps:map(fun(_Language, Html) ->
+                     Text = edoc_html_to_markdown:convert_html(xets, xets, Html),
+                     unicode:characters_to_binary(Text)
+             end, Texts);
+converted(None) ->
+    None.
 
 %% The module is replaced at once: who loads it meanwhile gets the whole of one.
 embed(Beam, Docs) ->
