@@ -77,7 +77,8 @@ model() {
 
 # Compiles the tests in Erlang and the native libraries that some of them load.
 erlang_tests() {
-    make_c "$@" term_nif key_nif etf_nif plan_nif match_nif other_layout && make_c "$@" HOOKS=1 nif ||
+    make_c "$@" term_nif key_nif etf_nif plan_nif match_nif native_nif other_layout &&
+        make_c "$@" HOOKS=1 nif ||
         return 1
     mkdir -p $tests
     "${ERLC:-erlc}" +debug_info +nowarn_export_all -pa $ebin -I src -I test -o $tests test/*.erl
