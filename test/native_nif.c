@@ -1,5 +1,5 @@
 /*
- * native_nif.c - lets xets_native_tests look at what decoding leaves on a heap, where it lies.
+ * native_nif.c - lets xets_native_heap_tests look at what decoding leaves on a heap, where it lies.
  *
  * Stored objects are kept, and decoded as often as wanted: onto the heap of the caller, between two
  * marks from one of which the words are walked to the other as the emulator walks a heap; into
@@ -273,19 +273,12 @@ NIF(magic)
 
 static int load(ErlNifEnv *env, void **priv, ERL_NIF_TERM info)
 {
-    const ERL_NIF_TERM *emulator;
-    char release[16] = "", build_type[16] = "";
-    int arity;
     (void)priv;
-    if (!enif_get_tuple(env, info, &arity, &emulator) || arity != 2)
-        return 1;
-    enif_get_string(env, emulator[0], release, sizeof release, ERL_NIF_LATIN1);
-    enif_get_atom(env, emulator[1], build_type, sizeof build_type, ERL_NIF_LATIN1);
     kept_type = enif_open_resource_type(env, NULL, "kept", kept_gone, ERL_NIF_RT_CREATE, NULL);
     magic_type = enif_open_resource_type(env, NULL, "magic", NULL, ERL_NIF_RT_CREATE, NULL);
     if (!nif_alloc_init() || !kept_type || !magic_type || !xe_term_init(env))
         return 1;
-    xe_native_init(env, release, build_type, false);
+    xe_native_init(env, info);
     probed = xe_native.kinds;
     return 0;
 }

@@ -6,7 +6,7 @@
 %% each time it is run.
 -module(xets_native_cases).
 
--export([run/2, pest/1, disturb/2, collected/1, wake/2]).
+-export([run/2, pest/2, disturb/2, disturbed/3, flush/0, collected/1, wake/2]).
 
 -import(xets_native_gen, [pick/1, chance/1]).
 -import(xets_native_reads, [model/1, table/1, reads/1, read/3, takes/2, same/1]).
@@ -43,7 +43,7 @@ told(Fun) ->
 work(Seed) ->
     xets_native_gen:seed(Seed),
     Worker = self(),
-    Pest = spawn_link(fun() -> pest(Worker) end),
+    Pest = spawn_link(fun() -> pest(Worker, xets_native_code:spare()) end),
     Model = model(rand:uniform(6)),
     T = table(Model),
     Names = [Name || Name <- reads(maps:get(type, Model)), chance(3)],
@@ -81,7 +81,7 @@ awake(Pest, Kept) ->
 
 %% Reads once, and returns what is kept then.
 step(Pest, Kept, Read) ->
-    _ = [disturb(Pest, pick(disturbances())) || chance(2)],
+    _ = [disturb(Pest, pick([purge || chance(20)] ++ disturbances())) || chance(2)],
     Heap = fill(pick([0, 0, rand:uniform(300), rand:uniform(3000)])),
     Outcomes = Read(),
     collected(pick(collections())),
@@ -114,9 +114,6 @@ collected(twice) ->
     % to the old heap, and what was there away
     [true = garbage_collect(self(), [{type, Type}]) || Type <- [minor, minor, major]],
     ok.
-
-flush() ->
-    receive {disturbed, _} -> flush() after 0 -> ok end.
 
 %% Another process gets them, and compares them after its heap has been collected. One of those that
 %% have been sent to is killed with the message in its queue.
@@ -158,51 +155,66 @@ put_back(Kept) ->
 
 %%% The other process
 
-%% @doc A process that disturbs another one, in the ways that it is told.
--spec pest(pid()) -> no_return().
-pest(Pid) ->
+%% @doc A process that disturbs another one, in the ways that it is told, or in all ways in turn
+%% until nobody is busy any more (disturbed/3).
+-spec pest(pid(), Spare :: {module(), binary()}) -> no_return().
+pest(Pid, Spare) ->
     receive
-        {disturb, How} -> disturb_now(Pid, How);
-        {disturb_while, Busy} -> disturb_while(Pid, Busy, 0)
+        {disturb, How} -> disturb(How, Pid, Spare);
+        {disturb_while, Busy} -> disturb_while(Pid, Busy, Spare)
     end,
-    pest(Pid).
+    pest(Pid, Spare).
 
-%% Until nobody is busy any more: counts what it has done meanwhile.
-disturb_while(Pid, Busy, I) ->
+disturb_while(Pid, Busy, Spare) ->
     case atomics:get(Busy, 1) of
         1 ->
-            disturb_now(Pid, lists:nth(1 + I rem length(disturbances()), disturbances())),
-            atomics:add(Busy, 2, 1),
-            disturb_while(Pid, Busy, I + 1);
+            I = atomics:add_get(Busy, 2, 1),
+            Ways = [purge || I rem 40 =:= 0] ++ disturbances(),
+            disturb(lists:nth(1 + I rem length(Ways), Ways), Pid, Spare),
+            disturb_while(Pid, Busy, Spare);
         0 ->
             ok
     end.
 
-%% @doc Has something done to this process, at once or a little later.
+%% @doc Has a pest do something to this process, now or a little later.
 -spec disturb(pid(), atom()) -> ok.
 disturb(Pest, How) ->
     Pest ! {disturb, How},
     ok.
 
-disturbances() ->
-    [collect, collect_minor, check_code, info, backtrace, message, large_message, suspend, purge].
+%% @doc Calls the fun while a pest disturbs this process; counts in Busy how often it has done.
+-spec disturbed(pid(), Busy :: atomics:atomics_ref(), fun(() -> T)) -> T.
+disturbed(Pest, Busy, Fun) ->
+    atomics:put(Busy, 1, 1),
+    Pest ! {disturb_while, Busy},
+    Result = Fun(),
+    atomics:put(Busy, 1, 0),
+    Result.
 
-disturb_now(Pid, collect) ->
+%% @doc Forgets the messages that have disturbed.
+-spec flush() -> ok.
+flush() ->
+    receive {disturbed, _} -> flush() after 0 -> ok end.
+
+disturbances() ->
+    [collect, collect_minor, check_code, info, message, large_message, suspend, backtrace].
+
+disturb(collect, Pid, _) ->
     requested(garbage_collect(Pid, [{async, request}]));
-disturb_now(Pid, collect_minor) ->
+disturb(collect_minor, Pid, _) ->
     requested(garbage_collect(Pid, [{async, request}, {type, minor}]));
-disturb_now(Pid, check_code) ->
+disturb(check_code, Pid, _) ->
     requested(check_process_code(Pid, lists, [{async, request}]));
-disturb_now(Pid, info) ->
+disturb(info, Pid, _) ->
     process_info(Pid, [binary, memory, garbage_collection_info, total_heap_size, dictionary]);
-disturb_now(Pid, backtrace) ->
+disturb(backtrace, Pid, _) ->
     % prints the terms on the stack
     process_info(Pid, backtrace);
-disturb_now(Pid, message) ->
+disturb(message, Pid, _) ->
     Pid ! {disturbed, small};
-disturb_now(Pid, large_message) ->
+disturb(large_message, Pid, _) ->
     Pid ! {disturbed, [{I, #{I => <<I:100>>}} || I <- lists:seq(1, 200)]};
-disturb_now(Pid, suspend) ->
+disturb(suspend, Pid, _) ->
     try
         true = erlang:suspend_process(Pid),
         erlang:resume_process(Pid)
@@ -210,8 +222,8 @@ disturb_now(Pid, suspend) ->
         % it has gone, or is going
         error:_ -> ok
     end;
-disturb_now(_Pid, purge) ->
-    xets_native_code:purge(xets_spare).
+disturb(purge, _, Spare) ->
+    xets_native_code:purge(Spare).
 
 requested(async) ->
     receive

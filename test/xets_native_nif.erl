@@ -1,5 +1,5 @@
 %% Stored objects, decoded in all places where that can happen, and what they look like there, for
-%% xets_native_tests. The library is native_nif.so in the directory that the environment variable
+%% xets_native_heap_tests. The library is native_nif.so in the directory that the environment variable
 %% XETS_TEST_LIB names.
 %%
 %% Part is what is decoded: 0 the object, -1 its key, else the element at that position.
@@ -14,8 +14,7 @@
 
 init() ->
     Dir = os:getenv("XETS_TEST_LIB", "_build/c/release/test"),
-    Emulator = {erlang:system_info(otp_release), erlang:system_info(build_type)},
-    erlang:load_nif(filename:join(Dir, "native_nif"), Emulator).
+    erlang:load_nif(filename:join(Dir, "native_nif"), xets_test_lib:native_info()).
 
 %% An object as a table stores it.
 -spec keep(tuple(), KeyPos :: pos_integer(), [compressed | ordered]) -> kept() | nomem.

@@ -9,6 +9,9 @@
 
 -import(xets_native_gen, [term/0, pick/1, chance/1]).
 
+%% Words of a term that may be measured carefully.
+-define(SMALL, 100).
+
 -type model() :: #{type := xets:type(), options := [term()], keypos := pos_integer(),
                    groups := [{Key :: term(), [tuple()]}]}.
 %% Groups are the objects of a key, in the order in which they are inserted.
@@ -54,7 +57,7 @@ distinct(Objects) ->
 %% @doc A table with that in it.
 -spec table(model()) -> xets:table().
 table(#{options := Options} = Model) ->
-    T = xets:new(xets_native_tests, Options),
+    T = xets:new(table, Options),
     case rand:uniform(2) of
         1 -> [true = xets:insert(T, O) || O <- objects(Model)];
         2 -> true = xets:insert(T, objects(Model))
@@ -269,7 +272,8 @@ same(Expected, Result) ->
     Sizes = [erts_debug:flat_size(T) || T <- [Expected, binary_to_term(Bytes)]],
     ?assert((Size >= lists:min(Sizes) andalso Size =< lists:max(Sizes))
             orelse of_leaves(Expected, Result)),
-    ?assert(erts_debug:size(Result) =< Size).
+    % takes long: the square of the size
+    ?assert(Size > ?SMALL orelse erts_debug:size(Result) =< Size).
 
 equal(Expected, Result) ->
     Bytes = term_to_binary(Expected),
