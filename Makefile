@@ -8,6 +8,9 @@
 #                   there is clang; mutated terms as their keys, as objects in files, and as
 #                   match specifications, in a VM under AddressSanitizer. All print their seeds;
 #                   what was found lies in _build/fuzz
+# make prove        PROVE_SECONDS (600) of random terms, millions of them, read in all ways while heaps
+#                   are collected, nearly full, looked through, in fragments: half of the time as
+#                   it is, half under AddressSanitizer. Prints its seeds
 # make bench        xets beside ets; QUICK=1 in seconds, FILTER=REGEXP for some cells only
 # make shell        an Erlang shell with the library
 # make doc          puts the documentation that h/2 shows into xets.beam
@@ -67,6 +70,9 @@ matrix:
 fuzz: setup-test build
 	@test/run.sh fuzz
 
+prove: setup-test build
+	@test/run.sh prove
+
 bench: setup-bench build
 	@$(ERL) -noshell -noinput -pa $(EBIN) -run xets_bench main \
 	    $(if $(filter-out 0,$(QUICK)),quick) $(if $(FILTER),'filter=$(FILTER)')
@@ -88,4 +94,4 @@ clean:
 	rm -rf _build priv/xets.so
 
 .NOTPARALLEL:
-.PHONY: build test matrix fuzz bench shell doc dialyzer clean asan tsan $(CORE_SUITES) $(BEAM_SUITES)
+.PHONY: build test matrix fuzz prove bench shell doc dialyzer clean asan tsan $(CORE_SUITES) $(BEAM_SUITES)

@@ -155,6 +155,26 @@ fuzz() {
     fi
 }
 
+# Random cases of what becomes of results (xets_native_heap_tests), PROVE_SECONDS together: half of
+# them as everything is, half under AddressSanitizer.
+prove() {
+    local seconds=$((${PROVE_SECONDS:-600} / 2))
+    local run="try xets_native_heap_tests:run($seconds), halt(0)
+               catch C:R:S -> io:format(\"~P~n\", [{C, R, S}, 200]), halt(1) end."
+    if erlang_tests && XETS_TEST_LIB=_build/c/release/test \
+        "$erl" -noshell -noinput -pa $ebin $tests -eval "$run"; then
+        echo "ok: xets_native"
+    else
+        echo "not ok: xets_native"
+    fi
+    if make_vm_asan &&
+        under_asan "$erl" +Mea min -noshell -noinput -pa $ebin $tests -eval "$run"; then
+        echo "ok: xets_native under AddressSanitizer"
+    else
+        echo "not ok: xets_native under AddressSanitizer"
+    fi
+}
+
 # The numbers that the runners' closing lines give: "PASSED FAILED".
 totals() {
     awk '
@@ -234,11 +254,11 @@ beside=
 # shellcheck disable=SC2086
 [ $# -gt 0 ] || set -- $rest $side
 for name in "$@"; do
-    case " $side @ $rest fuzz " in
+    case " $side @ $rest fuzz prove " in
     *" $name "*@*) beside="$beside $name" ;;
     *@*" $name "*) in_front="$in_front $name" ;;
     *)
-        echo "no suite $name; there are: $side $rest, and fuzz" >&2
+        echo "no suite $name; there are: $side $rest, fuzz and prove" >&2
         exit 2
         ;;
     esac
