@@ -105,7 +105,7 @@ well_formed(Expected, Kept, Part) ->
     same(Expected, Result),
     Size = erts_debug:flat_size(Result),
     ?assert(Size > 100 orelse Size =:= erts_debug:size(Result)),
-    ?assert(Words =< Size + Size div 8 + 64),
+    ?assert(Words =< 2 * Size + 64),
     collected(pick([minor, major, twice])),
     same(Expected, Result),
     [same(Expected, Copy) || Copy <- copies(Kept, Part, pick([1 | [20 || Size < ?BLOCK div 10]]))],
