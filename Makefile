@@ -11,7 +11,8 @@
 # make prove        PROVE_SECONDS (600) of random terms, millions of them, read in all ways while heaps
 #                   are collected, nearly full, looked through, in fragments: half of the time as
 #                   it is, half under AddressSanitizer. Prints its seeds
-# make bench        xets beside ets; QUICK=1 in seconds, FILTER=REGEXP for some cells only
+# make bench        xets beside ets; QUICK=1 in seconds, FILTER=REGEXP for some cells only,
+#                   TERMS=portable to compare with
 # make shell        an Erlang shell with the library
 # make doc          puts the documentation that h/2 shows into xets.beam
 # make dialyzer

@@ -254,7 +254,8 @@ about(#{quick := Quick, seed := Seed, rounds := Rounds}) ->
                 erlang:system_info(schedulers_online)
             ])},
         {"machine", [processor(), ", ", erlang:system_info(system_architecture)]},
-        {"xets", engine()},
+        {"xets", ["version ", xets_info:version()]},
+        {"terms", terms(xets:info())},
         {"run",
             io_lib:format("seed ~b, medians of ~b rounds~ts", [
                 Seed, Rounds, [", quick: figures not to be judged" || Quick]
@@ -273,13 +274,11 @@ processor() ->
             "unknown processor"
     end.
 
-engine() ->
-    try
-        #{version := Version, terms := Terms} = xets:info(),
-        io_lib:format("version ~ts, terms ~0tp", [Version, Terms])
-    catch
-        error:Reason -> io_lib:format("xets:info/0 fails: ~0tP", [Reason, 20])
-    end.
+%% Which of them are read and built where they lie: most of what a lookup of a value costs.
+terms(#{native_terms := []}) ->
+    "portable: all kinds are converted by documented calls of the emulator";
+terms(#{native_terms := Kinds}) ->
+    ["native: ", lists:join(", ", [atom_to_list(Kind) || Kind <- Kinds])].
 
 %% Figures of a busy machine are noise.
 warnings() ->

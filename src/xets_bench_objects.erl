@@ -11,7 +11,7 @@
 -type kind() ::
     int | bin20 | atomint
     | {grouped, int | bin20 | atomint}
-    | tuple | map5 | map20 | map60 | list1000 | bin1k.
+    | tuple | nested | list20 | bytes20 | map5 | map20 | map60 | list1000 | bin1k.
 %% `int', `bin20' and `atomint' name the key of an object `{Key, Integer}'. Where it is grouped, it
 %% is the beginning of the keys, which are tuples, of 1,000 objects. The others name the value of
 %% an object `{Integer, Value}'.
@@ -51,6 +51,12 @@ maker(Kind) ->
 
 value_maker(tuple) ->
     fun(I, V) -> {a, b, [1, 2, 3], <<V:32, I:32, V:32, I:32, V:32>>} end;
+value_maker(nested) ->
+    fun(I, V) -> {user, {I, {first, V}, {last, I + 1}}, {active, {V, {I, V}}}} end;
+value_maker(list20) ->
+    fun(I, V) -> [V + I | [V + J || J <- lists:seq(1, 19)]] end;
+value_maker(bytes20) ->
+    fun(I, V) -> <<V:32, I:32, V:32, I:32, V:32>> end;
 value_maker(map5) ->
     fun(I, V) -> #{id => I, state => active, count => V, first => 1, last => I + 1} end;
 value_maker(map20) ->

@@ -467,6 +467,10 @@ makers_make_what_the_cells_are_called_by_test() ->
     ?assertMatch({<<_:20/binary>>, V} when is_integer(V), Make(bin20)),
     ?assertMatch({{user_event, 7}, V} when is_integer(V), Make(atomint)),
     ?assertMatch({7, {a, b, [1, 2, 3], <<_:20/binary>>}}, Make(tuple)),
+    ?assertMatch({7, {user, {7, {first, _}, {last, 8}}, {active, {_, {7, _}}}}}, Make(nested)),
+    {7, Integers} = Make(list20),
+    ?assertEqual(20, length([I || I <- Integers, is_integer(I)])),
+    ?assertMatch({7, <<_:20/binary>>}, Make(bytes20)),
     [
         ?assertEqual({Kind, Size}, {Kind, map_size(element(2, Make(Kind)))})
      || {Kind, Size} <- [{map5, 5}, {map20, 20}, {map60, 60}]
@@ -482,7 +486,9 @@ values_change_with_their_number_test() ->
             ?assertNotEqual(Make(1, 1), Make(1, 2)),
             ?assertNotEqual(element(1, Make(1, 1)), element(1, Make(2, 1)))
         end
-     || Kind <- [int, bin20, atomint, tuple, map5, map20, map60, list1000, bin1k]
+     || Kind <- [
+            int, bin20, atomint, tuple, nested, list20, bytes20, map5, map20, map60, list1000, bin1k
+        ]
     ].
 
 functions_are_read_from_the_installed_modules_test() ->
@@ -535,6 +541,19 @@ all_cells_run_test_() ->
         ?assertMatch(#{failed := 0, cells := Cells}, Counts),
         ?assertNotEqual(nomatch, binary:match(Html, <<"A quick run">>))
     end}.
+
+a_run_says_which_terms_are_native_test() ->
+    Quick = #{quick => true, filter => "^point member hot, plain$", output => output()},
+    #{page := Page} = xets_bench:run(Quick),
+    {ok, Html} = file:read_file(Page),
+    ok = removed(Page),
+    #{native_terms := Kinds} = xets:info(),
+    Word = if Kinds =:= [] -> "portable: "; true -> "native: " end,
+    ?assertNotEqual(nomatch, binary:match(Html, unicode:characters_to_binary(["<dd>", Word]))),
+    [
+        ?assertNotEqual({Kind, nomatch}, {Kind, binary:match(Html, atom_to_binary(Kind))})
+     || Kind <- Kinds
+    ].
 
 a_filter_chooses_cells_test() ->
     #{results := Results, page := Page} = xets_bench:run([
