@@ -44,11 +44,13 @@ work(Seed) ->
     xets_native_gen:seed(Seed),
     Worker = self(),
     Pest = spawn_link(fun() -> pest(Worker, xets_native_code:spare()) end),
-    Model = model(rand:uniform(6)),
+    Model = literal(model(rand:uniform(6)), chance(3)),
     T = table(Model),
     Names = [Name || Name <- reads(maps:get(type, Model)), chance(3)],
     Kept = lists:foldl(fun(Name, Kept) -> step(Pest, Kept, fun() -> read(Name, T, Model) end) end,
                        [], Names),
+    % what points to literals gets copies of them
+    _ = persistent_term:erase(self()),
     same(Kept),
     send(Kept),
     put_back(Kept),
@@ -66,6 +68,13 @@ work(Seed) ->
         false ->
             awake(Pest, Last)
     end.
+
+%% The model in an area of literals, to which results will point that have the caller's key in them.
+literal(Model, false) ->
+    Model;
+literal(Model, true) ->
+    persistent_term:put(self(), Model),
+    persistent_term:get(self()).
 
 %% @private After the sleep: what was to be done after the call has been forgotten.
 wake(Pest, Kept) ->
@@ -130,6 +139,8 @@ send(Kept) ->
                           end
                   end, [monitor, {fullsweep_after, 0}]),
     Reader ! {kept, Kept},
+    {Leaver, Left} = spawn_monitor(fun() -> exit({left, Kept}) end),
+    receive {'DOWN', Left, process, Leaver, {left, Kept1}} -> same(Kept1) end,
     collected(minor),
     xets_test_lib:kill(Victim),
     receive

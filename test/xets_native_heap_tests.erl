@@ -404,6 +404,74 @@ purged_literals_test_() ->
         xets:delete(T)
     end}.
 
+%% The same of persistent terms.
+erased_persistent_terms_test_() ->
+    {timeout, 60, fun() ->
+        Make = fun() -> [Term || {_, Term} <- samples(), erts_debug:flat_size(Term) < 20000] end,
+        T = xets:new(table, []),
+        Expected = Make(),
+        persistent_term:put(?MODULE, Expected),
+        [true = xets:insert(T, {{I, Term}, Term})
+         || {I, Term} <- lists:enumerate(persistent_term:get(?MODULE))],
+        Keys = lists:enumerate(persistent_term:get(?MODULE)),
+        Found = [xets:lookup(T, Key) || Key <- Keys],
+        true = persistent_term:erase(?MODULE),
+        % other literals, where those were
+        persistent_term:put(?MODULE, Make()),
+        collected(twice),
+        same([[{Key, Term}] || {_, Term} = Key <- lists:enumerate(Expected)], Found),
+        same([[{Key, Term}] || {_, Term} = Key <- lists:enumerate(Expected)],
+             xets:lookup_many(T, lists:enumerate(Expected))),
+        persistent_term:erase(?MODULE),
+        xets:delete(T)
+    end}.
+
+%% Who traces a process gets copies of what its calls return.
+traced_results_test_() ->
+    {timeout, 60, fun() ->
+        T = xets:new(table, [public]),
+        Samples = [Sample || {_, Term} = Sample <- samples(), erts_debug:flat_size(Term) < 20000],
+        true = xets:insert(T, Samples),
+        Reader = xets_test_lib:actor([{min_heap_size, 233}, {fullsweep_after, 0}]),
+        1 = erlang:trace_pattern({xets, lookup, 2}, [{'_', [], [{return_trace}]}], [local]),
+        1 = erlang:trace(Reader, true, [call, garbage_collection]),
+        xets_test_lib:run(Reader, fun() -> [xets:lookup(T, Name) || {Name, _} <- Samples] end),
+        1 = erlang:trace(Reader, false, [all]),
+        1 = erlang:trace_pattern({xets, lookup, 2}, false, [local]),
+        same([[Sample] || Sample <- Samples], returned(Reader)),
+        xets_test_lib:stop(Reader),
+        xets:delete(T)
+    end}.
+
+%% What the traced calls of a process have returned.
+returned(Pid) ->
+    Delivered = erlang:trace_delivered(Pid),
+    receive {trace_delivered, Pid, Delivered} -> traces(Pid) end.
+
+traces(Pid) ->
+    receive
+        {trace, Pid, return_from, {xets, lookup, 2}, Result} -> [Result | traces(Pid)];
+        Trace when element(1, Trace) =:= trace -> traces(Pid)
+    after 0 ->
+        []
+    end.
+
+%% A process that gets a result larger than its heap may be is killed; others see nothing of that.
+too_large_for_a_heap_test_() ->
+    {timeout, 60, fun() ->
+        T = xets:new(table, [public]),
+        Term = nest(30000),
+        true = xets:insert(T, {k, Term}),
+        Limit = #{size => 20000, kill => true, error_logger => false},
+        [begin
+             {Reader, Monitor} = spawn_opt(fun() -> exit({got, length(xets:lookup(T, k))}) end,
+                                           [monitor, {max_heap_size, Limit}]),
+             receive {'DOWN', Monitor, process, Reader, Reason} -> ?assertEqual(killed, Reason) end
+         end || _ <- lists:seq(1, 5)],
+        same([{k, Term}], xets:lookup(T, k)),
+        xets:delete(T)
+    end}.
+
 %% A binary that has been stored is appended to, where it lies.
 appended_binaries_test() ->
     T = xets:new(table, []),

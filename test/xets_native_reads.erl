@@ -76,7 +76,7 @@ reads(Type) ->
      select, select_body, select_equal, select_compared, select_by_ets, select_map, pages, traverse,
      traverse_keys, foldl, foldr, slots, snapshot, refused]
         ++ [counters || Type =:= set orelse Type =:= ordered_set]
-        ++ [updates || Type =:= set orelse Type =:= ordered_set]
+        ++ [Name || Type =:= set orelse Type =:= ordered_set, Name <- [updates, put_new]]
         ++ [Name || Type =:= ordered_set, Name <- [range, backwards, positions]].
 
 %% @doc What a call that reads has returned.
@@ -145,9 +145,9 @@ read(traverse, T, Model) ->
 read(traverse_keys, T, #{groups := Groups}) ->
     [sorted([K || {K, _} <- Groups], keys(T, xets:first(T)))];
 read(foldl, T, Model) ->
-    [all(Model, xets:foldl(fun(O, Os) -> [O | Os] end, [], T))];
+    [all(Model, xets:foldl(fun gathered/2, [], T))];
 read(foldr, T, Model) ->
-    [all(Model, xets:foldr(fun(O, Os) -> [O | Os] end, [], T))];
+    [all(Model, xets:foldr(fun gathered/2, [], T))];
 read(slots, T, Model) ->
     [all(Model, slots(T, 0))];
 read(snapshot, T, Model) ->
@@ -166,6 +166,8 @@ read(counters, T, #{groups := Groups, keypos := KeyPos}) ->
                      is_integer(element(Pos, O))]);
 read(updates, T, #{groups := Groups, keypos := KeyPos}) ->
     lists:append([update(T, K, O, rand:uniform(tuple_size(O)), KeyPos) || {K, [O]} <- Groups]);
+read(put_new, T, #{groups := Groups, keypos := KeyPos}) ->
+    [{O, xets:put_new(T, setelement(KeyPos, {a, b, c}, K))} || {K, [O]} <- Groups];
 read(range, T, #{groups := Groups} = Model) ->
     Keys = lists:sort([K || {K, _} <- Groups]),
     [all(Model, xets:range(T, hd(Keys), lists:last(Keys)))];
@@ -213,6 +215,11 @@ set_nth(N, Value, [H | T]) -> [H | set_nth(N - 1, Value, T)].
 
 by_ets(T, Model, Spec) ->
     sorted(ets:match_spec_run(objects(Model), ets:match_spec_compile(Spec)), xets:select(T, Spec)).
+
+%% While objects that have been read, and not yet been given to this, lie on the heap.
+gathered(Object, Objects) ->
+    true = not chance(5) orelse garbage_collect(),
+    [Object | Objects].
 
 pages('$end_of_table') -> [];
 pages({Page, Continuation}) -> Page ++ pages(xets:select(Continuation)).
