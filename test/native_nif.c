@@ -104,7 +104,7 @@ NIF(bytes)
 /*
  * Walking words as the emulator walks a heap (any_heap_refs() in beam_bif_load.c): a header is
  * followed by as many words that are no terms as it says, but that of a tuple or a node of a map by
- * terms; all other words are terms.
+ * terms; all other words are terms. From OTP 27 on the header of a fun says something else.
  */
 enum { WORD_TERM, WORD_HEADER, WORD_OPAQUE };
 
@@ -115,17 +115,23 @@ enum {
     TAG_BOXED = 2,
     SUBTAG_MASK = 0x3f,
     SUBTAG_TUPLE = 0x00,
-    SUBTAG_MAP = 0x3c,
+    SUBTAG_FUN = 0x14,
     MAP_KIND_MASK = 0xc0, /* in the header of a map */
     MAP_KIND_NODE = 0x40, /* an inner node of a large map; all others have a size behind the header */
 };
+
+/* Learnt at load. */
+static uint64_t subtag_map;
+static bool short_funs; /* one word behind the header */
 
 /* How many words that are no terms follow a header. */
 static size_t opaque_words(uint64_t header)
 {
     if ((header & SUBTAG_MASK) == SUBTAG_TUPLE)
         return 0;
-    if ((header & SUBTAG_MASK) == SUBTAG_MAP)
+    if ((header & SUBTAG_MASK) == SUBTAG_FUN && short_funs)
+        return 1;
+    if ((header & SUBTAG_MASK) == subtag_map)
         return (header & MAP_KIND_MASK) != MAP_KIND_NODE;
     return header >> 6;
 }
@@ -271,9 +277,23 @@ NIF(magic)
     return t;
 }
 
+static void learn(ErlNifEnv *env, ERL_NIF_TERM info)
+{
+    const ERL_NIF_TERM *facts;
+    char release[8] = "";
+    int arity;
+    ERL_NIF_TERM map = enif_make_new_map(env), one = enif_make_int(env, 1);
+    enif_make_map_put(env, map, one, one, &map);
+    subtag_map = *address(map) & SUBTAG_MASK;
+    if (enif_get_tuple(env, info, &arity, &facts))
+        enif_get_string(env, facts[0], release, sizeof release, ERL_NIF_LATIN1);
+    short_funs = atoi(release) >= 27;
+}
+
 static int load(ErlNifEnv *env, void **priv, ERL_NIF_TERM info)
 {
     (void)priv;
+    learn(env, info);
     kept_type = enif_open_resource_type(env, NULL, "kept", kept_gone, ERL_NIF_RT_CREATE, NULL);
     magic_type = enif_open_resource_type(env, NULL, "magic", NULL, ERL_NIF_RT_CREATE, NULL);
     if (!nif_alloc_init() || !kept_type || !magic_type || !xe_term_init(env))
