@@ -2,7 +2,7 @@
 %% state of rand of the process, so a seed gives the same shapes again (references differ).
 %%
 %% Where there are several ways in which a term can have come to lie in memory, they are drawn, too:
-%% maps made at once, by insertions, by deletions and by merging; binaries that are whole, a part of
+%% maps made at once, by insertions, by deletions, by merging and by choosing from larger ones; binaries that are whole, a part of
 %% another, with room to be appended to, or a literal; terms that occur twice in one.
 -module(xets_native_gen).
 
@@ -72,7 +72,7 @@ map(Size, Depth) ->
     made_of([{Keys(), Values()} || _ <- lists:seq(1, Size)]).
 
 made_of(Pairs) ->
-    case rand:uniform(4) of
+    case rand:uniform(7) of
         1 ->
             maps:from_list(Pairs);
         2 ->
@@ -82,8 +82,18 @@ made_of(Pairs) ->
             maps:without([K || {K, _} <- Others], put_all(Pairs, maps:from_list(Others)));
         4 ->
             {As, Bs} = lists:split(rand:uniform(length(Pairs) + 1) - 1, Pairs),
-            maps:merge(put_all(As, #{}), maps:from_list(Bs))
+            maps:merge(put_all(As, #{}), maps:from_list(Bs));
+        5 ->
+            maps:filter(fun({other, _}, _) -> false; (_, _) -> true end, with_others(Pairs));
+        6 ->
+            maps:with([K || {K, _} <- Pairs], with_others(Pairs));
+        7 ->
+            maps:intersect(with_others(Pairs), maps:from_list(Pairs))
     end.
+
+with_others(Pairs) ->
+    maps:merge(maps:from_list([{{other, I}, I} || I <- lists:seq(1, pick([1, 5, 40]))]),
+               maps:from_list(Pairs)).
 
 put_all(Pairs, Map) ->
     lists:foldl(fun({K, V}, M) -> M#{K => V} end, Map, Pairs).

@@ -234,6 +234,61 @@ has_own_form(T) when is_tuple(T) -> has_own_form(tuple_to_list(T));
 has_own_form([H | T]) -> has_own_form(H) orelse has_own_form(T);
 has_own_form(_) -> false.
 
+%% Terms that are equal without lying in memory in the same way: what is stored as one is found by the
+%% other, as in ets. (Whether some of the references are equal is for the emulator to say.)
+equal_in_two_forms_test_() ->
+    xets_test_lib:both(fun equal_in_two_forms/1).
+
+equal_in_two_forms(Module) ->
+    [equal_in_two_forms(Module, Type, Name, Nest(A), Nest(B))
+     || {Name, A, B} <- two_forms(), A =:= B, Type <- xets_native_reads:types(),
+        Nest <- [fun(T) -> T end, fun(T) -> {T, a} end, fun(T) -> #{a => [T]} end]].
+
+equal_in_two_forms(Module, Type, Name, A, B) ->
+    [begin
+         T = Module:new(table, [Type]),
+         true = Module:insert(T, [{Stored, 1}, {key, Stored}]),
+         Found = {Module:member(T, Given), length(Module:lookup(T, Given)),
+                  length(Module:match_object(T, {'_', Given})),
+                  Module:select(T, [{{'$1', '$2'}, [{'=:=', '$2', {const, Given}}], ['$1']}]),
+                  Module:select_count(T, [{{Given, '_'}, [], [true]}])},
+         ?assertEqual({Name, Type, {true, 1, 1, [key], 1}}, {Name, Type, Found}),
+         true = Module:delete_object(T, {key, Given}),
+         true = Module:delete(T, Given),
+         ?assertEqual({Name, Type, []}, {Name, Type, Module:tab2list(T)}),
+         Module:delete(T)
+     end || {Stored, Given} <- [{A, B}, {B, A}]].
+
+two_forms() ->
+    Again = fun(T) -> binary_to_term(term_to_binary(T)) end,
+    Alias = alias(),
+    true = unalias(Alias),
+    Active = alias(),
+    Monitor = monitor(process, self(), [{alias, demonitor}]),
+    Ended = monitor(process, self(), [{alias, demonitor}]),
+    true = demonitor(Ended),
+    Magic = atomics:new(1, []),
+    Ref = make_ref(),
+    Full = xets_terms:numbers(40),
+    [{"reference", Ref, list_to_ref(ref_to_list(Ref))},
+     {"inactive alias", Alias, Again(Alias)},
+     {"active alias", Active, list_to_ref(ref_to_list(Active))},
+     {"monitor with an alias", Monitor, Again(Monitor)},
+     {"ended monitor with an alias", Ended, Again(Ended)},
+     {"magic reference", Magic, list_to_ref(ref_to_list(Magic))},
+     {"external reference", xets_terms:external_ref(), xets_terms:external_ref()},
+     {"slice", binary:part(noise(5000), 17, 4000), binary:copy(binary:part(noise(5000), 17, 4000))},
+     {"bits", part(xets_terms:bits(100)), xets_terms:bits(100)},
+     {"binary in an appendable one", <<(noise(20))/binary, (noise(20))/binary>>,
+      Again(<<(noise(20))/binary, (noise(20))/binary>>)},
+     {"map that was larger", maps:without(lists:seq(33, 40), Full), xets_terms:numbers(32)},
+     {"large map that was larger", maps:without([34], xets_terms:numbers(34)),
+      lists:foldl(fun(I, M) -> M#{I => -I} end, #{}, lists:seq(33, 1, -1))},
+     {"map with others' keys", maps:map(fun(_, V) -> V end, xets_terms:numbers(20)),
+      Again(xets_terms:numbers(20))},
+     {"fun", fun lists:map/2, Again(fun lists:map/2)},
+     {"closure", xets_terms:closure(1), Again(xets_terms:closure(1))}].
+
 %% Memory that is lacking anywhere in a decoding leaves a heap that can be walked, and another try
 %% that has what the first one lacked.
 lack_of_memory_test_() ->
