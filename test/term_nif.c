@@ -326,7 +326,8 @@ NIF(probe)
     struct xe_native_samples samples = {argv[0], argv[1], argv[2]};
     uint64_t *fields[] = {&n.size_unit, &n.flonum, &n.flatmap, &n.ref, &n.sub_binary,
                           &n.shared_binary, &n.positive, &n.negative, &n.heap_binary,
-                          &n.map_node, &n.map_root, &n.map_root_full, &n.block_head};
+                          &n.map_node, &n.map_root, &n.map_root_full, &n.block_head,
+                          &n.alias};
     size_t what = (size_t)get_int(env, argv[3]);
     UNUSED_ARGS;
     xe_native_probe(env, &samples, &n);

@@ -4,7 +4,7 @@
 
 -include_lib("eunit/include/eunit.hrl").
 
--import(xets_term_nif, [natives/1, probe/4, object/3, roundtrip/4]).
+-import(xets_term_nif, [natives/1, probe/4, object/3, roundtrip/4, equal/3, identity/3]).
 -import(xets_terms, [bytes/1, numbers/1, external_pid/1, external_ref/0, shuffle/2]).
 
 -define(ALL, 16#3ff).
@@ -62,7 +62,7 @@ what_is_not_as_expected_is_off_test() ->
              {3, [reference], []}, {4, [slice], [bit_string]}, {5, [slice], [bit_string]},
              {6, [bignum], []}, {7, [bignum], []}, {8, [binary, bit_string, slice], []},
              {9, [large_map], []}, {10, [large_map], []}, {11, [large_map], []},
-             {12, [slice], [bit_string]}]].
+             {12, [slice], [bit_string]}, {13, [reference], []}]].
 
 %% Specimens that are not what they are said to be.
 specimens_must_fit_test() ->
@@ -251,10 +251,23 @@ references_have_no_handles_test() ->
     end.
 
 other_references_have_handles_test() ->
-    Alias = erlang:alias(),
     [?assertMatch({_, [Other], _, [Other], _, _, _}, encoded(?ALL, {Other, Other}, 1))
-     || Other <- [Alias, xets_term_nif:magic(), atomics:new(1, []), external_ref()]],
-    erlang:unalias(Alias).
+     || Other <- [xets_term_nif:magic(), atomics:new(1, []), external_ref()]].
+
+%% An alias has the key bytes of the ordinary reference that it is equal to. That is what comes back
+%% of it in the external term format when it is not active any more.
+aliases_are_keys_as_references_are_test() ->
+    Alias = erlang:alias(),
+    erlang:unalias(Alias),
+    Plain = binary_to_term(term_to_binary(Alias)),
+    ?assert(Alias =:= Plain),
+    {Key, Handles, _, [Alias | _], _, _, _} = encoded(?ALL, {Alias, Alias}, 1),
+    ?assertMatch({Key, Handles, _, _, _, _, _}, encoded(?ALL, {Plain, Plain}, 1)),
+    ?assertEqual({ok, {Alias, 1}}, with(?ALL, fun() -> roundtrip({Alias, 1}, 1, [], infinity) end)),
+    [?assert(equal(A, B, 1)) || A <- [{Alias, 1}, {Plain, 1}], B <- [{Alias, 1}, {Plain, 1}]],
+    [?assert(equal(A, B, 1)) || A <- [{1, Alias}, {1, Plain}], B <- [{1, Alias}, {1, Plain}]],
+    [?assertEqual(identity({1, {Alias}}, KeyPos, infinity), identity({1, {Plain}}, KeyPos, infinity))
+     || KeyPos <- [1, 2]].
 
 references() ->
     Alias = erlang:alias(),

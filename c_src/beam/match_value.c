@@ -421,7 +421,7 @@ static enum xe_step identical_refs(const struct xe_value *node, const struct xe_
     if (!xe_term_is_boxed(v->term))
         return XE_STEP_FAIL;
     const uint64_t *at = xe_term_at(v->term);
-    return xe_step_of_bool(xe_native_is_ref(at) &&
+    return xe_step_of_bool((xe_native_is_ref(at) || xe_native_is_alias(at)) &&
                            memcmp(at + 1, node->p + 1, 8 * XE_REF_WORDS) == 0);
 }
 

@@ -25,7 +25,8 @@
  *   EXT         0      nothing: the next handle. In key bytes: 8 bytes of hash
  *   EXTBIN      0      only in key bytes: size (varint), 16 bytes of content
  *                      hash; the binary itself is the next handle
- *   REF         n-1    8 * n bytes: the words of an ordinary reference behind its header
+ *   REF         n-1    8 * n bytes: the words of an ordinary reference behind its header. In key
+ *                      bytes also for a process alias, which is equal to one (BODY_KEY below)
  *
  * The shape of a map is that of the trie it is in the heap: the number of the trie's inner nodes
  * (varint), then for each of them, the root first, each before its children, and these in
@@ -141,7 +142,7 @@ struct xe_encoder {
     uint64_t identity;    /* of the object, if `identify` was set */
     enum xe_term_status status;
     bool in_key;     /* key bytes are being written */
-    bool neg_zero;   /* the key has a -0.0, and 0.0 =:= -0.0 here */
+    bool neg_zero;   /* the key has a -0.0, and 0.0 =:= -0.0 here; or a process alias */
     bool mask_zeros; /* write -0.0 as 0.0: the form in which equal objects are hashed */
     size_t body_at;  /* where the body begins behind the key and what restores it: set where it
                       * may be written anew */

@@ -433,6 +433,8 @@ static __attribute__((noinline)) bool emit_native_other(struct walk *w, ERL_NIF_
         return xe_leaf_native_big(w->e, at);
     if (xe_native_has(XE_NATIVE_REF) && xe_native_is_ref(at))
         return xe_leaf_native_ref(w->e, at);
+    if (xe_native_has(XE_NATIVE_REF) && xe_native_is_alias(at))
+        return xe_leaf_native_alias(w->e, t, at);
     if (xe_native_has(XE_NATIVE_BINARY) &&
         (subtag == n->heap_binary || at[0] == n->sub_binary || at[0] == n->shared_binary))
         return enif_inspect_binary(w->e->env, t, &bin) ? xe_leaf_binary(w->e, t, &bin)

@@ -276,3 +276,16 @@ bool xe_leaf_native_ref(struct xe_encoder *e, const uint64_t *at)
     put_bytes(e, at + 1, 8 * XE_REF_WORDS);
     return true;
 }
+
+/* Where equal terms must have equal bytes, as the ordinary reference that it is equal to: as -0.0 is
+ * written as 0.0. */
+bool xe_leaf_native_alias(struct xe_encoder *e, ERL_NIF_TERM t, const uint64_t *at)
+{
+    if (!e->in_key && !e->mask_zeros) {
+        e->flags |= XE_REC_LOOSE;
+        return xe_leaf_ext(e, t, 0);
+    }
+    if (e->in_key)
+        e->neg_zero = true;
+    return xe_leaf_native_ref(e, at);
+}

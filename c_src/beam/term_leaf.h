@@ -26,6 +26,7 @@ bool xe_leaf_float(struct xe_encoder *e, uint64_t bits);
 bool xe_leaf_native_bits(struct xe_encoder *e, ERL_NIF_TERM t);
 bool xe_leaf_native_big(struct xe_encoder *e, const uint64_t *at);
 bool xe_leaf_native_ref(struct xe_encoder *e, const uint64_t *at);
+bool xe_leaf_native_alias(struct xe_encoder *e, ERL_NIF_TERM t, const uint64_t *at);
 
 static inline bool xe_leaf_put_binary(struct xe_encoder *e, const ErlNifBinary *bin)
 {

@@ -30,8 +30,8 @@
  *                behind the last; the binary
  *   bit string   up to OTP 26 a sub-binary; from OTP 27, to 64 bytes, a heap binary
  *   reference    a header like that of make_ref(), and two words, of which the first has only bits
- *                set in its low half: process aliases have other headers, magic references an
- *                address
+ *                set in its low half: magic references have an address there. Process aliases have
+ *                another header, and a third word
  *   shared       (what a large binary's bytes are in, from OTP 27 always behind a sub-binary) up to
  *                OTP 26 header; size; next; the emulator's block; the bytes; flags. From OTP 27
  *                header; block; next. The block: some words; size; the bytes
@@ -77,6 +77,7 @@ struct xe_native {
     uint64_t flonum;    /* headers, whole */
     uint64_t flatmap;
     uint64_t ref;
+    uint64_t alias; /* of a process */
     uint64_t sub_binary;
     uint64_t shared_binary;
     uint64_t block_head; /* bytes of the emulator's block before those of the binary */
@@ -207,6 +208,13 @@ static inline void xe_bits_copy(const struct xe_bits *b, uint8_t *to)
 static inline bool xe_native_is_ref(const uint64_t *at)
 {
     return at[0] == xe_native.ref && (uint32_t)at[1] == UINT32_MAX;
+}
+
+/* A process alias. It is equal (=:=) to the ordinary reference that has its first words: what comes
+ * back of one that has been sent to another node, and is not active any more. */
+static inline bool xe_native_is_alias(const uint64_t *at)
+{
+    return at[0] == xe_native.alias;
 }
 
 /* The bytes that a large binary keeps alive, if it is a slice of those of another, else 0. */

@@ -574,6 +574,23 @@ static bool probe_ref(struct probe *p, ERL_NIF_TERM t)
            (at[1] & REF_MARKER) == REF_MARKER && copies(p, t, 1 + XE_REF_WORDS);
 }
 
+/* A reference with another header is a process alias. Nobody can reach a process by it any more: read
+ * from its external format it is an ordinary reference, equal and of the same words. */
+static bool probe_alias(struct probe *p, ERL_NIF_TERM t)
+{
+    const uint64_t *at = boxed(t), *plain;
+    ErlNifBinary ext;
+    ERL_NIF_TERM twin;
+    if (at[0] >> XE_ARITY_SHIFT <= XE_REF_WORDS || !learn(&p->n->alias, at[0]) ||
+        !enif_term_to_binary(p->env, t, &ext))
+        return false;
+    bool ok = enif_binary_to_term(p->env, ext.data, ext.size, &twin, 0) > 0 &&
+              (plain = boxed(twin)) && (plain[0] == p->n->ref || plain[0] == at[0]) &&
+              enif_is_identical(twin, t) && memcmp(plain + 1, at + 1, 8 * XE_REF_WORDS) == 0;
+    enif_release_binary(&ext);
+    return ok;
+}
+
 static bool probe_refs(struct probe *p, const struct xe_native_samples *samples)
 {
     ERL_NIF_TERM t, list = samples->refs;
@@ -588,9 +605,9 @@ static bool probe_refs(struct probe *p, const struct xe_native_samples *samples)
         others = true;
         ok = at && enif_is_ref(p->env, t) && is_header(at[0]) &&
              at[0] >> XE_ARITY_SHIFT >= XE_REF_WORDS &&
-             (at[0] != p->n->ref || (at[1] & REF_MARKER) != REF_MARKER);
+             (at[0] == p->n->ref ? (at[1] & REF_MARKER) != REF_MARKER : probe_alias(p, t));
     }
-    return ok && others;
+    return ok && others && p->n->alias;
 }
 
 /* What one kind is proven with needs others. */
