@@ -105,7 +105,8 @@ well_formed(Expected, Kept, Part) ->
     same(Expected, Result),
     Size = erts_debug:flat_size(Result),
     ?assert(Size > 100 orelse Size =:= erts_debug:size(Result)),
-    ?assert(Words =< 2 * Size + 64),
+    % what is left of blocks, and, seldom, of an attempt that was given up
+    ?assert(Words =< 3 * Size + 64),
     collected(pick([minor, major, twice])),
     same(Expected, Result),
     [same(Expected, Copy) || Copy <- copies(Kept, Part, pick([1 | [20 || Size < ?BLOCK div 10]]))],

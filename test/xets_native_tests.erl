@@ -169,12 +169,8 @@ varint(<<1:1, N:7, Rest/binary>>) -> {M, Behind} = varint(Rest), {N + (M bsl 7),
 
 %% The nodes of the shape of a map of immediates, each {Children, Inner}.
 shape(Map) ->
-    <<Flags, Rest/binary>> = body(Map),
-    {_Words, <<10:5, 1:3, Node/binary>>} =
-        case Flags band 2 of
-            0 -> {few, Rest};
-            2 -> varint(Rest)
-        end,
+    <<_Flags, Rest/binary>> = body(Map),
+    {_Words, <<10:5, 1:3, Node/binary>>} = varint(Rest),
     {Size, <<KeyWidth:4, ValueWidth:4, Behind/binary>>} = varint(Node),
     ?assertEqual(maps:size(Map), Size),
     {N, Words} = varint(binary:part(Behind, byte_size(Behind), -(byte_size(Behind)
@@ -245,7 +241,7 @@ matching_finds_values_of_large_maps_test() ->
 references_have_no_handles_test() ->
     Ref = make_ref(),
     case lists:member(reference, native()) of
-        true -> ?assertMatch({<<13:5, 1:3, _:16/binary>>, [], <<_, 13:5, 1:3, _:16/binary>>, [],
+        true -> ?assertMatch({<<13:5, 1:3, _:16/binary>>, [], <<_, 6, 13:5, 1:3, _:16/binary>>, [],
                               0, 0, _}, encoded(?ALL, {Ref, Ref}, 1));
         false -> ?assertMatch({_, [Ref], _, [Ref], 0, _, _}, encoded(?ALL, {Ref, Ref}, 1))
     end.

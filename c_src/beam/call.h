@@ -160,15 +160,21 @@ enum xe_result xe_call_decode(ErlNifEnv *env, const struct xe_view *view, int ke
                               ERL_NIF_TERM key, const void *arg, uint64_t budget,
                               ERL_NIF_TERM *out);
 
-/* The body of a record that is flat and has neither handles nor a blob, nor anything that restores
- * its key; else NULL. */
-static inline const uint8_t *xe_call_flat_body(const uint8_t *rec)
+/* The body of a record that has neither handles nor a blob, nor anything that restores its key;
+ * else NULL. */
+static inline const uint8_t *xe_call_plain_body(const uint8_t *rec)
 {
     uint32_t header = xe_load32(rec);
-    const uint8_t *body = rec + XE_HDR_BYTES + xe_record_klen(header);
-    return header & (XE_REC_BLOB | XE_REC_EXT | XE_REC_RESTORE) || !(body[0] & XE_TERM_BODY_FLAT)
+    return header & (XE_REC_BLOB | XE_REC_EXT | XE_REC_RESTORE)
                ? NULL
-               : body;
+               : rec + XE_HDR_BYTES + xe_record_klen(header);
+}
+
+/* The same, if it is flat. */
+static inline const uint8_t *xe_call_flat_body(const uint8_t *rec)
+{
+    const uint8_t *body = xe_call_plain_body(rec);
+    return body && (body[0] & XE_TERM_BODY_FLAT) ? body : NULL;
 }
 
 /* lookup/2, for calls that are made of it. */

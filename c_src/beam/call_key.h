@@ -172,8 +172,8 @@ static inline ERL_NIF_TERM xe_call_key_of(const struct xe_view *view, ERL_NIF_TE
     return xe_call_reusable_key(term, e);
 }
 
-/* The same for an object that xe_call_flat_body() has a body of: nothing restores its key. */
-static inline ERL_NIF_TERM xe_call_key_of_flat(enum xe_kind kind, ERL_NIF_TERM term,
+/* The same for an object that xe_call_plain_body() has a body of: nothing restores its key. */
+static inline ERL_NIF_TERM xe_call_key_of_plain(enum xe_kind kind, ERL_NIF_TERM term,
                                                const struct xe_encoder *e)
 {
     if (XE_UNLIKELY(kind == XE_ORDERED))

@@ -122,10 +122,14 @@ static enum xe_result lookup(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t
         *out = xe_call_nil;
         return XE_CALL_OK;
     }
-    if (!(body = xe_call_flat_body(f.rec)) ||
-        !xe_call_key_of_flat(f.use.table->kind, argv[1], &f.encoder))
+    int keypos = f.use.table->keypos;
+    if (!(body = xe_call_plain_body(f.rec)) ||
+        !xe_call_key_of_plain(f.use.table->kind, argv[1], &f.encoder))
         return with_view(env, &f, argv[1], decode_listed, NULL, budget, out);
-    *out = xe_term_make_flat(env, body, f.use.table->keypos, argv[1], xe_call_nil);
+    if (body[0] & XE_TERM_BODY_FLAT)
+        *out = xe_term_make_flat(env, body, keypos, argv[1], xe_call_nil);
+    else if (!xe_native_decode_plain(env, body, keypos, argv[1], xe_call_nil, budget, out))
+        return with_view(env, &f, argv[1], decode_listed, NULL, budget, out);
     found_end(&f, argv[1]);
     return XE_CALL_OK;
 }

@@ -54,8 +54,8 @@
  * Body bytes: one of
  *   1aaaawww            flat: arity a (1-15), all elements but the key are
  *                       immediates of width w+1, packed behind this byte
- *   0aaaaCwk [varint(arity) if a = 0] [varint(heap words) if w] [key node if k] nodes...
- *                       w = BODY_WORDS: decoding needs more than BODY_FEW_WORDS
+ *   0aaaaC0k [varint(arity) if a = 0] varint(heap words) [key node if k] nodes...
+ *                       heap words: what decoding the elements takes, EXT by XE_COST_EXT each
  *                       k = BODY_KEY: the exact key follows as a node, because the key
  *                       bytes do not say all of it
  *                       C = BODY_COMPRESSED: what would follow from the key node on is
@@ -113,10 +113,8 @@ enum xe_term_status {
 /* First byte of a body. */
 #define XE_TERM_BODY_FLAT 0x80
 #define XE_TERM_BODY_KEY 0x01
-#define XE_TERM_BODY_WORDS 0x02
 #define XE_TERM_BODY_COMPRESSED 0x04 /* unless flat */
 #define XE_TERM_BODY_ARITY 0x78
-#define XE_TERM_BODY_FEW_WORDS 127
 #define XE_TERM_FLAT_ARITY_MAX 15
 
 /* Words that a call on a normal scheduler may encode or decode. */

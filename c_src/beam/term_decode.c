@@ -428,7 +428,7 @@ bool xe_node_skip(struct xe_cursor *c, uint64_t max_nodes, struct xe_extent *x)
             x->words += xe_cost_map(n);
             unsigned kw = *c->p >> 4, vw = *c->p & 15;
             c->p += 1 + n * (kw + vw);
-            xe_cursor_pass_shape(c, tag);
+            x->words += xe_cost_inner(n, xe_cursor_pass_shape(c, tag));
             left += (kw ? 0 : n) + (vw ? 0 : n);
             break;
         case XE_NODE_REF:
@@ -688,6 +688,13 @@ static enum xe_term_status decode_any(ErlNifEnv *env, const struct xe_view *v, i
 {
     if (xe_term_body(v)[0] & XE_TERM_BODY_FLAT)
         return decode_flat(env, v, keypos, key, tail, budget, out);
+    if (!key && (v->flags & XE_REC_ORDER) && !body_has_key(v)) {
+        enum xe_term_status status = xe_term_decode_key(env, v, budget, &key);
+        if (status != XE_TERM_OK)
+            return status;
+    }
+    if (XE_LIKELY(xe_native_decode_small(env, v, keypos, key, tail, budget, out)))
+        return XE_TERM_OK;
     if (XE_UNLIKELY(xe_term_is_compressed(v)))
         return expand_and_decode_object(env, v, keypos, key, tail, budget, out);
     return decode_nodes(env, v, keypos, key, tail, budget, out);

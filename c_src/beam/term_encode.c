@@ -83,7 +83,7 @@ bool xe_term_init(ErlNifEnv *env)
     xe_term_traits.nil = enif_make_list(env, 0);
     xe_term_traits.list_tag = enif_make_list1(env, xe_term_traits.nil) & 3;
     xe_term_traits.small_tag = enif_make_int(env, 0) & 15;
-    xe_native_decode_init();
+    xe_native_decode_init(env);
     xe_term_traits.zeros_equal =
         enif_is_identical(enif_make_double(env, 0.0), enif_make_double(env, -0.0));
     return immediates_are_as_assumed(env);
@@ -380,7 +380,8 @@ static bool emit_map(struct walk *w, ERL_NIF_TERM t)
     uint32_t *shape = (uint32_t *)(values + n);
     if (xe_native_has(XE_NATIVE_LARGE_MAP) && xe_term_header(t) != xe_native.flatmap)
         nodes = xe_native_gather(t, n, keys, values, shape);
-    if ((!nodes && !gather_map(w, t, n)) || !put_map(e, keys, values, n, shape, nodes, width))
+    if ((!nodes && !gather_map(w, t, n)) || !charge(e, xe_cost_inner(n, nodes)) ||
+        !put_map(e, keys, values, n, shape, nodes, width))
         return false;
 
     /* What is not packed stays on the stack of terms, to be written. */

@@ -60,7 +60,10 @@ static inline void *xe_term_grow(void *array, const void *small, size_t used, si
     return grown;
 }
 
-/* Costs in heap words; upper estimates over the releases. */
+/*
+ * Costs in heap words. Whoever builds natively relies on it that nothing takes more
+ * (term_native_small.c); what is common takes no less, whatever the release.
+ */
 enum { XE_COST_EXT = 12, XE_COST_FLOAT = 2, XE_COST_CONS = 2, XE_COST_REF = 3 };
 
 static inline uint64_t xe_cost_tuple(uint64_t arity)
@@ -70,7 +73,7 @@ static inline uint64_t xe_cost_tuple(uint64_t arity)
 
 static inline uint64_t xe_cost_binary(uint64_t size)
 {
-    return size <= XE_TERM_BIN_VALUE_MAX ? 3 + size / 8 : 8;
+    return size <= XE_TERM_BIN_VALUE_MAX ? 2 + (size + 7) / 8 : 8;
 }
 
 static inline uint64_t xe_cost_bits(uint64_t size)
@@ -80,12 +83,19 @@ static inline uint64_t xe_cost_bits(uint64_t size)
 
 static inline uint64_t xe_cost_big(uint64_t size)
 {
-    return 2 + size / 8;
+    return 1 + (size + 7) / 8;
 }
 
 static inline uint64_t xe_cost_map(uint64_t size)
 {
     return size <= 32 ? 2 * size + 4 : 4 * size;
+}
+
+/* What a large map takes beyond that if its trie has so many inner nodes: its cells, all children
+ * but the root, the headers and the size are 3 * size + 2 * inner words. */
+static inline uint64_t xe_cost_inner(uint64_t size, uint64_t inner)
+{
+    return 2 * inner > size ? 2 * inner - size : 0;
 }
 
 /*
@@ -231,8 +241,7 @@ void xe_term_order_key(const struct xe_view *v, struct xe_order_key *key);
 /* The key of an object on its way in, which is where e->ordered says. False: error. */
 bool xe_term_put_key(struct xe_encoder *e, ERL_NIF_TERM key);
 
-/* Starts a body that is not flat at *mark, and ends it: its heap words are put in if
- * they are more than XE_TERM_BODY_FEW_WORDS. */
+/* Starts a body that is not flat at *mark, and ends it: its heap words are put in. */
 bool xe_term_begin_body(struct xe_encoder *e, uint64_t arity, bool has_key, size_t *mark);
 bool xe_term_end_body(struct xe_encoder *e, size_t mark, uint64_t words);
 
@@ -286,13 +295,16 @@ static inline void xe_cursor_key(struct xe_cursor *c, const struct xe_view *v)
     c->in_key = true;
 }
 
-/* Behind the packed keys and values of a map: past its shape, if the tag says that it has one. */
-static inline void xe_cursor_pass_shape(struct xe_cursor *c, unsigned tag)
+/* Behind the packed keys and values of a map: past its shape, if the tag says that it has one.
+ * Returns the number of its inner nodes. */
+static inline uint64_t xe_cursor_pass_shape(struct xe_cursor *c, unsigned tag)
 {
+    uint64_t nodes = 0;
     if (XE_UNLIKELY(tag & 1)) {
-        uint64_t nodes = xe_cursor_varint(c);
+        nodes = xe_cursor_varint(c);
         c->p += XE_TERM_SHAPE_BYTES * nodes;
     }
+    return nodes;
 }
 
 /* What stands before the nodes of a body that is not flat. */
@@ -315,11 +327,7 @@ static inline struct xe_body xe_cursor_body(struct xe_cursor *c, const struct xe
     b.arity = (body[0] & XE_TERM_BODY_ARITY) >> 3;
     if (XE_UNLIKELY(!b.arity))
         b.arity = xe_cursor_varint(c);
-    /* What is not told is few: of the order of the bytes. */
-    if (body[0] & XE_TERM_BODY_WORDS)
-        b.words = xe_cursor_varint(c);
-    else
-        b.words = v->blen < XE_TERM_BODY_FEW_WORDS ? v->blen : XE_TERM_BODY_FEW_WORDS;
+    b.words = xe_cursor_varint(c);
     return b;
 }
 

@@ -241,11 +241,11 @@ size_t xe_native_gather(ERL_NIF_TERM map, size_t n, ERL_NIF_TERM *keys, ERL_NIF_
                         uint32_t *shape);
 
 /*
- * Building (term_native_decode.c). Small terms are written into a buffer, which one call copies onto
- * the heap. Others are measured first: how many heap words they take exactly, with the terms that
- * have to be made by documented calls (EXT, {}, #{}, whatever is not native or larger than a block)
- * made and kept in the order in which they will be met. Then their words are written in blocks
- * of at most XE_NATIVE_BLOCK, cut at the ends of objects. A block is a tuple of [] made by
+ * Building (term_native_decode.c). Objects tell how many heap words they take: those to a block are
+ * written at once. Other terms are measured first: how many words they take exactly, with the terms
+ * that have to be made by documented calls (EXT, {}, #{}, whatever is not native or larger than a
+ * block) made and kept in the order in which they will be met. Then their words are written in
+ * blocks of at most XE_NATIVE_BLOCK, cut at the ends of objects. A block is a tuple of [] made by
  * enif_make_tuple_from_array(); it is overwritten from its first word on, and what is left of it
  * is made a tuple, so that every word of it belongs to a well-formed term. Nothing returns, raises
  * or reschedules before the last block is complete: after measuring nothing can fail.
@@ -257,7 +257,17 @@ struct xe_cursor;
 struct xe_body;
 
 /* Called by xe_term_init(). */
-void xe_native_decode_init(void);
+void xe_native_decode_init(ErlNifEnv *env);
+
+/*
+ * The object, or with a `tail` [Object | tail], of a body that is not flat; without a key (0) it is
+ * decoded. False: not that way. O(words of the object), which are at most a block.
+ */
+/* Likewise of a body without handles, and with its key. */
+bool xe_native_decode_plain(ErlNifEnv *env, const uint8_t *body, int keypos, ERL_NIF_TERM key,
+                            ERL_NIF_TERM tail, uint64_t budget, ERL_NIF_TERM *out);
+bool xe_native_decode_small(ErlNifEnv *env, const struct xe_view *v, int keypos, ERL_NIF_TERM key,
+                            ERL_NIF_TERM tail, uint64_t budget, ERL_NIF_TERM *out);
 
 enum xe_term_status xe_native_decode(ErlNifEnv *env, const struct xe_cursor *c, ERL_NIF_TERM *out);
 

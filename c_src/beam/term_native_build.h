@@ -8,8 +8,6 @@
 #include "term_native.h"
 
 enum {
-    BUFFER_WORDS = 512,
-    BUFFER_BYTES = 1024, /* of nodes that are worth trying in the buffer */
     SMALL_FRAMES = 48,
     SMALL_LEAVES = 128,
     SMALL_LEFTOVERS = 8,
@@ -59,28 +57,21 @@ struct room {
 struct builder {
     ErlNifEnv *env;
     struct room room;
-    struct frame *frames;
-    struct frame *frames_end; /* buffered: behind the last one */
-    uint64_t **leaves, **leaves_end;
-    uint32_t n_fixes;
-    /* Direct. */
-    uint64_t left; /* words measured that are in no block */
+    uint64_t left;             /* words measured that are in no block */
     size_t n_frames, n_leaves; /* at most */
+    struct frame *frames;
+    uint64_t **leaves;
+    void *stacks; /* the two, if they are not the small ones */
     struct leftover *leftovers;
     size_t n_leftovers, cap_leftovers, next_leftover;
     struct array *arrays, **arrays_end; /* in their order */
     struct array *open;                 /* those being filled, the innermost first */
-    void *stacks;
     struct frame small_frames[SMALL_FRAMES];
     uint64_t *small_leaves[SMALL_LEAVES];
-    union {
-        struct {
-            uint16_t fixes[BUFFER_WORDS / 2]; /* where pointers are in `words` */
-            uint64_t words[BUFFER_WORDS];
-        };
-        struct leftover small_leftovers[SMALL_LEFTOVERS];
-    };
+    struct leftover small_leftovers[SMALL_LEFTOVERS];
 };
+
+#define XE_INLINED static inline __attribute__((always_inline))
 
 /* What is written, and what is left to documented calls. */
 
@@ -149,18 +140,87 @@ static inline unsigned count_children(unsigned mask)
     return (mask + (mask >> 8)) & 0x1f;
 }
 
+/* Writing what has no pointers, or only into itself. */
+
+XE_INLINED const uint8_t *unpack(uint64_t *out, const uint8_t *p, uint64_t n, unsigned width)
+{
+    uint64_t mask = UINT64_MAX >> (64 - 8 * width);
+    for (uint64_t i = 0; i < n; i++, p += width)
+        out[i] = xe_load64(p) & mask;
+    return p;
+}
+
+/* The bytes, and zeros up to the end of the last word. */
+XE_INLINED void put_content(uint64_t *out, const uint8_t *p, uint64_t size)
+{
+    for (; size > 8; size -= 8, p += 8)
+        *out++ = xe_load64(p);
+    if (size > 0)
+        *out = xe_term_packed(p, (unsigned)size);
+}
+
+XE_INLINED void put_binary_header(uint64_t *at, uint64_t size, uint64_t bits)
+{
+    at[0] = (digits(size) + 1) << XE_ARITY_SHIFT | xe_native.heap_binary;
+    at[1] = xe_native.size_unit == 8 ? bits : size;
+}
+
+/* Of the last of `size` bytes `last` bits count. Takes bits_words(). */
+static inline void put_bits(uint64_t *at, const uint8_t *p, uint64_t size, unsigned last)
+{
+    if (xe_native.size_unit != 8) {
+        at[0] = xe_native.sub_binary;
+        at[1] = size - 1;
+        at[2] = 0;
+        at[3] = last;
+        at[4] = (uint64_t)(at + SUB_BINARY) | XE_PRIMARY_BOXED;
+        at += SUB_BINARY;
+    }
+    put_binary_header(at, size, 8 * (size - 1) + last);
+    put_content(at + 2, p, size);
+}
+
+static inline void put_big(uint64_t *at, const uint8_t *p, uint64_t size, bool negative)
+{
+    at[0] = digits(size) << XE_ARITY_SHIFT | (negative ? xe_native.negative : xe_native.positive);
+    put_content(at + 1, p, size);
+}
+
+static inline void put_reference(uint64_t *at, const uint8_t *p, unsigned n)
+{
+    at[0] = xe_native.ref;
+    memcpy(at + 1, p, 8 * (size_t)n);
+}
+
 /* The node at the cursor, which is left behind it, by documented calls. False: out of memory. */
 bool xe_build_leftover(ErlNifEnv *env, struct xe_cursor *c, ERL_NIF_TERM *out);
+
+/* A tuple of [] of this many words in all, 2 to XE_NATIVE_BLOCK: to be overwritten. */
+uint64_t *xe_build_words(ErlNifEnv *env, uint64_t words);
+
+/* What is left of a block becomes a tuple of []: the collector walks heap fragments from object to
+ * object. */
+static inline void xe_build_rest(uint64_t *next, const uint64_t *end)
+{
+    if (next < end)
+        *next = (uint64_t)(end - next - 1) << XE_ARITY_SHIFT;
+}
+
+/* From OTP 27 on {} is one literal; 0: it is made on the heap. */
+extern ERL_NIF_TERM xe_build_empty_tuple;
+
+/* A block in which nothing refers to what has been written. */
+void xe_build_undo(uint64_t *block, const uint64_t *end);
+
+/* The term of a node that is measured: at most this many words, from 2 to XE_NATIVE_BLOCK, nothing
+ * left over. False: it is nested too deeply. */
+bool xe_build_small(ErlNifEnv *env, const uint8_t *node, uint64_t words, ERL_NIF_TERM *out);
 
 /* Ends a block, and begins the next one, for n words or more. */
 struct room xe_build_block(struct builder *b, struct room room, uint64_t n);
 
-/* The terms of n nodes, 1 or more, into as many slots. False: there is no room in the buffer, or no
- * memory. */
-bool xe_build_buffered(struct builder *b, struct xe_cursor *c, uint64_t *slots, uint64_t n);
-
-/* The same, measured; true. */
-bool xe_build_direct(struct builder *b, struct xe_cursor *c, uint64_t *slots, uint64_t n);
+/* The terms of n nodes, 1 or more, into as many slots; all of them are measured. */
+void xe_build_nodes(struct builder *b, struct xe_cursor *c, uint64_t *slots, uint64_t n);
 
 /* The array next measured is being filled, and is filled. */
 uint64_t *xe_build_open_array(struct builder *b);

@@ -1,65 +1,18 @@
 /*
  * term_native_decode.c - stored bytes to terms, written where they will lie (term_native.h).
  *
- * A container is written before what is in it: first its header, then, node by node, what
+ * Objects of up to a block, whose bodies tell how many words that is, are written at once
+ * (term_native_small.c). For all the rest a first pass measures, makes what has to be made by
+ * documented calls, and asks for the room of all stacks; the second one writes in blocks of [] and
+ * cannot fail (term_native_build.c).
+ *
+ * There, a container is written before what is in it: first its header, then, node by node, what
  * goes into its slots. A frame is a run of slots that are still to be filled; it is popped before
- * its last slot is, so each frame on the stack has a node before it. One builder in two modes:
- *
- *   buffered  for what is small. The words are written into a buffer on the C stack, pointers as
- *             offsets in it, their places noted. One call then copies the buffer onto the heap as
- *             the elements of a tuple, whose header is overwritten by the first word; at last
- *             the pointers get their base. Nothing is measured, and what has to be made by
- *             documented calls is made when it is met. What does not fit: start over.
- *   direct    for all the rest. A first pass measures, makes what cannot be written and asks for the
- *             room of all stacks; the second one writes in blocks of [] and cannot fail.
- *
- * What is left of a block when an object does not fit is made a tuple of []: the collector walks
- * heap fragments from object to object, so every word has to belong to one.
+ * its last slot is, so each frame on the stack has a node before it.
  *
  * The bytes come from our own memory: they are checked by asserts only.
  */
 #include "term_native_build.h"
-
-/* --- Buffered ----------------------------------------------------------- */
-
-/* To be written from words[from] on. */
-static inline void begin_buffered(struct builder *b, ErlNifEnv *env, size_t from)
-{
-    b->env = env;
-    b->room.next = b->words + from;
-    b->room.end = b->words + BUFFER_WORDS;
-    b->frames = b->small_frames;
-    b->frames_end = b->small_frames + SMALL_FRAMES;
-    b->leaves = b->small_leaves;
-    b->leaves_end = b->small_leaves + SMALL_LEAVES;
-    b->n_fixes = 0;
-}
-
-/* Copies what is in the buffer from words[from] on, but for the first `fixed` of its pointers. Where
- * words[0] would be. */
-static inline uint64_t *end_buffered(struct builder *b, size_t from, uint32_t fixed)
-{
-    size_t n = (size_t)(b->room.next - b->words) - from;
-    ERL_NIF_TERM t = enif_make_tuple_from_array(b->env, b->words + from + 1, (unsigned)n - 1);
-    uint64_t *heap = xe_term_at(t) - from;
-    heap[from] = b->words[from];
-    for (uint32_t i = fixed; i < b->n_fixes; i++)
-        heap[b->fixes[i]] += (uint64_t)heap;
-    return heap;
-}
-
-/* words[0] is the slot of the term. */
-static inline bool decode_buffered(struct builder *b, ErlNifEnv *env, struct xe_cursor *c,
-                                   ERL_NIF_TERM *out)
-{
-    begin_buffered(b, env, 1);
-    if (!xe_build_buffered(b, c, b->words, 1))
-        return false;
-    *out = b->words[0];
-    if (b->room.next > b->words + 1)
-        *out += (uint64_t)end_buffered(b, 1, 1);
-    return true;
-}
 
 /* An object: what its elements are made of. */
 struct source {
@@ -71,38 +24,18 @@ struct source {
 };
 
 /* All elements of an object, which has room for them. */
-static inline bool build_elements(struct builder *b, const struct source *s, uint64_t *elements,
-                                  const bool direct)
+static void build_elements(struct builder *b, const struct source *s, uint64_t *elements)
 {
-    bool (*const fn)(struct builder *, struct xe_cursor *, uint64_t *, uint64_t) =
-        direct ? xe_build_direct : xe_build_buffered;
     size_t before = s->keypos - 1, after = s->body->arity - s->keypos;
     uint64_t *key = elements + before;
     if (s->term)
         *key = s->term;
-    else if (!fn(b, s->key, key, 1))
-        return false;
-    return (!before || fn(b, s->c, elements, before)) && (!after || fn(b, s->c, key + 1, after));
-}
-
-/* The cell of a list comes first, if one is wanted. */
-static inline bool decode_body_buffered(struct builder *b, ErlNifEnv *env, const struct source *s,
-                                        ERL_NIF_TERM tail, ERL_NIF_TERM *out)
-{
-    uint64_t n = s->body->arity, *at = b->words;
-    begin_buffered(b, env, 0);
-    if (tail) {
-        at[0] = 8 * CELL | XE_PRIMARY_BOXED;
-        at[1] = tail;
-        b->fixes[b->n_fixes++] = 0;
-        at += CELL;
-    }
-    at[0] = n << XE_ARITY_SHIFT;
-    b->room.next = at + n + 1;
-    if (!build_elements(b, s, at + 1, false))
-        return false;
-    *out = (uint64_t)end_buffered(b, 0, 0) | (tail ? XE_PRIMARY_LIST : XE_PRIMARY_BOXED);
-    return true;
+    else
+        xe_build_nodes(b, s->key, key, 1);
+    if (before)
+        xe_build_nodes(b, s->c, elements, before);
+    if (after)
+        xe_build_nodes(b, s->c, key + 1, after);
 }
 
 /* --- Measuring ---------------------------------------------------------- */
@@ -291,9 +224,9 @@ static bool measure(struct builder *b, struct xe_cursor *c, uint64_t n)
     return true;
 }
 
-/* --- Direct ------------------------------------------------------------- */
+/* --- Blocks ------------------------------------------------------------- */
 
-static void begin_direct(struct builder *b, ErlNifEnv *env)
+static void begin(struct builder *b, ErlNifEnv *env)
 {
     b->env = env;
     b->room = (struct room){NULL, NULL};
@@ -322,11 +255,10 @@ static bool reserve_stacks(struct builder *b)
         b->frames = b->stacks;
         b->leaves = (uint64_t **)(void *)((uint8_t *)b->stacks + frames);
     }
-    b->leaves_end = b->leaves + b->n_leaves;
     return true;
 }
 
-static enum xe_term_status end_direct(struct builder *b, bool ok)
+static enum xe_term_status end(struct builder *b, bool ok)
 {
     XE_ASSERT(!ok || (b->left == 0 && b->room.next == b->room.end && !b->arrays && !b->open));
     while (b->arrays) {
@@ -349,15 +281,19 @@ static uint64_t *take_first(struct builder *b, uint64_t n)
     return at;
 }
 
-static __attribute__((noinline)) enum xe_term_status
-decode_direct(struct builder *b, ErlNifEnv *env, struct xe_cursor c, ERL_NIF_TERM *out)
+static __attribute__((noinline)) enum xe_term_status decode(struct builder *b, ErlNifEnv *env,
+                                                            struct xe_cursor c, ERL_NIF_TERM *out)
 {
-    struct xe_cursor end = c;
-    begin_direct(b, env);
-    bool ok = measure(b, &end, 1) && reserve_stacks(b);
+    struct xe_cursor behind = c;
+    begin(b, env);
+    bool ok = measure(b, &behind, 1);
+    if (XE_LIKELY(ok && b->left - 2 <= XE_NATIVE_BLOCK - 2 && !b->n_leftovers && !b->arrays) &&
+        xe_build_small(env, c.p, b->left, out))
+        return XE_TERM_OK;
+    ok = ok && reserve_stacks(b);
     if (ok)
-        xe_build_direct(b, &c, out, 1);
-    return end_direct(b, ok);
+        xe_build_nodes(b, &c, out, 1);
+    return end(b, ok);
 }
 
 static bool measure_object(struct builder *b, const struct source *s)
@@ -377,23 +313,23 @@ static bool measure_object(struct builder *b, const struct source *s)
 }
 
 static __attribute__((noinline)) enum xe_term_status
-decode_body_direct(struct builder *b, ErlNifEnv *env, const struct source *s, ERL_NIF_TERM *out)
+decode_body(struct builder *b, ErlNifEnv *env, const struct source *s, ERL_NIF_TERM *out)
 {
     uint64_t n = s->body->arity;
-    begin_direct(b, env);
+    begin(b, env);
     bool ok = measure_object(b, s) && reserve_stacks(b);
     if (!ok)
-        return end_direct(b, false);
+        return end(b, false);
     if (XE_LIKELY(tuple_is_native(n))) {
         uint64_t *at = take_first(b, n + 1);
         at[0] = n << XE_ARITY_SHIFT;
         *out = (uint64_t)at | XE_PRIMARY_BOXED;
-        build_elements(b, s, at + 1, true);
+        build_elements(b, s, at + 1);
     } else {
-        build_elements(b, s, xe_build_open_array(b), true);
+        build_elements(b, s, xe_build_open_array(b));
         *out = xe_build_close_array(b, n);
     }
-    return end_direct(b, true);
+    return end(b, true);
 }
 
 /* --- Decoding ----------------------------------------------------------- */
@@ -401,10 +337,7 @@ decode_body_direct(struct builder *b, ErlNifEnv *env, const struct source *s, ER
 enum xe_term_status xe_native_decode(ErlNifEnv *env, const struct xe_cursor *c, ERL_NIF_TERM *out)
 {
     struct builder b;
-    struct xe_cursor at = *c;
-    if (XE_LIKELY((size_t)(c->end - c->p) <= BUFFER_BYTES) && decode_buffered(&b, env, &at, out))
-        return XE_TERM_OK;
-    return decode_direct(&b, env, *c, out);
+    return decode(&b, env, *c, out);
 }
 
 enum xe_term_status xe_native_decode_body(ErlNifEnv *env, struct xe_cursor *c,
@@ -415,18 +348,7 @@ enum xe_term_status xe_native_decode_body(ErlNifEnv *env, struct xe_cursor *c,
     struct builder b;
     struct source s = {c, body, body->has_key || key ? c : key_bytes, body->has_key ? 0 : key,
                        (size_t)keypos};
-    /* Words that are told are enough, but for those of the key. */
-    if (XE_LIKELY(body->words <= BUFFER_WORDS - CELL && body->arity < BUFFER_WORDS - CELL)) {
-        const uint8_t *p = c->p, *handles = c->handles, *key_p = s.key->p;
-        const uint8_t *key_handles = s.key->handles;
-        if (XE_LIKELY(decode_body_buffered(&b, env, &s, tail, out)))
-            return XE_TERM_OK;
-        c->p = p;
-        c->handles = handles;
-        s.key->p = key_p;
-        s.key->handles = key_handles;
-    }
-    enum xe_term_status status = decode_body_direct(&b, env, &s, out);
+    enum xe_term_status status = decode_body(&b, env, &s, out);
     if (status == XE_TERM_OK && tail)
         *out = enif_make_list_cell(env, *out, tail);
     return status;

@@ -13,32 +13,29 @@
 
 bool xe_term_begin_body(struct xe_encoder *e, uint64_t arity, bool has_key, size_t *mark)
 {
-    if (!reserve(e, 1 + XE_TERM_VARINT_MAX))
+    if (!reserve(e, 2 + XE_TERM_VARINT_MAX))
         return false;
-    *mark = e->len;
     bool is_short = arity <= XE_TERM_FLAT_ARITY_MAX;
     put_byte(e, (has_key ? XE_TERM_BODY_KEY : 0) | (is_short ? arity << 3 : 0));
     if (!is_short)
         put_varint(e, arity);
+    *mark = e->len;
+    put_byte(e, 0);
     return true;
 }
 
-/* Only now the number of words is known: what is behind its place moves. */
+/* Only now the number of words is known: if it takes more than a byte, what is behind it moves. */
 bool xe_term_end_body(struct xe_encoder *e, size_t mark, uint64_t words)
 {
-    if (words <= XE_TERM_BODY_FEW_WORDS)
-        return true;
-    size_t end = e->len, size = xe_varint_size(words), at = mark + 1;
-    if (!reserve(e, size))
-        return false;
-    if (!(e->bytes[mark] & XE_TERM_BODY_ARITY))
-        while (e->bytes[at++] & 0x80)
-            ;
-    memmove(e->bytes + at + size, e->bytes + at, end - at);
-    e->bytes[mark] |= XE_TERM_BODY_WORDS;
-    e->len = at;
+    size_t more = xe_varint_size(words) - 1, end = e->len + more;
+    if (XE_UNLIKELY(more > 0)) {
+        if (!reserve(e, more))
+            return false;
+        memmove(e->bytes + mark + 1 + more, e->bytes + mark + 1, e->len - mark - 1);
+    }
+    e->len = mark;
     put_varint(e, words);
-    e->len = end + size;
+    e->len = end;
     return true;
 }
 
