@@ -1,12 +1,13 @@
 /*
  * io.h - files, through a table of functions.
  *
- * What keeps tables on disk (tablefile.h, journal.h) reaches the disk by `struct xe_io` only, so that
- * the tests can put a disk in memory in its place that fails, tears and forgets (test/core/sim_io.h).
+ * What keeps tables on disk (tablefile.h, journal.h) reaches the disk by `struct xe_io` only, so
+ * that the tests can put a disk in memory in its place that fails, tears and forgets
+ * (test/core/sim_io.h).
  *
- * Two layers: the functions of the table do one system call each and return 0 or an errno; the calls
- * below, xe_io_*() and xe_file_*(), are what is used: they finish short reads and writes, start
- * again what a signal has interrupted, and say in an xe_io_error what failed, on which file.
+ * Two layers: the functions of the table do one system call each and return 0 or an errno; the
+ * calls below, xe_io_*() and xe_file_*(), are what is used: they finish short reads and writes,
+ * start again what a signal has interrupted, and say in an xe_io_error what failed, on which file.
  *
  * What is assumed of a disk, and no more
  *   D1. What was written before a sync of the file that succeeded is there after a loss of power.
@@ -15,8 +16,8 @@
  *   D2. A file's name, and its absence, are there after a loss of power when its directory has been
  *       synced since; a rename has happened or has not, on its own.
  *   D3. When only the process dies, all that was written is there.
- *   D4. After a sync that failed nothing is known of what was written since the last that succeeded,
- *       whatever a later sync says.
+ *   D4. After a sync that failed nothing is known of what was written since the last one that
+ *       succeeded, whatever a later sync says.
  */
 #ifndef XE_IO_H
 #define XE_IO_H
@@ -66,8 +67,8 @@ enum xe_io_code {
 struct xe_io_error {
     int code; /* errno, or enum xe_io_code; 0: nothing has failed */
     enum xe_io_op op;
-    uint64_t offset;             /* the first bad byte, or where was written; XE_IO_NOWHERE */
-    const char *reason;          /* of enum xe_io_code: a constant, what was expected there; or NULL */
+    uint64_t offset;    /* the first bad byte, or where was written; XE_IO_NOWHERE */
+    const char *reason; /* of enum xe_io_code: a constant, what was expected there; or NULL */
     char path[XE_IO_PATH_SHOWN]; /* ends with a zero */
 };
 
@@ -100,8 +101,9 @@ struct xe_io {
     /* Room on the disk for the first `bytes`; the file has at least that size then, and what was
      * not written before reads as zeros. */
     int (*allocate)(struct xe_file *f, uint64_t bytes);
-    /* Keeps everybody else out who asks by this call, in this process, too, until the file is closed
-     * or the process ends. EWOULDBLOCK: somebody has it; ESTALE: the path has another file now. */
+    /* Keeps everybody else out who asks by this call, in this process, too, until the file is
+     * closed or the process ends. EWOULDBLOCK: somebody has it; ESTALE: the path has another file
+     * now. */
     int (*lock)(struct xe_file *f);
     int (*rename)(const struct xe_io *io, const char *from, const char *to);
     int (*unlink)(const struct xe_io *io, const char *path);

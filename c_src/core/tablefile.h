@@ -89,11 +89,11 @@ struct xe_tablefile_writer *xe_tablefile_create(const struct xe_io *io, const ch
                                                 struct xe_io_error *error);
 
 /*
- * Room for one record of at most `n` bytes, in the block that is being filled; that block is written
- * first if it has no more room. NULL: see *error. Then xe_tablefile_commit() adds the record, of the
- * first `n` bytes there, without fail; without it nothing is added. A size that is not known is best
- * asked for generously: what is left of it costs nothing but an earlier end of the block. Above
- * XE_TABLEFILE_BLOCK / 2 bytes the block is a larger one.
+ * Room for one record of at most `n` bytes, in the block that is being filled; that block is
+ * written first if it has no more room. NULL: see *error. Then xe_tablefile_commit() adds the
+ * record, of the first `n` bytes there, without fail; without it nothing is added. A size that is
+ * not known is best asked for generously: what is left of it costs nothing but an earlier end of
+ * the block. Above XE_TABLEFILE_BLOCK / 2 bytes the block is a larger one.
  */
 void *xe_tablefile_room(struct xe_tablefile_writer *w, size_t n, struct xe_io_error *error);
 void xe_tablefile_commit(struct xe_tablefile_writer *w, size_t n);
@@ -105,7 +105,7 @@ bool xe_tablefile_put(struct xe_tablefile_writer *w, const void *record, size_t 
 uint64_t xe_tablefile_written(const struct xe_tablefile_writer *w, uint64_t *records);
 
 /* Writes the end, syncs and renames as asked for, and frees the writer. When it fails nothing is
- * left of the file, as after abort(). */
+ * left of the file, as after abort(), unless it was the last sync, of the directory, that failed. */
 bool xe_tablefile_finish(struct xe_tablefile_writer *w, struct xe_io_error *error);
 /* Removes what was written, and frees the writer. NULL: nothing. */
 void xe_tablefile_abort(struct xe_tablefile_writer *w);
@@ -155,12 +155,11 @@ enum xe_tablefile_status xe_tablefile_next(struct xe_tablefile_reader *r,
 const uint8_t *xe_tablefile_record(struct xe_tablefile_block *b, size_t *n);
 
 /*
- * After XE_TABLEFILE_FAILED by damage: looks for the next valid block behind it, whatever its number.
- *   XE_TABLEFILE_OK: found, next() returns it;
- *   XE_TABLEFILE_MORE: not yet; a call looks through XE_TABLEFILE_SALVAGE bytes at most;
- *   XE_TABLEFILE_LAST: there is none. next() is not to be called any more.
- * *lost grows by the bytes that were passed over. A file of which any were passed over does not end
- * with XE_TABLEFILE_LAST from next(), but with XE_TABLEFILE_FAILED at its end.
+ * After XE_TABLEFILE_FAILED by damage: looks for the next valid block behind it, whatever its
+ * number. XE_TABLEFILE_OK: found, next() returns it; XE_TABLEFILE_MORE: not yet; a call looks
+ * through XE_TABLEFILE_SALVAGE bytes at most; XE_TABLEFILE_LAST: there is none. next() is not to be
+ * called any more. *lost grows by the bytes that were passed over. A file of which any were passed
+ * over does not end with XE_TABLEFILE_LAST from next(), but with XE_TABLEFILE_FAILED at its end.
  */
 enum { XE_TABLEFILE_SALVAGE = 1 << 20 };
 enum xe_tablefile_status xe_tablefile_salvage(struct xe_tablefile_reader *r, uint64_t *lost,
