@@ -38,6 +38,7 @@ enum xe_status {
     XE_LIMIT,   /* a limit of the format was reached; the table is as it was */
     XE_DEAD,    /* the table was deleted */
     XE_FROZEN,  /* the table is a snapshot: it does not change */
+    XE_FAILED,  /* its files have failed: nothing more is kept (journal.h) */
 };
 
 /*

@@ -1,0 +1,478 @@
+/*
+ * journal.c - opening and closing journals; the thread that serves them all.
+ */
+#include "journal.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+
+#include "journal_internal.h"
+
+enum {
+    BUFFER_BYTES = 4 << 20,
+    BUFFER_MIN = 4096,
+    SEGMENT_BYTES = 16 << 20,
+    SEGMENT_MIN = 2 * XE_SEGMENT_RECORDS,
+    LOCK_BYTES = 16, /* token and id of who has it */
+};
+
+struct xe_journal_domain xe_journals = {
+    .lock = PTHREAD_MUTEX_INITIALIZER,
+    .work = PTHREAD_COND_INITIALIZER,
+    .done = PTHREAD_COND_INITIALIZER,
+};
+
+/* --- Serving --------------------------------------------------------------------- */
+
+void xe_journal_queue_locked(struct xe_journal *j)
+{
+    struct xe_journal_domain *d = &xe_journals;
+    j->next_queued = NULL;
+    if (d->queue)
+        d->queue_last->next_queued = j;
+    else
+        d->queue = j;
+    d->queue_last = j;
+    pthread_cond_signal(&d->work);
+}
+
+void xe_journal_queue(struct xe_journal *j)
+{
+    pthread_mutex_lock(&xe_journals.lock);
+    xe_journal_queue_locked(j);
+    pthread_mutex_unlock(&xe_journals.lock);
+}
+
+/* Serves the first in the queue. Under the lock, which is dropped meanwhile. */
+static void serve_one(struct xe_journal_domain *d)
+{
+    struct xe_journal *j = d->queue;
+    d->queue = j->next_queued;
+    d->serving = j;
+    pthread_mutex_unlock(&d->lock);
+    xe_journal_serve(j);
+    pthread_mutex_lock(&d->lock);
+    d->serving = NULL;
+    pthread_cond_broadcast(&d->done);
+}
+
+static void *body(void *arg)
+{
+    struct xe_journal_domain *d = arg;
+    pthread_mutex_lock(&d->lock);
+    while (!d->stopping) {
+        if (d->queue && !d->serving)
+            serve_one(d);
+        else
+            pthread_cond_wait(d->serving ? &d->done : &d->work, &d->lock);
+    }
+    pthread_mutex_unlock(&d->lock);
+    return NULL;
+}
+
+/* Signals are for the threads of the program that loaded us. */
+static bool posix_start(void **handle, void *(*f)(void *), void *arg)
+{
+    sigset_t all, old;
+    pthread_t *t = malloc(sizeof *t);
+    if (!t)
+        return false;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    int code = pthread_create(t, NULL, f, arg);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    if (code)
+        free(t);
+    else
+        *handle = t;
+    return code == 0;
+}
+
+static void posix_join(void *handle)
+{
+    pthread_t *t = handle;
+    pthread_join(*t, NULL);
+    free(t);
+}
+
+bool xe_journal_start(const struct xe_reclaim_threads *threads)
+{
+    static const struct xe_reclaim_threads posix = {.start = posix_start, .join = posix_join};
+    struct xe_journal_domain *d = &xe_journals;
+    XE_ASSERT(!d->started);
+    d->threads = threads ? *threads : posix;
+    d->stopping = false;
+    bool started = d->threads.start(&d->thread, body, d);
+    pthread_mutex_lock(&d->lock);
+    d->started = started;
+    pthread_mutex_unlock(&d->lock);
+    return started;
+}
+
+void xe_journal_stop(void)
+{
+    struct xe_journal_domain *d = &xe_journals;
+    if (!d->started)
+        return;
+    pthread_mutex_lock(&d->lock);
+    d->stopping = true;
+    d->started = false;
+    pthread_cond_broadcast(&d->work);
+    pthread_cond_broadcast(&d->done);
+    pthread_mutex_unlock(&d->lock);
+    d->threads.join(d->thread);
+}
+
+/* Serves, or waits for who does. Under the lock. False: there is nothing to wait for. */
+static bool help(struct xe_journal_domain *d)
+{
+    if (!d->serving && (!d->queue || !d->started)) {
+        if (!d->queue)
+            return false;
+        serve_one(d);
+        return true;
+    }
+    pthread_cond_wait(&d->done, &d->lock);
+    return true;
+}
+
+void xe_journal_run(void)
+{
+    pthread_mutex_lock(&xe_journals.lock);
+    while (help(&xe_journals))
+        ;
+    pthread_mutex_unlock(&xe_journals.lock);
+}
+
+/* --- Who has a directory ------------------------------------------------------------ */
+
+static bool write_lock(struct xe_journal *j, struct xe_io_error *error)
+{
+    uint8_t said[LOCK_BYTES];
+    xe_store64(said, xe_journals.token);
+    xe_store64(said + 8, j->id);
+    return xe_file_write(j->files.lock, said, sizeof said, 0, error);
+}
+
+/* The journal of this process that has a directory. Under the lock of the domain. */
+static struct xe_journal *find_holder(uint64_t token, uint64_t id)
+{
+    struct xe_journal *j = token == xe_journals.token ? xe_journals.open : NULL;
+    while (j && (j->id != id || j->closed))
+        j = j->next_open;
+    return j;
+}
+
+/* What the LOCK of a directory says; zeros if it says nothing. */
+static void read_lock(const struct xe_io *io, const char *dir, uint64_t *token, uint64_t *id)
+{
+    uint8_t said[LOCK_BYTES];
+    struct xe_file *file;
+    struct xe_io_error ignored;
+    size_t got = 0;
+    *token = *id = 0;
+    char *path = xe_io_join(dir, "LOCK");
+    if (!path)
+        return;
+    if (xe_io_open(io, path, 0, &file, &ignored)) {
+        if (!xe_file_read(file, said, sizeof said, 0, &got, &ignored))
+            got = 0;
+        xe_file_close(file, &ignored);
+    }
+    xe_cb.free(path);
+    if (got == sizeof said) {
+        *token = xe_load64(said);
+        *id = xe_load64(said + 8);
+    }
+}
+
+bool xe_journal_holder(const struct xe_io *io, const char *dir, uint64_t *owner)
+{
+    uint64_t token, id;
+    read_lock(io, dir, &token, &id);
+    pthread_mutex_lock(&xe_journals.lock);
+    struct xe_journal *j = find_holder(token, id);
+    if (j)
+        *owner = j->owner;
+    pthread_mutex_unlock(&xe_journals.lock);
+    return j != NULL;
+}
+
+static void register_journal(struct xe_journal *j)
+{
+    struct xe_journal_domain *d = &xe_journals;
+    uint64_t drawn = j->files.io->random(j->files.io);
+    pthread_mutex_lock(&d->lock);
+    if (!d->token)
+        d->token = drawn | 1;
+    j->id = ++d->ids;
+    j->next_open = d->open;
+    d->open = j;
+    pthread_mutex_unlock(&d->lock);
+}
+
+static void unregister(struct xe_journal *j)
+{
+    pthread_mutex_lock(&xe_journals.lock);
+    struct xe_journal **p = &xe_journals.open;
+    while (*p != j)
+        p = &(*p)->next_open;
+    *p = j->next_open;
+    pthread_mutex_unlock(&xe_journals.lock);
+}
+
+/* --- Opening ------------------------------------------------------------------------- */
+
+static struct xe_journal *journal_new(const struct xe_journal_options *o, struct xe_io_error *error)
+{
+    uint64_t size = BUFFER_MIN, want = o->buffer_bytes ? o->buffer_bytes : BUFFER_BYTES;
+    size_t n = strlen(o->dir) + 1;
+    while (size < want)
+        size *= 2;
+    uint8_t *memory = xe_cb.alloc(sizeof(struct xe_journal) + XE_CACHE_LINE);
+    uint8_t *ring = xe_cb.alloc(size);
+    char *dir = xe_cb.alloc(n);
+    if (!memory || !ring || !dir) {
+        if (memory)
+            xe_cb.free(memory);
+        if (ring)
+            xe_cb.free(ring);
+        if (dir)
+            xe_cb.free(dir);
+        xe_io_no_memory(error, o->dir);
+        return NULL;
+    }
+    uintptr_t at = ((uintptr_t)memory + XE_CACHE_LINE - 1) & ~(uintptr_t)(XE_CACHE_LINE - 1);
+    struct xe_journal *j = (struct xe_journal *)at;
+    uint64_t segment = o->segment_bytes ? o->segment_bytes : SEGMENT_BYTES;
+    memset(j, 0, sizeof *j);
+    memset(ring, 0, size);
+    memcpy(dir, o->dir, n);
+    j->memory = memory;
+    j->ring = ring;
+    j->size = size;
+    j->owner = o->owner;
+    j->files.io = o->io;
+    j->files.dir = dir;
+    j->files.segment_bytes = segment < SEGMENT_MIN ? SEGMENT_MIN : segment;
+    pthread_mutex_init(&j->lock, NULL);
+    return j;
+}
+
+static void journal_free(struct xe_journal *j)
+{
+    xe_replay_close(j->replay);
+    xe_files_close(&j->files);
+    pthread_mutex_destroy(&j->lock);
+    xe_cb.free(j->ring);
+    xe_cb.free(j->memory);
+}
+
+static bool make_dir(const struct xe_journal_options *o, struct xe_io_error *error)
+{
+    char *parent = xe_io_parent(o->dir);
+    if (!parent)
+        return xe_io_no_memory(error, o->dir);
+    bool ok = xe_io_mkdir(o->io, o->dir, error) && xe_io_sync_dir(o->io, parent, error);
+    xe_cb.free(parent);
+    return ok;
+}
+
+/* A checkpoint of nothing. */
+static bool make_first(const struct xe_journal_options *o, struct xe_io_error *error)
+{
+    struct xe_tablefile_options how = {XE_TABLEFILE_CHECKPOINT, true, true};
+    char *path = xe_journal_checkpoint_path(o->dir, 0);
+    if (!path)
+        return xe_io_no_memory(error, o->dir);
+    struct xe_tablefile_writer *w =
+        xe_tablefile_create(o->io, path, &how, o->meta, o->meta_bytes, error);
+    xe_cb.free(path);
+    return w && xe_tablefile_finish(w, error);
+}
+
+static bool make_table(const struct xe_journal_options *o, struct xe_io_error *error)
+{
+    struct xe_journal_listing l;
+    if (!xe_journal_list(o->io, o->dir, &l, error))
+        return false;
+    bool empty = l.checkpoints.n == 0 && l.segments.n == 0;
+    xe_journal_listing_free(&l);
+    return !empty || make_first(o, error);
+}
+
+struct xe_journal *xe_journal_open(const struct xe_journal_options *o, struct xe_io_error *error)
+{
+    if (o->create && !make_dir(o, error))
+        return NULL;
+    struct xe_journal *j = journal_new(o, error);
+    if (!j)
+        return NULL;
+    register_journal(j);
+    if (xe_files_lock(&j->files, error) && write_lock(j, error) &&
+        (!o->create || make_table(o, error)) &&
+        (j->replay = xe_replay_open(o->io, o->dir, o->salvage, error)) != NULL)
+        return j;
+    unregister(j);
+    journal_free(j);
+    return NULL;
+}
+
+struct xe_replay *xe_journal_replay(struct xe_journal *j)
+{
+    return j->replay;
+}
+
+bool xe_journal_begin(struct xe_journal *j, struct xe_io_error *error)
+{
+    struct xe_replay_outcome o;
+    uint64_t s, number = xe_replay_number(j->replay);
+    xe_replay_checkpoint(j->replay, &s);
+    xe_replay_outcome(j->replay, &o);
+    if (!xe_files_begin(&j->files, j->replay, error))
+        return false;
+    xe_replay_close(j->replay);
+    j->replay = NULL;
+    pthread_mutex_lock(&j->lock);
+    j->base = j->number[XE_JOURNAL_OS] = j->number[XE_JOURNAL_DISK] = number;
+    j->checkpoint = s;
+    j->bytes = o.bytes;
+    j->n_segments = j->files.n_full + 1;
+    pthread_mutex_unlock(&j->lock);
+    pthread_mutex_lock(&xe_journals.lock);
+    j->begun = true;
+    pthread_mutex_unlock(&xe_journals.lock);
+    return true;
+}
+
+/* --- Closing ------------------------------------------------------------------------- */
+
+/* Has the writer close the files, and waits for it. Under the lock of the domain. */
+static void close_files(struct xe_journal *j)
+{
+    j->closing = true;
+    while (!j->closed) {
+        if (atomic_exchange_explicit(&j->queued, 1, memory_order_seq_cst) == 0)
+            xe_journal_queue_locked(j);
+        help(&xe_journals);
+    }
+}
+
+/* Whether it waits in the queue. Under the lock of the domain. */
+static bool is_queued(const struct xe_journal *j)
+{
+    for (const struct xe_journal *q = xe_journals.queue; q; q = q->next_queued)
+        if (q == j)
+            return true;
+    return false;
+}
+
+bool xe_journal_close(struct xe_journal *j, struct xe_io_error *error)
+{
+    struct xe_journal_domain *d = &xe_journals;
+    pthread_mutex_lock(&d->lock);
+    close_files(j);
+    /* Until nobody has it: who wanted it served after that, or seizes it. */
+    while (is_queued(j) || d->serving == j || j->seizing)
+        if (!help(d))
+            pthread_cond_wait(&d->done, &d->lock);
+    bool clean = j->clean;
+    pthread_mutex_unlock(&d->lock);
+    if (!clean)
+        xe_journal_error(j, error);
+    unregister(j);
+    journal_free(j);
+    return clean;
+}
+
+bool xe_journal_seize(const struct xe_io *io, const char *dir, struct xe_io_error *error)
+{
+    struct xe_journal_domain *d = &xe_journals;
+    uint64_t token, id;
+    read_lock(io, dir, &token, &id);
+    pthread_mutex_lock(&d->lock);
+    struct xe_journal *j = find_holder(token, id);
+    bool ok = false;
+    if (j) {
+        j->seizing++;
+        close_files(j);
+        ok = j->clean;
+        if (!ok)
+            xe_journal_error(j, error);
+        j->seizing--;
+        pthread_cond_broadcast(&d->done);
+    } else {
+        xe_io_fail(error, XE_IO_LOCKED, XE_IO_LOCK, dir, XE_IO_NOWHERE, NULL);
+    }
+    pthread_mutex_unlock(&d->lock);
+    return ok;
+}
+
+/* --- All of a table -------------------------------------------------------------------- */
+
+/* Checkpoints first: without them nothing is taken for a table that may be older than it was. */
+static bool remove_all(const struct xe_io *io, const char *dir, const struct xe_journal_listing *l,
+                       struct xe_io_error *error)
+{
+    return xe_files_remove(io, dir, XE_PREFIX_CHECKPOINT, "", &l->checkpoints, 0, l->checkpoints.n,
+                           error) &&
+           xe_files_remove(io, dir, XE_PREFIX_CHECKPOINT, XE_SUFFIX_NEW, &l->news, 0, l->news.n,
+                           error) &&
+           xe_io_sync_dir(io, dir, error) &&
+           xe_files_remove(io, dir, XE_PREFIX_SEGMENT, "", &l->segments, 0, l->segments.n, error) &&
+           xe_files_remove(io, dir, XE_PREFIX_SPARE, "", &l->spares, 0, l->spares.n, error);
+}
+
+static bool remove_dir(const struct xe_io *io, const char *dir, bool foreign,
+                       struct xe_io_error *error)
+{
+    if (foreign)
+        return xe_io_sync_dir(io, dir, error);
+    char *parent = xe_io_parent(dir);
+    if (!parent)
+        return xe_io_no_memory(error, dir);
+    bool ok = xe_io_rmdir(io, dir, error) && xe_io_sync_dir(io, parent, error);
+    xe_cb.free(parent);
+    return ok;
+}
+
+bool xe_journal_destroy(const struct xe_io *io, const char *dir, struct xe_io_error *error)
+{
+    struct xe_journal_listing l = {0};
+    struct xe_io_error ignored;
+    struct xe_file *lock = NULL;
+    char *path = xe_io_join(dir, "LOCK");
+    if (!path)
+        return xe_io_no_memory(error, dir);
+    bool ok = xe_io_lock(io, path, &lock, error);
+    if (ok) {
+        ok = xe_journal_list(io, dir, &l, error) && remove_all(io, dir, &l, error) &&
+             xe_io_unlink(io, path, error) && remove_dir(io, dir, l.foreign, error);
+        xe_file_close(lock, &ignored);
+    }
+    xe_journal_listing_free(&l);
+    xe_cb.free(path);
+    return ok;
+}
+
+void xe_journal_checkpointed(struct xe_journal *j, uint64_t s)
+{
+    pthread_mutex_lock(&j->lock);
+    j->checkpoint = s > j->checkpoint ? s : j->checkpoint;
+    j->bytes = 0;
+    pthread_mutex_unlock(&j->lock);
+    xe_journal_notify(j);
+}
+
+void xe_journal_info(struct xe_journal *j, struct xe_journal_info *out)
+{
+    pthread_mutex_lock(&j->lock);
+    *out = (struct xe_journal_info){.number = xe_journal_number(j),
+                                    .written = j->number[XE_JOURNAL_OS],
+                                    .synced = j->number[XE_JOURNAL_DISK],
+                                    .checkpoint = j->checkpoint,
+                                    .segments = j->n_segments,
+                                    .bytes = j->bytes};
+    pthread_mutex_unlock(&j->lock);
+}

@@ -1,0 +1,244 @@
+/*
+ * journal.h - what makes a table durable: its changes in a file, in their order, before they are
+ * acknowledged; and how its state is found again.
+ *
+ * A directory has one table:
+ *   LOCK                  locked by who has the table open
+ *   checkpoint-S          a file of records (tablefile.h): the state after the changes 1 to S
+ *   journal-N             a segment of the journal, N = 1, 2, ...: changes in their order
+ *   *.new, spare-N        unfinished; they mean nothing
+ * (S and N: 16 digits, hexadecimal.) What the bytes of changes and records say is the user's.
+ *
+ * A segment, version 1. Numbers are little-endian. H(seed, bytes) is XXH3 of 64 bits.
+ *
+ *   header, at 0 and at 512       mark, at 1024             record, from 4096 on
+ *    0  8  89 58 45 54             0  8  "CLOSED", 0, 0      0  8  its bytes n, and 4A in byte 7
+ *          4A 0D 0A 1A             8  8  number of the       8  8  its number
+ *    8  8  version, 1                    last change        16  8  the highest number that was
+ *   16  8  salt                   16  8  bytes of the file         known synced when it was written
+ *   24  8  N                      24  8  H(salt, 0-23)      24  8  H(salt, the n bytes)
+ *   32  8  bytes of the file                                32  8  H(salt, bytes 0-31)
+ *   40 16  0                                                40  n  the change, and 0 to 7 bytes more
+ *   56  8  H(salt, 0-55)                                    a record begins at a multiple of 8
+ *
+ * A segment is valid if and only if
+ *   (S1) one of its headers has the right mark, checksum, and the N of the file's name, and the
+ *        version is 1 (else: XE_IO_VERSION);
+ *   (S2) the file has the bytes that the header says, or those that a mark says whose checksum is
+ *        right: a segment is cut to what is used of it when it is closed.
+ *   It gets its name when it has been written and synced like that, so a segment that is not valid
+ *   is damaged.
+ * A record is valid if and only if
+ *   (R1) byte 7 is 4A, byte 6 is 0, bytes 32-39 are the checksum of those before;
+ *   (R2) its n bytes are in the file, and bytes 24-31 are their checksum;
+ *   (R3) its number is larger than the one that it says to be synced.
+ *   It counts if also
+ *   (R4) it is the first of its segment, or its number follows on that of a valid record before it.
+ * The state is that of the checkpoint with the largest S, and of the records that count and whose
+ * numbers follow on S without a gap, up to a number V. It is refused as damaged if
+ *   (C1) a segment is not valid; (C2) the checkpoint is not, or there is none;
+ *   (C3) a valid record, wherever it is, says that more than V was synced;
+ *   (C4) a mark says that more than V was in a segment that was closed.
+ * Without C3 and C4 what is missing behind V was never acknowledged as safe on the disk, and is
+ * what a loss of power leaves out.
+ *
+ * Why it holds. Changes are written in the order of their numbers; a number counts as known synced
+ * when the segment that has it and all before it have been synced. A new segment is begun at each
+ * opening, after all that was read has been made safe, and all segments behind the last one read
+ * removed: so what is behind V in its segment is never added to. Salts are drawn per segment:
+ * what a recycled file had before is no record in it. D1 of io.h is assumed: appending to a sector
+ * does not destroy what was in it.
+ *
+ * Guarantees
+ *   J1. A change acknowledged at level `os` is there when the process dies.
+ *   J2. A change acknowledged at level `disk` is there when the power goes.
+ *   J3. What is there is the state after the changes 1 to V, for some V, or an error that names a
+ *       file and an offset. Changes written as one unit are there together or not at all.
+ *   J4. After a write or a sync that failed, nothing is acknowledged until it is opened again.
+ *
+ * Threads. Any number of threads write units: reserve, commit, notify. One thread of the process
+ * writes and syncs for all journals, as many units as there are in one go, and tells those who
+ * wait. All calls that touch files but for its work are for threads that may block.
+ */
+#ifndef XE_JOURNAL_H
+#define XE_JOURNAL_H
+
+#include "io.h"
+#include "reclaim.h"
+#include "tablefile.h"
+
+struct xe_journal;
+struct xe_replay;
+
+/* --- The writing thread ---------------------------------------------------- */
+
+/* Starts the thread; NULL: a POSIX thread. False: it could not be made. */
+bool xe_journal_start(const struct xe_reclaim_threads *threads);
+/* Ends it and joins it. What is not written then is, by who calls xe_journal_run() or closes. */
+void xe_journal_stop(void);
+/* Does what there is to do for the thread, if there is none; for who wants it done now. */
+void xe_journal_run(void);
+
+/* --- Opening --------------------------------------------------------------- */
+
+struct xe_journal_options {
+    const struct xe_io *io;
+    const char *dir;
+    /* Makes the directory, and a checkpoint of nothing with these metadata, if it is not there or
+     * has nothing of a table. False: that is an error (ENOENT). */
+    bool create;
+    const void *meta;
+    size_t meta_bytes;
+    bool salvage;           /* see xe_replay_next() */
+    size_t buffer_bytes;    /* 0: 4 MiB; else rounded up to a power of two */
+    uint64_t segment_bytes; /* 0: 16 MiB */
+    uint64_t owner;         /* for xe_journal_holder() */
+};
+
+/*
+ * Locks the directory and makes ready to read it. Then: the records of the checkpoint, the replay
+ * to its end, xe_journal_begin(). NULL: *error; the code is XE_IO_LOCKED if somebody has the table
+ * open.
+ */
+struct xe_journal *xe_journal_open(const struct xe_journal_options *options,
+                                   struct xe_io_error *error);
+struct xe_replay *xe_journal_replay(struct xe_journal *j);
+/* After the end of the replay, which is freed: writing may begin, and numbers go on from it. */
+bool xe_journal_begin(struct xe_journal *j, struct xe_io_error *error);
+
+/*
+ * Writes and syncs all that was committed, marks the end, and frees the journal, in whatever state;
+ * everybody who waits has been told. No other call is under way, and none comes after. False: the
+ * journal had failed, or has now.
+ */
+bool xe_journal_close(struct xe_journal *j, struct xe_io_error *error);
+
+/* Whether a journal of this process has the directory, and its `owner`. */
+bool xe_journal_holder(const struct xe_io *io, const char *dir, uint64_t *owner);
+/* Takes the directory from the journal of this process that has it: all that was committed is
+ * written and synced, and the directory can be opened by another one. For the journal all is as if
+ * it had failed with XE_IO_CLOSED; who has it closes it as usual. False: no journal of this process
+ * has it, or it has failed. */
+bool xe_journal_seize(const struct xe_io *io, const char *dir, struct xe_io_error *error);
+
+/* Removes all files of a table, and the directory if nothing else is in it. */
+bool xe_journal_destroy(const struct xe_io *io, const char *dir, struct xe_io_error *error);
+
+/* --- Writing units --------------------------------------------------------- */
+
+/* Room for one unit. */
+struct xe_journal_room {
+    size_t bytes; /* of the unit, at most */
+    void *large;  /* NULL, or where the unit is to be written before it is committed */
+};
+
+/*
+ * Reserves room for a unit of at most `n` bytes. XE_RETRY: there is none now, see
+ * xe_journal_await_room(); XE_NOMEM; XE_FAILED: the journal has failed, see xe_journal_error().
+ * Called before any lock is taken. room->large is set for units too large for the buffer.
+ */
+enum xe_status xe_journal_reserve(struct xe_journal *j, size_t n, struct xe_journal_room *room);
+/* Gives it back. */
+void xe_journal_cancel(struct xe_journal *j, struct xe_journal_room *room);
+/*
+ * Adds a unit, of `n` bytes that are copied (or are at room->large already), behind all that were
+ * committed before. Under the lock that orders the changes; never waits, never fails. Returns its
+ * ticket, to wait for it.
+ */
+uint64_t xe_journal_commit(struct xe_journal *j, struct xe_journal_room *room, const void *bytes,
+                           size_t n);
+/* Makes sure that what this thread has committed will be written. After the lock was let go. */
+void xe_journal_notify(struct xe_journal *j);
+
+/* The number of the last change. While nothing commits (the gate is closed): the exact S of the
+ * state that is in memory. */
+uint64_t xe_journal_number(const struct xe_journal *j);
+
+/* --- Waiting --------------------------------------------------------------- */
+
+enum xe_journal_level {
+    XE_JOURNAL_OS,   /* written: J1 */
+    XE_JOURNAL_DISK, /* synced: J2 */
+    XE_JOURNAL_LEVELS,
+};
+
+/* Somebody who waits. `done` is called once, on the writing thread or the one that closes, with
+ * XE_OK or XE_FAILED; the memory is the waiter's again then. */
+struct xe_journal_waiter {
+    struct xe_journal_waiter *next;
+    void (*done)(struct xe_journal_waiter *w, enum xe_status status);
+    uint64_t ticket;
+};
+
+/* Whether the unit has reached the level: XE_OK; XE_FAILED: it never will; XE_RETRY: `w` will be
+ * told. A ticket that xe_journal_last() has given is reached when all units before are. */
+enum xe_status xe_journal_await(struct xe_journal *j, uint64_t ticket, enum xe_journal_level level,
+                                struct xe_journal_waiter *w);
+/* Whether there is room for `n` bytes, or there will be: `w` is told when it is worth trying. */
+enum xe_status xe_journal_await_room(struct xe_journal *j, size_t n, struct xe_journal_waiter *w);
+/* The ticket of the last unit committed: to wait for all there are. */
+uint64_t xe_journal_last(const struct xe_journal *j);
+/* Whether the journal has failed, and why. */
+bool xe_journal_error(struct xe_journal *j, struct xe_io_error *error);
+
+struct xe_journal_info {
+    uint64_t number, written, synced; /* the last changes committed, written and synced */
+    uint64_t checkpoint;              /* S */
+    uint64_t segments;                /* of the journal */
+    uint64_t bytes; /* of records, written since the last checkpoint was finished, or read */
+};
+void xe_journal_info(struct xe_journal *j, struct xe_journal_info *out);
+
+/* --- Checkpoints and backups ------------------------------------------------ */
+
+/* The path of checkpoint S in a directory, to be freed by xe_cb.free; NULL: out of memory. Written
+ * there with XE_TABLEFILE_CHECKPOINT, `atomic` and `sync`, it is valid; a directory with nothing
+ * else is a backup. */
+char *xe_journal_checkpoint_path(const char *dir, uint64_t s);
+/* A checkpoint S has been written: older ones, and segments that it makes needless, are removed
+ * or used again, soon. */
+void xe_journal_checkpointed(struct xe_journal *j, uint64_t s);
+
+/* --- Reading a directory ----------------------------------------------------- */
+
+/* Reads without a lock: for who has it, or knows that nobody writes. `salvage`: see next(). */
+struct xe_replay *xe_replay_open(const struct xe_io *io, const char *dir, bool salvage,
+                                 struct xe_io_error *error);
+void xe_replay_close(struct xe_replay *r);
+
+/* The checkpoint, open, and its S. NULL: there is none, which only salvaging lets pass. */
+struct xe_tablefile_reader *xe_replay_checkpoint(struct xe_replay *r, uint64_t *s);
+
+struct xe_replay_unit {
+    uint64_t number;
+    const uint8_t *bytes; /* until the next call */
+    size_t n;
+};
+
+enum xe_replay_status {
+    XE_REPLAY_UNIT,
+    XE_REPLAY_END,
+    XE_REPLAY_FAILED, /* *error: damaged, where; or what could not be read */
+};
+
+/*
+ * The next change behind the checkpoint. When salvaging, damage is passed over: every valid record
+ * that comes is returned whose number is larger than all before, and belongs to the segment that
+ * it is in; what was lost is counted.
+ */
+enum xe_replay_status xe_replay_next(struct xe_replay *r, struct xe_replay_unit *out,
+                                     struct xe_io_error *error);
+
+struct xe_replay_lost {
+    uint64_t changes;  /* whose numbers are known, and that are not there */
+    uint64_t bytes;    /* passed over that were not empty */
+    uint64_t segments; /* that could not be read at all */
+};
+/* V so far; what was lost so far. */
+uint64_t xe_replay_number(const struct xe_replay *r);
+void xe_replay_lost(const struct xe_replay *r, struct xe_replay_lost *out);
+
+/* Reads all of a directory that nobody has open, and returns whether it is valid. */
+bool xe_journal_verify(const struct xe_io *io, const char *dir, struct xe_io_error *error);
+
+#endif

@@ -1,0 +1,101 @@
+/*
+ * journal_internal.h - what the files of the journal share: the journal itself, and who serves it.
+ *
+ * The buffer is a ring of `tail` - `consumed` bytes; positions only grow, and a unit's ticket is
+ * the position behind it. Room is counted before it is placed: `reserved` is the sum of what was
+ * reserved and not given back, and never more than a buffer ahead of `consumed`. A unit gets its
+ * place when it is committed, by one addition to `tail`: so the order of the commits is that of the
+ * places, and of the numbers, which the writer gives out as it goes along.
+ *
+ *   consumed         first without a word      tail        reserved    consumed + size
+ *      | written by the writer | being filled | | promised, no place yet |
+ *
+ * A place begins with the word of its record's header, stored last: as long as it is 0, the unit
+ * is being copied, and the writer stops before it. What it has written it fills with zeros.
+ *
+ *   of a unit: the record as in the segment, its header still to be made but for the first word
+ *   of a large one: two words, its bytes with LARGE_TAG, and where the record is
+ */
+#ifndef XE_JOURNAL_INTERNAL_H
+#define XE_JOURNAL_INTERNAL_H
+
+#include <pthread.h>
+
+#include "journal_files.h"
+
+enum {
+    XE_LARGE_ENTRY = 16,        /* bytes of the ring */
+    XE_JOURNAL_BATCH = 1 << 20, /* bytes that are written by one call, unless a record is larger */
+};
+#define XE_LARGE_TAG (UINT64_C(0x4c) << 56)
+#define XE_LARGE_IN_FLIGHT ((uint64_t)256 << 20)
+
+struct xe_waiters {
+    struct xe_journal_waiter *head;
+};
+
+struct xe_journal {
+    /* Who commits. */
+    _Alignas(XE_CACHE_LINE) _Atomic uint64_t tail;
+    _Atomic uint64_t commits;
+    _Atomic uint32_t queued; /* in the queue of the writer, or about to be */
+    /* Who reserves. */
+    _Alignas(XE_CACHE_LINE) _Atomic uint64_t reserved;
+    _Atomic uint64_t large; /* bytes of large units that are not written */
+    /* The writer. */
+    _Alignas(XE_CACHE_LINE) _Atomic uint64_t consumed;
+    _Atomic uint32_t failed;
+    _Atomic uint32_t room_wanted; /* somebody waits for room */
+
+    uint8_t *ring;
+    uint64_t size; /* a power of two */
+    uint64_t base; /* number of the last change before the first commit */
+    void *memory;  /* that this is in */
+
+    pthread_mutex_t lock;
+    /* Under it. */
+    struct xe_waiters waiters[XE_JOURNAL_LEVELS], for_room;
+    uint64_t reached[XE_JOURNAL_LEVELS]; /* tickets */
+    uint64_t number[XE_JOURNAL_LEVELS];  /* of the last change there; changed by the writer only */
+    uint64_t bytes;                      /* of records, since the last checkpoint */
+    struct xe_io_error error;            /* once `failed` */
+    uint64_t checkpoint;                 /* S */
+    uint64_t n_segments;
+
+    /* The writer's, and before and after it the opener's. */
+    struct xe_journal_files files;
+    struct xe_replay *replay;
+    uint64_t trimmed;     /* S that was done last */
+    uint64_t prepared_in; /* the segment in which the next one was made, or tried */
+    bool begun;
+
+    /* Under the lock of the domain. */
+    uint64_t id, owner;
+    bool closing, closed, clean; /* no files any more; and all was well */
+    uint32_t seizing;            /* who waits for that, beside the one that closes */
+    struct xe_journal *next_queued, *next_open;
+};
+
+/* All journals of the process. */
+struct xe_journal_domain {
+    pthread_mutex_t lock;
+    pthread_cond_t work, done;
+    struct xe_journal *open, *queue, *queue_last;
+    uint64_t token, ids;        /* what LOCK files of this process say */
+    struct xe_journal *serving; /* somebody is at work on it; NULL: nobody is on any */
+    bool started, stopping;
+    struct xe_reclaim_threads threads;
+    void *thread;
+};
+extern struct xe_journal_domain xe_journals;
+
+/* The writer's work on a journal that was taken from the queue (journal_write.c). */
+void xe_journal_serve(struct xe_journal *j);
+/* Has the journal served. */
+void xe_journal_queue(struct xe_journal *j);
+/* The same when xe_journals.lock is held. */
+void xe_journal_queue_locked(struct xe_journal *j);
+/* It fails for good; everybody is told. */
+void xe_journal_fail(struct xe_journal *j, const struct xe_io_error *error);
+
+#endif
