@@ -261,6 +261,17 @@ static void recover(struct world *w, bool power)
     w->acked[XE_JOURNAL_OS] = w->acked[XE_JOURNAL_DISK] = v;
 }
 
+static void end_life(struct world *w)
+{
+    struct xe_io_error error;
+    if (rng_chance(&w->rng, 1, 2))
+        sim_crash(w->s, 0);
+    if (w->j && xe_journal_close(w->j, &error))
+        w->acked[XE_JOURNAL_OS] = w->acked[XE_JOURNAL_DISK] = w->last;
+    w->j = NULL;
+    check_told(w);
+}
+
 /* A life that ends at a call of the disk, several times on the same disk. */
 static bool crash_at(uint64_t seed, uint64_t call, enum end end, int code)
 {
@@ -281,10 +292,14 @@ static bool crash_at(uint64_t seed, uint64_t call, enum end end, int code)
             live(w, 60);
         if (life == 0)
             reached = sim_has_crashed(w->s) || sim_has_failed(w->s);
-        if (w->j && xe_journal_close(w->j, &error))
-            w->acked[XE_JOURNAL_OS] = w->acked[XE_JOURNAL_DISK] = w->last;
-        w->j = NULL;
-        check_told(w);
+        end_life(w);
+        if (end == FAILED_AND_KILLED || end == FAILED_AND_POWER_LOST) {
+            /* Opened again where the system has still what the disk may not have (D4). */
+            sim_kill(w->s);
+            recover(w, false);
+            live(w, 20);
+            end_life(w);
+        }
         if (power)
             sim_power_off(w->s);
         else
