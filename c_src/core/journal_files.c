@@ -328,6 +328,7 @@ static bool make_safe(struct xe_journal_files *f, uint64_t number,
     return ok;
 }
 
+/* All of this is on the disk when the next segment has got its name: that syncs the directory. */
 static bool remove_rest(struct xe_journal_files *f, const struct xe_replay_outcome *o,
                         struct xe_io_error *error)
 {
@@ -336,8 +337,7 @@ static bool remove_rest(struct xe_journal_files *f, const struct xe_replay_outco
                            l->segments.n, error) &&
            xe_files_remove(f->io, f->dir, XE_PREFIX_SPARE, "", &l->spares, 0, l->spares.n, error) &&
            xe_files_remove(f->io, f->dir, XE_PREFIX_CHECKPOINT, XE_SUFFIX_NEW, &l->news, 0,
-                           l->news.n, error) &&
-           xe_io_sync_dir(f->io, f->dir, error);
+                           l->news.n, error);
 }
 
 bool xe_files_begin(struct xe_journal_files *f, const struct xe_replay *r,
