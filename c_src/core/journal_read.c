@@ -316,13 +316,15 @@ static const uint8_t *find_record(struct segment *s, uint64_t *at, struct record
                                   uint64_t *bytes, struct xe_io_error *error)
 {
     for (; *at < s->bytes; *at += STEP) {
-        const uint8_t *found = record_at(s, *at, out, error);
-        if (found || error->code)
-            return found;
         const uint8_t *word = bytes_at(s, *at, STEP, error);
         if (error->code)
             return NULL;
-        *bytes += word && xe_load64(word) != 0 ? STEP : 0;
+        if (!word || xe_load64(word) == 0) /* as most are, behind the last record */
+            continue;
+        const uint8_t *found = record_at(s, *at, out, error);
+        if (found || error->code)
+            return found;
+        *bytes += STEP;
     }
     return NULL;
 }

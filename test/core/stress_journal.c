@@ -17,7 +17,7 @@
 
 enum {
     WRITERS = 4,
-    UNITS = OPERATIONS / 200, /* of each */
+    UNITS = OPERATIONS / 50, /* of each */
     FILLER = 3000,
 };
 

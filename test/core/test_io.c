@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -176,6 +177,40 @@ static void both_run(const struct xe_io *io, const char *at)
     names_come_and_go(io, at);
     a_lock_is_had_once(io, at);
     failures_say_what_and_where(io, at);
+}
+
+/* What another process gets that asks for the lock: 0, or an error's code. */
+static int lock_elsewhere(const char *path)
+{
+    int status;
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        struct xe_io_error error = {0};
+        struct xe_file *f;
+        xe_io_lock(&xe_io_system, path, &f, &error);
+        _exit(error.code == XE_IO_LOCKED ? 1 : error.code ? 2 : 0);
+    }
+    assert_true(child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+static void a_lock_keeps_other_processes_out(void **state)
+{
+    struct xe_io_error error;
+    struct xe_file *f;
+    char path[] = "/tmp/xets_test_lock_XXXXXX";
+    (void)state;
+    close(mkstemp(path));
+    assert_true(xe_io_lock(&xe_io_system, path, &f, &error));
+    /* Whoever is forked has the open file, too, and lets go of it without letting others in. */
+    assert_int_equal(lock_elsewhere(path), 1);
+    assert_int_equal(lock_elsewhere(path), 1);
+    close_file(f);
+    assert_int_equal(lock_elsewhere(path), 0);
+    assert_true(xe_io_lock(&xe_io_system, path, &f, &error));
+    close_file(f);
+    assert_true(xe_io_unlink(&xe_io_system, path, &error));
 }
 
 static void the_system_has_files(void **state)
@@ -432,6 +467,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(the_system_has_files),
+        TEST(a_lock_keeps_other_processes_out),
         TEST(the_simulator_has_files),
         TEST(paths_have_parents),
         TEST(of_a_long_path_the_end_is_shown),

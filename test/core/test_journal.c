@@ -590,6 +590,40 @@ static void allocations_may_fail(void **state)
     }
 }
 
+static void the_systems_files_serve_as_well(void **state)
+{
+    char at[] = "/tmp/xets_test_journal_XXXXXX";
+    struct xe_io_error error;
+    struct xe_replay_unit u;
+    struct xe_journal_room room;
+    (void)state;
+    assert_non_null(mkdtemp(at));
+    char *dir = xe_io_join(at, "table");
+    struct xe_journal_options o = {.io = &xe_io_system, .dir = dir, .create = true, .meta = ""};
+    o.segment_bytes = 1 << 16;
+    for (uint64_t n = 0; n < 3000; n += 1000) {
+        uint64_t seen = 0;
+        struct xe_journal *j = xe_journal_open(&o, &error);
+        assert_non_null(j);
+        assert_null(xe_journal_open(&o, &error));
+        assert_int_equal(error.code, XE_IO_LOCKED);
+        while (xe_replay_next(xe_journal_replay(j), &u, &error) == XE_REPLAY_UNIT)
+            assert_true(u.n == 8 && xe_load64(u.bytes) == ++seen);
+        assert_int_equal(seen, n);
+        assert_true(xe_journal_begin(j, &error));
+        for (uint64_t i = n + 1; i <= n + 1000; i++) {
+            assert_int_equal(xe_journal_reserve(j, 8, &room), XE_OK);
+            xe_journal_commit(j, &room, &i, 8);
+            xe_journal_notify(j);
+        }
+        assert_true(xe_journal_close(j, &error));
+    }
+    assert_true(xe_journal_verify(&xe_io_system, dir, &error));
+    assert_true(xe_journal_destroy(&xe_io_system, dir, &error));
+    assert_true(xe_io_rmdir(&xe_io_system, at, &error));
+    xe_cb.free(dir);
+}
+
 /* --- Damage ------------------------------------------------------------------------------- */
 
 /* Opens a copy of the disk, changed by damage, and returns whether it was refused. If not, the
@@ -877,6 +911,7 @@ int main(void)
         TEST(a_directory_has_one_journal),
         TEST(a_missing_table_is_made_only_when_asked_for),
         TEST(allocations_may_fail),
+        TEST(the_systems_files_serve_as_well),
         TEST(no_damage_of_a_closed_table_goes_unseen),
         TEST(no_damage_of_a_killed_table_makes_it_wrong),
         TEST(s1_one_of_two_headers_is_enough),
