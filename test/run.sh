@@ -121,9 +121,9 @@ under_asan() {
 
 packages() { bash test/packages.sh; }
 
-# Fuzzing, FUZZ_SECONDS each: operations on ordered tables, with libFuzzer where there is clang;
-# keys made of mutated external terms, and objects read from them; random and mutated match
-# specifications.
+# Fuzzing, FUZZ_SECONDS each: operations on ordered tables and the readers of files, with libFuzzer
+# where there is clang; keys made of mutated external terms, and objects read from them; random and
+# mutated match specifications.
 fuzz() {
     local seconds=${FUZZ_SECONDS:-60} found=_build/fuzz
     mkdir -p $found/corpus
@@ -134,6 +134,15 @@ fuzz() {
         echo "ok: fuzz_order"
     else
         echo "not ok: fuzz_order"
+    fi
+    if command -v "${CLANG:-clang}" > /dev/null; then
+        mkdir -p $found/files
+        if _build/c/fuzz/fuzz_tablefile -max_total_time="$seconds" -max_len=6000 \
+            -artifact_prefix=$found/ $found/files; then
+            echo "ok: fuzz_tablefile"
+        else
+            echo "not ok: fuzz_tablefile"
+        fi
     fi
     if make_vm_asan && under_asan "$erl" +Mea min -noshell -noinput -pa $ebin $tests \
         -eval "xets_key_fuzz_tests:run($seconds), halt(0)."; then

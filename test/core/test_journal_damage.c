@@ -1,0 +1,351 @@
+/*
+ * test_journal_damage.c - damaged directories of journals are refused, or what they were: the
+ * clauses of the format (journal.h), each broken alone; and what is salvaged.
+ */
+#include "journal_world.h"
+
+/* --- Damage ------------------------------------------------------------------------------- */
+
+/* Opens a copy of the disk, changed by damage, and returns whether it was refused. If not, the
+ * state must be one that was: *v. */
+static bool refused(struct world *w, struct sim *s, uint64_t *v, struct xe_io_error *error)
+{
+    struct xe_replay *r = xe_replay_open(sim_io(s), DIR, false, error);
+    if (!r)
+        return true;
+    bool failed = replay(w, r, v, error) == XE_REPLAY_FAILED;
+    xe_replay_close(r);
+    return failed;
+}
+
+/* Every byte flipped, and every truncation, of every file of a small table. */
+static void damage_all(struct world *w, bool closed, uint64_t disk, uint64_t last)
+{
+    struct xe_io_error error;
+    for (uint32_t i = 0; sim_name(w->s, i); i++) {
+        size_t n, m;
+        uint64_t v;
+        const char *path = sim_name(w->s, i);
+        if (!sim_bytes(w->s, path, &n) || strstr(path, "LOCK"))
+            continue;
+        struct sim *s = sim_copy(w->s, 1);
+        uint8_t *bytes = sim_bytes(s, path, &m);
+        for (size_t at = 0; at<n; at += n> 8192 && at > 6000 ? 97 : 1) {
+            bytes[at] ^= 0x21;
+            if (!refused(w, s, &v, &error))
+                assert_true(closed ? v == last : v >= disk && v <= last);
+            else
+                assert_true(error.code < 0 && error.path[0] && error.reason);
+            bytes[at] ^= 0x21;
+        }
+        for (size_t len = 0; len<n; len += n> 8192 ? 131 : 1) {
+            struct sim *cut = sim_copy(w->s, 1);
+            sim_put(cut, path, bytes, len);
+            if (!refused(w, cut, &v, &error))
+                assert_true(closed ? v == last : v >= disk && v <= last);
+            sim_free(cut);
+        }
+        sim_free(s);
+    }
+}
+
+static void small_unit(struct world *w, uint64_t level)
+{
+    struct xe_journal_room room;
+    uint64_t seed = 0;
+    size_t n = BUFFER;
+    while (n > 60)
+        n = unit_make(seed = rng_next(&w->rng), unit);
+    assert_int_equal(xe_journal_reserve(w->j, n, &room), XE_OK);
+    uint64_t ticket = xe_journal_commit(w->j, &room, unit, n);
+    w->seeds[++w->last] = seed;
+    await(w, ticket, w->last, level);
+    xe_journal_run();
+}
+
+static void no_damage_of_a_closed_table_goes_unseen(void **state)
+{
+    struct world *w = world_open(20);
+    uint64_t v;
+    (void)state;
+    for (int i = 0; i < 3; i++)
+        small_unit(w, XE_JOURNAL_OS);
+    assert_true(put_checkpoint(w));
+    assert_true(close_table(w) && open_table(w, &v));
+    for (int i = 0; i < 5; i++)
+        small_unit(w, XE_JOURNAL_DISK);
+    assert_true(close_table(w));
+    damage_all(w, true, w->last, w->last);
+    world_end(w);
+}
+
+/* All but the last unit: that nobody says to have been synced. */
+static void no_damage_of_a_killed_table_makes_it_wrong(void **state)
+{
+    struct world *w = world_open(21), *killed;
+    (void)state;
+    for (int i = 0; i < 6; i++)
+        small_unit(w, XE_JOURNAL_DISK);
+    killed = malloc(sizeof *killed);
+    *killed = *w;
+    killed->j = NULL;
+    killed->s = sim_copy(w->s, 2);
+    damage_all(killed, false, 5, 6);
+    world_end(killed);
+    world_end(w);
+}
+
+/* A killed table of six units, and where the records of its segment are. */
+struct cut {
+    struct world *w;
+    uint8_t *bytes;
+    size_t n;
+    uint64_t salt;
+    uint8_t *at[7];
+};
+
+static void cut_make(struct cut *c)
+{
+    struct world *w = world_open(22);
+    for (int i = 0; i < 6; i++)
+        small_unit(w, XE_JOURNAL_DISK);
+    c->w = malloc(sizeof *c->w);
+    *c->w = *w;
+    c->w->j = NULL;
+    c->w->s = sim_copy(w->s, 2);
+    world_end(w);
+    c->bytes = sim_bytes(c->w->s, DIR "/journal-0000000000000001", &c->n);
+    assert_non_null(c->bytes);
+    c->salt = xe_load64(c->bytes + 16);
+    c->at[0] = c->bytes + XE_SEGMENT_RECORDS;
+    for (int i = 0; i < 6; i++)
+        c->at[i + 1] = c->at[i] + xe_unit_bytes(xe_load64(c->at[i]) & XE_UNIT_MAX);
+}
+
+/* Changes a field of a record, with the right checksum. */
+static void reseal(struct cut *c, int i, size_t field, uint64_t value)
+{
+    xe_store64(c->at[i] + field, value);
+    xe_store64(c->at[i] + 32, xe_checksum(c->salt, c->at[i], 32));
+}
+
+static void cut_refused(struct cut *c, size_t offset)
+{
+    struct xe_io_error error = {0};
+    uint64_t v;
+    assert_true(refused(c->w, c->w->s, &v, &error));
+    assert_int_equal(error.code, XE_IO_DAMAGED);
+    assert_int_equal(error.offset, offset);
+    assert_string_equal(error.path, DIR "/journal-0000000000000001");
+    assert_false(xe_journal_verify(sim_io(c->w->s), DIR, &error));
+    assert_int_equal(error.offset, offset);
+    world_end(c->w);
+}
+
+static void cut_ends(struct cut *c, uint64_t expected)
+{
+    struct xe_io_error error = {0};
+    uint64_t v;
+    assert_false(refused(c->w, c->w->s, &v, &error));
+    assert_int_equal(v, expected);
+    world_end(c->w);
+}
+
+static void s1_one_of_two_headers_is_enough(void **state)
+{
+    struct cut c;
+    (void)state;
+    cut_make(&c);
+    c.bytes[20]++;
+    cut_ends(&c, 6);
+    cut_make(&c);
+    c.bytes[XE_SEGMENT_SECOND + 20]++;
+    cut_ends(&c, 6);
+    cut_make(&c);
+    c.bytes[20]++;
+    c.bytes[XE_SEGMENT_SECOND + 20]++;
+    cut_refused(&c, 0);
+}
+
+static void r1_to_r4_a_record_that_does_not_count_ends_the_replay(void **state)
+{
+    struct cut c;
+    (void)state;
+    for (int i = 0; i < 5; i++) {
+        cut_make(&c);
+        if (i == 0)
+            reseal(&c, 5, 0, xe_load64(c.at[5]) ^ (UINT64_C(1) << 48)); /* R1 */
+        else if (i == 1)
+            reseal(&c, 5, 0, XE_UNIT_TAG | c.n); /* R2: not in the file */
+        else if (i == 2)
+            reseal(&c, 5, 24, 0); /* R2: its checksum */
+        else if (i == 3)
+            reseal(&c, 5, 16, 6); /* R3 */
+        else
+            reseal(&c, 5, 8, 8); /* R4 */
+        cut_ends(&c, 5);
+    }
+}
+
+static void c2_without_a_checkpoint_there_is_no_state(void **state)
+{
+    struct cut c;
+    struct xe_io_error error;
+    uint64_t v;
+    (void)state;
+    cut_make(&c);
+    sim_remove(c.w->s, DIR "/checkpoint-0000000000000000");
+    assert_true(refused(c.w, c.w->s, &v, &error));
+    assert_int_equal(error.code, XE_IO_DAMAGED);
+    world_end(c.w);
+}
+
+static void c3_what_was_synced_is_missed(void **state)
+{
+    struct cut c;
+    (void)state;
+    cut_make(&c);
+    c.at[3][XE_UNIT_HEADER - 1]++; /* later ones say that it was synced */
+    cut_refused(&c, (size_t)(c.at[3] - c.bytes));
+    cut_make(&c);
+    c.at[5][XE_UNIT_HEADER - 1]++; /* nobody says so of the last one */
+    cut_ends(&c, 5);
+}
+
+static void c4_what_was_closed_is_missed(void **state)
+{
+    struct cut c;
+    (void)state;
+    cut_make(&c);
+    xe_segment_mark(c.bytes + XE_SEGMENT_MARK, c.salt, 6, c.n);
+    c.at[5][XE_UNIT_HEADER - 1]++;
+    cut_refused(&c, (size_t)(c.at[5] - c.bytes));
+}
+
+/* --- Salvaging ------------------------------------------------------------------------------ */
+
+static void all_other_records_are_salvaged(void **state)
+{
+    (void)state;
+    for (int bad = 0; bad < 6; bad++) {
+        struct cut c;
+        struct xe_io_error error;
+        struct xe_replay_unit u;
+        struct xe_replay_lost lost;
+        uint64_t found = 0, s;
+        cut_make(&c);
+        c.at[bad][33]++;
+        struct xe_replay *r = xe_replay_open(sim_io(c.w->s), DIR, true, &error);
+        assert_non_null(xe_replay_checkpoint(r, &s));
+        while (xe_replay_next(r, &u, &error) == XE_REPLAY_UNIT) {
+            found++;
+            assert_true(u.number != (uint64_t)bad + 1);
+            assert_int_equal(u.n, unit_make(c.w->seeds[u.number], unit));
+            assert_memory_equal(u.bytes, unit, u.n);
+        }
+        assert_int_equal(found, 5);
+        xe_replay_lost(r, &lost);
+        assert_int_equal(lost.changes, bad < 5 ? 1 : 0); /* of the last nobody knows */
+        assert_true(lost.bytes >= 32 && lost.bytes <= 120 && lost.segments == 0);
+        assert_int_equal(xe_replay_number(r), bad < 5 ? 6 : 5);
+        xe_replay_close(r);
+        world_end(c.w);
+    }
+}
+
+static void a_salvaged_table_is_whole_after_a_checkpoint(void **state)
+{
+    struct cut c;
+    struct xe_journal_options o;
+    struct xe_replay_unit u;
+    uint64_t v;
+    (void)state;
+    cut_make(&c);
+    c.at[2][33]++;
+    struct world *w = c.w;
+    assert_false(open_table(w, &v));
+    o = options_of(w, false);
+    o.salvage = true;
+    w->j = xe_journal_open(&o, &w->error);
+    assert_non_null(w->j);
+    while (xe_replay_next(xe_journal_replay(w->j), &u, &w->error) == XE_REPLAY_UNIT)
+        ;
+    assert_true(xe_journal_begin(w->j, &w->error));
+    assert_int_equal(xe_journal_number(w->j), 6);
+    assert_true(put_checkpoint(w));
+    put_units(w, 3);
+    assert_true(close_table(w) && open_table(w, &v));
+    assert_int_equal(v, 9);
+    world_end(w);
+}
+
+/* What of six units is salvaged. */
+static uint64_t salvage(struct world *w, struct xe_replay_lost *lost, uint64_t *number)
+{
+    struct xe_io_error error;
+    struct xe_replay_unit u;
+    uint64_t found = 0;
+    struct xe_replay *r = xe_replay_open(sim_io(w->s), DIR, true, &error);
+    assert_non_null(r);
+    while (xe_replay_next(r, &u, &error) == XE_REPLAY_UNIT)
+        found++;
+    xe_replay_lost(r, lost);
+    *number = xe_replay_number(r);
+    xe_replay_close(r);
+    return found;
+}
+
+static void a_segment_without_headers_is_lost_alone(void **state)
+{
+    struct cut c;
+    struct xe_replay_lost lost;
+    uint64_t number;
+    (void)state;
+    cut_make(&c);
+    size_t n = c.n;
+    uint8_t *copy = malloc(n);
+    memcpy(copy, c.bytes, n);
+    copy[20]++;
+    copy[XE_SEGMENT_SECOND + 20]++;
+    sim_put(c.w->s, DIR "/journal-0000000000000000", copy, n);
+    free(copy);
+    assert_int_equal(salvage(c.w, &lost, &number), 6);
+    assert_true(lost.segments == 1 && lost.changes == 0 && number == 6);
+    world_end(c.w);
+}
+
+/* The next checkpoint must have a larger number than one that cannot be read. */
+static void without_a_checkpoint_all_units_are_salvaged(void **state)
+{
+    struct cut c;
+    struct xe_replay_lost lost;
+    uint64_t number;
+    (void)state;
+    cut_make(&c);
+    sim_put(c.w->s, DIR "/checkpoint-0000000000000009", "damaged", 7);
+    assert_int_equal(salvage(c.w, &lost, &number), 6);
+    assert_true(number == 9 && lost.changes == 3);
+    sim_remove(c.w->s, DIR "/checkpoint-0000000000000009");
+    sim_remove(c.w->s, DIR "/checkpoint-0000000000000000");
+    assert_int_equal(salvage(c.w, &lost, &number), 6);
+    assert_true(number == 6 && lost.changes == 0);
+    world_end(c.w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(no_damage_of_a_closed_table_goes_unseen),
+        TEST(no_damage_of_a_killed_table_makes_it_wrong),
+        TEST(s1_one_of_two_headers_is_enough),
+        TEST(r1_to_r4_a_record_that_does_not_count_ends_the_replay),
+        TEST(c2_without_a_checkpoint_there_is_no_state),
+        TEST(c3_what_was_synced_is_missed),
+        TEST(c4_what_was_closed_is_missed),
+        TEST(all_other_records_are_salvaged),
+        TEST(a_salvaged_table_is_whole_after_a_checkpoint),
+        TEST(a_segment_without_headers_is_lost_alone),
+        TEST(without_a_checkpoint_all_units_are_salvaged),
+    };
+    return cmocka_run_group_tests_name("journal damage", tests, NULL, NULL);
+}
