@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "journal_internal.h"
 
@@ -15,40 +16,68 @@ enum {
     SEGMENT_BYTES = 16 << 20,
     SEGMENT_MIN = 2 * XE_SEGMENT_RECORDS,
     LOCK_BYTES = 16, /* token and id of who has it */
+    PAUSE_NS = 200000,
 };
 
-struct xe_journal_domain xe_journals = {
+/* Raised with any change of struct xe_journal, or of what it leads to; the sizes catch most. */
+#define LAYOUT                                                                                     \
+    (UINT64_C(1) << 32 | sizeof(struct xe_journal) << 16 | sizeof(struct xe_journal_domain))
+
+/* Static: the library stays in memory for good (c_src/Makefile). */
+static struct xe_journal_domain own = {
+    .version = LAYOUT,
     .lock = PTHREAD_MUTEX_INITIALIZER,
     .work = PTHREAD_COND_INITIALIZER,
     .done = PTHREAD_COND_INITIALIZER,
 };
+struct xe_journal_domain *xe_journal_the = &own;
+
+/* The thread of this copy, and how to end it. */
+static struct xe_reclaim_threads ops;
+static void *thread;
+static uint64_t me; /* 0: there is none */
+
+void *xe_journal_domain(void)
+{
+    return xe_journal_the;
+}
+
+bool xe_journal_adopt(void *domain)
+{
+    struct xe_journal_domain *other = domain;
+    if (other == NULL || other->version != LAYOUT)
+        return false;
+    /* Journals that are open here must not be forgotten. */
+    if (xe_journal_the != &own || own.open)
+        return xe_journal_the == other;
+    xe_journal_the = other;
+    return true;
+}
 
 /* --- Serving --------------------------------------------------------------------- */
 
 void xe_journal_queue_locked(struct xe_journal *j)
 {
-    struct xe_journal_domain *d = &xe_journals;
+    struct xe_journal_domain *d = xe_journal_the;
     j->next_queued = NULL;
     if (d->queue)
         d->queue_last->next_queued = j;
     else
         d->queue = j;
     d->queue_last = j;
-    pthread_cond_signal(&d->work);
+    pthread_cond_broadcast(&d->work);
 }
 
 void xe_journal_queue(struct xe_journal *j)
 {
-    pthread_mutex_lock(&xe_journals.lock);
+    pthread_mutex_lock(&xe_journal_the->lock);
     xe_journal_queue_locked(j);
-    pthread_mutex_unlock(&xe_journals.lock);
+    pthread_mutex_unlock(&xe_journal_the->lock);
 }
 
-/* Serves the first in the queue. Under the lock, which is dropped meanwhile. */
-static void serve_one(struct xe_journal_domain *d)
+/* Under the lock, which is dropped meanwhile. Who closes the journal waits for it. */
+static void serve(struct xe_journal_domain *d, struct xe_journal *j)
 {
-    struct xe_journal *j = d->queue;
-    d->queue = j->next_queued;
     d->serving = j;
     pthread_mutex_unlock(&d->lock);
     xe_journal_serve(j);
@@ -57,15 +86,25 @@ static void serve_one(struct xe_journal_domain *d)
     pthread_cond_broadcast(&d->done);
 }
 
+/* Serves the first in the queue. */
+static void serve_one(struct xe_journal_domain *d)
+{
+    struct xe_journal *j = d->queue;
+    d->queue = j->next_queued;
+    atomic_exchange_explicit(&j->queued, 0, memory_order_seq_cst); /* see xe_journal_notify() */
+    serve(d, j);
+}
+
 static void *body(void *arg)
 {
-    struct xe_journal_domain *d = arg;
+    struct xe_journal_domain *d = xe_journal_the;
+    uint64_t number = (uintptr_t)arg;
     pthread_mutex_lock(&d->lock);
-    while (!d->stopping) {
-        if (d->queue && !d->serving)
+    while (d->server == number) {
+        if (d->queue && !d->serving && !d->flushing)
             serve_one(d);
         else
-            pthread_cond_wait(d->serving ? &d->done : &d->work, &d->lock);
+            pthread_cond_wait(d->serving || d->flushing ? &d->done : &d->work, &d->lock);
     }
     pthread_mutex_unlock(&d->lock);
     return NULL;
@@ -96,38 +135,73 @@ static void posix_join(void *handle)
     free(t);
 }
 
+static void posix_detach(void *handle)
+{
+    pthread_t *t = handle;
+    pthread_detach(*t);
+    free(t);
+}
+
+/* Makes another thread the server, or none. */
+static void set_server(uint64_t number)
+{
+    struct xe_journal_domain *d = xe_journal_the;
+    pthread_mutex_lock(&d->lock);
+    d->server = number;
+    pthread_cond_broadcast(&d->work);
+    pthread_cond_broadcast(&d->done);
+    pthread_mutex_unlock(&d->lock);
+}
+
+static uint64_t server(void)
+{
+    pthread_mutex_lock(&xe_journal_the->lock);
+    uint64_t number = xe_journal_the->server;
+    pthread_mutex_unlock(&xe_journal_the->lock);
+    return number;
+}
+
 bool xe_journal_start(const struct xe_reclaim_threads *threads)
 {
-    static const struct xe_reclaim_threads posix = {.start = posix_start, .join = posix_join};
-    struct xe_journal_domain *d = &xe_journals;
-    XE_ASSERT(!d->started);
-    d->threads = threads ? *threads : posix;
-    d->stopping = false;
-    bool started = d->threads.start(&d->thread, body, d);
-    pthread_mutex_lock(&d->lock);
-    d->started = started;
-    pthread_mutex_unlock(&d->lock);
-    return started;
+    static const struct xe_reclaim_threads posix = {posix_start, posix_join, posix_detach};
+    XE_ASSERT(me == 0);
+    ops = threads ? *threads : posix;
+    uint64_t before = server();
+    pthread_mutex_lock(&xe_journal_the->lock);
+    me = ++xe_journal_the->threads;
+    pthread_mutex_unlock(&xe_journal_the->lock);
+    set_server(me);
+    if (ops.start(&thread, body, (void *)(uintptr_t)me))
+        return true;
+    set_server(before);
+    me = 0;
+    return false;
 }
 
 void xe_journal_stop(void)
 {
-    struct xe_journal_domain *d = &xe_journals;
-    if (!d->started)
+    if (me == 0)
         return;
-    pthread_mutex_lock(&d->lock);
-    d->stopping = true;
-    d->started = false;
-    pthread_cond_broadcast(&d->work);
-    pthread_cond_broadcast(&d->done);
-    pthread_mutex_unlock(&d->lock);
-    d->threads.join(d->thread);
+    if (server() == me)
+        set_server(0);
+    ops.join(thread);
+    me = 0;
+}
+
+void xe_journal_dismiss(void)
+{
+    if (me == 0)
+        return;
+    if (server() == me)
+        set_server(0);
+    ops.detach(thread);
+    me = 0;
 }
 
 /* Serves, or waits for who does. Under the lock. False: there is nothing to wait for. */
 static bool help(struct xe_journal_domain *d)
 {
-    if (!d->serving && (!d->queue || !d->started)) {
+    if (!d->serving && !d->flushing && (!d->queue || !d->server)) {
         if (!d->queue)
             return false;
         serve_one(d);
@@ -137,12 +211,63 @@ static bool help(struct xe_journal_domain *d)
     return true;
 }
 
+/* Takes over from the thread, once it has done what it is at. Under the lock. */
+static bool take_over(struct xe_journal_domain *d, uint64_t max_ns)
+{
+    const struct timespec pause = {0, PAUSE_NS};
+    bool mine = false;
+    for (uint64_t waited = 0;; waited += PAUSE_NS) {
+        if (!mine && !d->flushing)
+            mine = d->flushing = true; /* it does not begin with another journal from now on */
+        if (mine && !d->serving)
+            return true;
+        if (waited >= max_ns)
+            break;
+        pthread_mutex_unlock(&d->lock);
+        nanosleep(&pause, NULL);
+        pthread_mutex_lock(&d->lock);
+    }
+    if (mine) {
+        d->flushing = false;
+        pthread_cond_broadcast(&d->done);
+    }
+    return false;
+}
+
+/* An open journal that this flush has not served. */
+static struct xe_journal *next_to_flush(struct xe_journal_domain *d)
+{
+    struct xe_journal *j = d->open;
+    while (j && (j->flush == d->flushes || j->closed))
+        j = j->next_open;
+    return j;
+}
+
+bool xe_journal_flush(uint64_t max_ns)
+{
+    struct xe_journal_domain *d = xe_journal_the;
+    pthread_mutex_lock(&d->lock);
+    bool ok = take_over(d, max_ns);
+    if (ok) {
+        d->flushes++;
+        for (struct xe_journal *j; (j = next_to_flush(d)) != NULL;) {
+            j->flush = d->flushes;
+            atomic_store_explicit(&j->sync_wanted, 1, memory_order_relaxed);
+            serve(d, j);
+        }
+        d->flushing = false;
+        pthread_cond_broadcast(&d->done);
+    }
+    pthread_mutex_unlock(&d->lock);
+    return ok;
+}
+
 void xe_journal_run(void)
 {
-    pthread_mutex_lock(&xe_journals.lock);
-    while (help(&xe_journals))
+    pthread_mutex_lock(&xe_journal_the->lock);
+    while (help(xe_journal_the))
         ;
-    pthread_mutex_unlock(&xe_journals.lock);
+    pthread_mutex_unlock(&xe_journal_the->lock);
 }
 
 /* --- Who has a directory ------------------------------------------------------------ */
@@ -150,7 +275,7 @@ void xe_journal_run(void)
 static bool write_lock(struct xe_journal *j, struct xe_io_error *error)
 {
     uint8_t said[LOCK_BYTES];
-    xe_store64(said, xe_journals.token);
+    xe_store64(said, xe_journal_the->token);
     xe_store64(said + 8, j->id);
     return xe_file_write(j->files.lock, said, sizeof said, 0, error);
 }
@@ -158,7 +283,7 @@ static bool write_lock(struct xe_journal *j, struct xe_io_error *error)
 /* The journal of this process that has a directory. Under the lock of the domain. */
 static struct xe_journal *find_holder(uint64_t token, uint64_t id)
 {
-    struct xe_journal *j = token == xe_journals.token ? xe_journals.open : NULL;
+    struct xe_journal *j = token == xe_journal_the->token ? xe_journal_the->open : NULL;
     while (j && (j->id != id || j->closed))
         j = j->next_open;
     return j;
@@ -191,17 +316,17 @@ bool xe_journal_holder(const struct xe_io *io, const char *dir, uint64_t *owner)
 {
     uint64_t token, id;
     read_lock(io, dir, &token, &id);
-    pthread_mutex_lock(&xe_journals.lock);
+    pthread_mutex_lock(&xe_journal_the->lock);
     struct xe_journal *j = find_holder(token, id);
     if (j)
         *owner = j->owner;
-    pthread_mutex_unlock(&xe_journals.lock);
+    pthread_mutex_unlock(&xe_journal_the->lock);
     return j != NULL;
 }
 
 static void register_journal(struct xe_journal *j)
 {
-    struct xe_journal_domain *d = &xe_journals;
+    struct xe_journal_domain *d = xe_journal_the;
     uint64_t drawn = j->files.io->random(j->files.io);
     pthread_mutex_lock(&d->lock);
     if (!d->token)
@@ -214,12 +339,12 @@ static void register_journal(struct xe_journal *j)
 
 static void unregister(struct xe_journal *j)
 {
-    pthread_mutex_lock(&xe_journals.lock);
-    struct xe_journal **p = &xe_journals.open;
+    pthread_mutex_lock(&xe_journal_the->lock);
+    struct xe_journal **p = &xe_journal_the->open;
     while (*p != j)
         p = &(*p)->next_open;
     *p = j->next_open;
-    pthread_mutex_unlock(&xe_journals.lock);
+    pthread_mutex_unlock(&xe_journal_the->lock);
 }
 
 /* --- Opening ------------------------------------------------------------------------- */
@@ -340,9 +465,9 @@ bool xe_journal_begin(struct xe_journal *j, struct xe_io_error *error)
     j->bytes = o.bytes;
     j->n_segments = j->files.n_full + 1;
     pthread_mutex_unlock(&j->lock);
-    pthread_mutex_lock(&xe_journals.lock);
+    pthread_mutex_lock(&xe_journal_the->lock);
     j->begun = true;
-    pthread_mutex_unlock(&xe_journals.lock);
+    pthread_mutex_unlock(&xe_journal_the->lock);
     return true;
 }
 
@@ -355,14 +480,14 @@ static void close_files(struct xe_journal *j)
     while (!j->closed) {
         if (atomic_exchange_explicit(&j->queued, 1, memory_order_seq_cst) == 0)
             xe_journal_queue_locked(j);
-        help(&xe_journals);
+        help(xe_journal_the);
     }
 }
 
 /* Whether it waits in the queue. Under the lock of the domain. */
 static bool is_queued(const struct xe_journal *j)
 {
-    for (const struct xe_journal *q = xe_journals.queue; q; q = q->next_queued)
+    for (const struct xe_journal *q = xe_journal_the->queue; q; q = q->next_queued)
         if (q == j)
             return true;
     return false;
@@ -370,7 +495,7 @@ static bool is_queued(const struct xe_journal *j)
 
 bool xe_journal_close(struct xe_journal *j, struct xe_io_error *error)
 {
-    struct xe_journal_domain *d = &xe_journals;
+    struct xe_journal_domain *d = xe_journal_the;
     pthread_mutex_lock(&d->lock);
     close_files(j);
     /* Until nobody has it: who wanted it served after that, or seizes it. */
@@ -388,7 +513,7 @@ bool xe_journal_close(struct xe_journal *j, struct xe_io_error *error)
 
 bool xe_journal_seize(const struct xe_io *io, const char *dir, struct xe_io_error *error)
 {
-    struct xe_journal_domain *d = &xe_journals;
+    struct xe_journal_domain *d = xe_journal_the;
     uint64_t token, id;
     read_lock(io, dir, &token, &id);
     pthread_mutex_lock(&d->lock);

@@ -72,12 +72,27 @@ struct xe_replay;
 
 /* --- The writing thread ---------------------------------------------------- */
 
-/* Starts the thread; NULL: a POSIX thread. False: it could not be made. */
+/*
+ * Starts the thread of this copy of the library; NULL: a POSIX thread. If a thread of another copy
+ * serves the same journals, it ends after what it is at, and this one goes on. False: the thread
+ * could not be made.
+ */
 bool xe_journal_start(const struct xe_reclaim_threads *threads);
-/* Ends it and joins it. What is not written then is, by who calls xe_journal_run() or closes. */
+/* Ends the thread of this copy and joins it, or (dismiss) lets it go. What is not written then is, by
+ * who starts the next one, or calls xe_journal_run(), or closes. */
 void xe_journal_stop(void);
-/* Does what there is to do for the thread, if there is none; for who wants it done now. */
+void xe_journal_dismiss(void);
+/* Does what there is to do for the thread, if there is none, or waits until it is done. */
 void xe_journal_run(void);
+/* Writes and syncs all that was committed to any journal, on the calling thread, as soon as the
+ * writing thread has done what it is at: for the end of the program. False: that took longer than
+ * `max_ns`. What has failed is told by xe_journal_error(). */
+bool xe_journal_flush(uint64_t max_ns);
+
+/* All journals of the process, for another copy of the library, and what that copy calls before it
+ * opens one. False: the other copy has another layout. */
+void *xe_journal_domain(void);
+bool xe_journal_adopt(void *domain);
 
 /* --- Opening --------------------------------------------------------------- */
 
@@ -162,8 +177,9 @@ enum xe_journal_level {
     XE_JOURNAL_LEVELS,
 };
 
-/* Somebody who waits. `done` is called once, on the writing thread or the one that closes, with
- * XE_OK or XE_FAILED; the memory is the waiter's again then. */
+/* Somebody who waits. `done` is called once, with XE_OK or XE_FAILED, on the writing thread or one that
+ * closes, seizes or flushes; the memory is the waiter's again then. It must not wait, nor open or
+ * close. */
 struct xe_journal_waiter {
     struct xe_journal_waiter *next;
     void (*done)(struct xe_journal_waiter *w, enum xe_status status);

@@ -46,6 +46,7 @@ struct xe_journal {
     _Alignas(XE_CACHE_LINE) _Atomic uint64_t consumed;
     _Atomic uint32_t failed;
     _Atomic uint32_t room_wanted; /* somebody waits for room */
+    _Atomic uint32_t sync_wanted; /* whether or not somebody waits for it */
 
     uint8_t *ring;
     uint64_t size; /* a power of two */
@@ -73,27 +74,30 @@ struct xe_journal {
     uint64_t id, owner;
     bool closing, closed, clean; /* no files any more; and all was well */
     uint32_t seizing;            /* who waits for that, beside the one that closes */
+    uint64_t flush;              /* the last that has served it */
     struct xe_journal *next_queued, *next_open;
 };
 
-/* All journals of the process. */
+/* All journals of the process, for all copies of this library (shared.h). */
 struct xe_journal_domain {
+    uint64_t version; /* of the layout of this and of journals; first, so that all can read it */
     pthread_mutex_t lock;
     pthread_cond_t work, done;
     struct xe_journal *open, *queue, *queue_last;
     uint64_t token, ids;        /* what LOCK files of this process say */
     struct xe_journal *serving; /* somebody is at work on it; NULL: nobody is on any */
-    bool started, stopping;
-    struct xe_reclaim_threads threads;
-    void *thread;
+    uint64_t threads;           /* started so far, by all copies */
+    uint64_t server;            /* the one that serves; 0: none */
+    bool flushing;              /* somebody else does */
+    uint64_t flushes;           /* so far */
 };
-extern struct xe_journal_domain xe_journals;
+extern __attribute__((visibility("hidden"))) struct xe_journal_domain *xe_journal_the;
 
 /* The writer's work on a journal that was taken from the queue (journal_write.c). */
 void xe_journal_serve(struct xe_journal *j);
 /* Has the journal served. */
 void xe_journal_queue(struct xe_journal *j);
-/* The same when xe_journals.lock is held. */
+/* The same when the lock of the domain is held. */
 void xe_journal_queue_locked(struct xe_journal *j);
 /* It fails for good; everybody is told. */
 void xe_journal_fail(struct xe_journal *j, const struct xe_io_error *error);

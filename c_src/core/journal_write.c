@@ -127,7 +127,7 @@ uint64_t xe_journal_commit(struct xe_journal *j, struct xe_journal_room *room, c
 
 void xe_journal_notify(struct xe_journal *j)
 {
-    /* Seq_cst, here and in xe_journal_serve(): who finds it set comes before the server's
+    /* Seq_cst, here and in serve_one(): who finds it set comes before the server's
      * exchange, and so does the unit that this thread has committed. */
     if (atomic_exchange_explicit(&j->queued, 1, memory_order_seq_cst) == 0)
         xe_journal_queue(j);
@@ -418,7 +418,7 @@ static void drop_all(struct xe_journal *j)
 /* Whether somebody waits for a sync of what is written. */
 static bool wants_sync(struct xe_journal *j)
 {
-    bool wants = false;
+    bool wants = atomic_exchange_explicit(&j->sync_wanted, 0, memory_order_relaxed);
     pthread_mutex_lock(&j->lock);
     for (struct xe_journal_waiter *w = j->waiters[XE_JOURNAL_DISK].head; w && !wants; w = w->next)
         wants = w->ticket <= j->reached[XE_JOURNAL_OS];
@@ -478,19 +478,18 @@ static void finish(struct xe_journal *j)
     xe_files_close(&j->files);
     if (ok)
         xe_journal_fail(j, &error);
-    pthread_mutex_lock(&xe_journals.lock);
+    pthread_mutex_lock(&xe_journal_the->lock);
     j->clean = ok;
     j->closed = true;
-    pthread_mutex_unlock(&xe_journals.lock);
+    pthread_mutex_unlock(&xe_journal_the->lock);
 }
 
 void xe_journal_serve(struct xe_journal *j)
 {
     struct xe_io_error error;
-    pthread_mutex_lock(&xe_journals.lock);
+    pthread_mutex_lock(&xe_journal_the->lock);
     bool closing = j->closing, closed = j->closed;
-    pthread_mutex_unlock(&xe_journals.lock);
-    atomic_exchange_explicit(&j->queued, 0, memory_order_seq_cst); /* see xe_journal_notify() */
+    pthread_mutex_unlock(&xe_journal_the->lock);
     bool works = j->begun && !atomic_load_explicit(&j->failed, memory_order_relaxed);
     if (works && !(write_all(j, &error) && (!wants_sync(j) || sync_all(j, &error)))) {
         xe_journal_fail(j, &error);

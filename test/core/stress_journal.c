@@ -128,7 +128,6 @@ static void make_checkpoints(struct worker *w)
 {
     struct xe_tablefile_options how = {XE_TABLEFILE_CHECKPOINT, true, true};
     struct xe_io_error error;
-    (void)w;
     while (atomic_load(&stage.running) > 0) {
         pthread_rwlock_wrlock(&stage.gate);
         uint64_t s = xe_journal_number(stage.j);
@@ -142,6 +141,8 @@ static void make_checkpoints(struct worker *w)
         struct xe_journal_info info;
         xe_journal_info(stage.j, &info);
         CHECK(info.synced <= info.written);
+        if (rng_chance(&w->rng, 1, 4))
+            CHECK(xe_journal_flush(UINT64_C(10000000000)));
         sched_yield();
     }
 }

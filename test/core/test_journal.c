@@ -254,6 +254,38 @@ static void a_unit_is_written_when_all_before_it_are_there(void **state)
     world_end(w);
 }
 
+static void a_flush_makes_all_journals_safe(void **state)
+{
+    struct world *w = world_open(11);
+    struct xe_journal_info info;
+    uint64_t v;
+    (void)state;
+    put_units(w, 20);
+    assert_true(xe_journal_flush(0));
+    xe_journal_info(w->j, &info);
+    assert_true(info.written == 20 && info.synced == 20);
+    sim_crash(w->s, 0);
+    assert_false(close_table(w));
+    sim_power_off(w->s);
+    assert_true(open_table(w, &v));
+    assert_int_equal(v, 20);
+    world_end(w);
+}
+
+static void journals_are_adopted_by_layout_while_none_is_open(void **state)
+{
+    struct world *w = world_open(12);
+    uint64_t *other = calloc(1, 1024);
+    (void)state;
+    assert_false(xe_journal_adopt(NULL));
+    assert_false(xe_journal_adopt(other)); /* of no layout */
+    memcpy(other, xe_journal_domain(), sizeof *other);
+    assert_false(xe_journal_adopt(other)); /* one is open here */
+    assert_true(xe_journal_adopt(xe_journal_domain()));
+    free(other);
+    world_end(w);
+}
+
 static void a_checkpoint_makes_segments_needless(void **state)
 {
     struct world *w = world_open(7);
@@ -387,6 +419,8 @@ int main(void)
         TEST(nothing_is_acknowledged_after_a_failure),
         TEST(who_waits_for_room_is_told),
         TEST(a_unit_is_written_when_all_before_it_are_there),
+        TEST(a_flush_makes_all_journals_safe),
+        TEST(journals_are_adopted_by_layout_while_none_is_open),
         TEST(a_checkpoint_makes_segments_needless),
         TEST(a_directory_has_one_journal),
         TEST(a_missing_table_is_made_only_when_asked_for),
