@@ -368,7 +368,7 @@ static int sim_write(struct xe_file *f, const struct iovec *v, int n, uint64_t o
 {
     struct handle *h = handle_of(f);
     struct sim *s = h->sim;
-    bool was_crashed = s->crashed;
+    bool was_crashed = sim_has_crashed(s);
     int code = enter_file(f, XE_IO_WRITE);
     size_t all = 0;
     for (int i = 0; i < n; i++)
