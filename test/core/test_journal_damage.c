@@ -212,6 +212,37 @@ static void c3_what_was_synced_is_missed(void **state)
     cut_ends(&c, 5);
 }
 
+/* A segment of one record, as if one before it were missing. */
+static void put_segment(struct cut *c, uint64_t number, uint64_t unit_number, uint64_t synced)
+{
+    static uint8_t bytes[XE_SEGMENT_RECORDS + XE_UNIT_HEADER];
+    char *path = xe_journal_path(DIR, XE_PREFIX_SEGMENT, number);
+    uint8_t *record = bytes + XE_SEGMENT_RECORDS;
+    xe_segment_header(bytes, number, 1, sizeof bytes);
+    xe_unit_seal(record, 0, unit_number, synced, xe_checksum(1, "", 0), 1);
+    sim_put(c->w->s, path, bytes, sizeof bytes);
+    xe_cb.free(path);
+}
+
+static void c3_what_a_lost_segment_had_is_missed(void **state)
+{
+    struct cut c;
+    (void)state;
+    cut_make(&c);
+    put_segment(&c, 3, 8, 7);
+    cut_refused(&c, (size_t)(c.at[6] - c.bytes));
+    cut_make(&c);
+    put_segment(&c, 3, 8, 6); /* written, never synced: it ends before the gap */
+    cut_ends(&c, 6);
+    cut_make(&c);
+    c.w->last = 7;
+    put_segment(&c, 3, 7, 6); /* an empty segment may have been between */
+    c.w->seeds[7] = 0;
+    while (unit_make(c.w->seeds[7], unit) > 0)
+        c.w->seeds[7]++;
+    cut_ends(&c, 7);
+}
+
 static void c4_what_was_closed_is_missed(void **state)
 {
     struct cut c;
@@ -341,6 +372,7 @@ int main(void)
         TEST(r1_to_r4_a_record_that_does_not_count_ends_the_replay),
         TEST(c2_without_a_checkpoint_there_is_no_state),
         TEST(c3_what_was_synced_is_missed),
+        TEST(c3_what_a_lost_segment_had_is_missed),
         TEST(c4_what_was_closed_is_missed),
         TEST(all_other_records_are_salvaged),
         TEST(a_salvaged_table_is_whole_after_a_checkpoint),
