@@ -18,7 +18,7 @@
  *   16  8  salt                   16  8  bytes of the file         known synced when it was written
  *   24  8  N                      24  8  H(salt, 0-23)      24  8  H(salt, the n bytes)
  *   32  8  bytes of the file                                32  8  H(salt, bytes 0-31)
- *   40 16  0                                                40  n  the change, and 0 to 7 bytes more
+ *   40 16  0                                                40  n  the change, and 0 to 7 more
  *   56  8  H(salt, 0-55)                                    a record begins at a multiple of 8
  *
  * A segment is valid if and only if
