@@ -39,8 +39,9 @@
  *   (C1) a segment is not valid; (C2) the checkpoint is not, or there is none;
  *   (C3) a valid record, wherever it is, says that more than V was synced;
  *   (C4) a mark says that more than V was in a segment that was closed.
- * Without C3 and C4 what is missing behind V was never acknowledged as safe on the disk, and is
- * what a loss of power leaves out.
+ * Without C3 and C4 nothing that can still be read knows of a sync of what is missing behind V: it
+ * is what a loss of power leaves out. (Damage, of a journal that was not closed, of the very last
+ * units that were synced looks the same: nothing that came later tells of them.)
  *
  * Why it holds. Changes are written in the order of their numbers; a number counts as known synced
  * when the segment that has it and all before it have been synced. A new segment is begun at each
@@ -78,8 +79,8 @@ struct xe_replay;
  * could not be made.
  */
 bool xe_journal_start(const struct xe_reclaim_threads *threads);
-/* Ends the thread of this copy and joins it, or (dismiss) lets it go. What is not written then is, by
- * who starts the next one, or calls xe_journal_run(), or closes. */
+/* Ends the thread of this copy and joins it, or (dismiss) lets it go. What is not written then is,
+ * by who starts the next one, or calls xe_journal_run(), or closes. */
 void xe_journal_stop(void);
 void xe_journal_dismiss(void);
 /* Does what there is to do for the thread, if there is none, or waits until it is done. */
@@ -177,9 +178,9 @@ enum xe_journal_level {
     XE_JOURNAL_LEVELS,
 };
 
-/* Somebody who waits. `done` is called once, with XE_OK or XE_FAILED, on the writing thread or one that
- * closes, seizes or flushes; the memory is the waiter's again then. It must not wait, nor open or
- * close. */
+/* Somebody who waits. `done` is called once, with XE_OK or XE_FAILED, on the writing thread or one
+ * that closes, seizes or flushes; the memory is the waiter's again then. It must not wait, nor open
+ * or close. */
 struct xe_journal_waiter {
     struct xe_journal_waiter *next;
     void (*done)(struct xe_journal_waiter *w, enum xe_status status);

@@ -104,8 +104,9 @@ bool xe_tablefile_put(struct xe_tablefile_writer *w, const void *record, size_t 
 /* How many bytes, and records, the file has so far. */
 uint64_t xe_tablefile_written(const struct xe_tablefile_writer *w, uint64_t *records);
 
-/* Writes the end, syncs and renames as asked for, and frees the writer. When it fails nothing is left
- * of the file, as after abort(), unless it was the last sync that failed, that of the directory. */
+/* Writes the end, syncs and renames as asked for, and frees the writer. When it fails nothing is
+ * left of the file, as after abort(), unless it was the last sync that failed, that of the
+ * directory. */
 bool xe_tablefile_finish(struct xe_tablefile_writer *w, struct xe_io_error *error);
 /* Removes what was written, and frees the writer. NULL: nothing. */
 void xe_tablefile_abort(struct xe_tablefile_writer *w);

@@ -167,6 +167,49 @@ static void s1_one_of_two_headers_is_enough(void **state)
     cut_refused(&c, 0);
 }
 
+static void set_header(struct cut *c, size_t field, uint64_t value)
+{
+    for (uint8_t *h = c->bytes; h <= c->bytes + XE_SEGMENT_SECOND; h += XE_SEGMENT_SECOND) {
+        xe_store64(h + field, value);
+        xe_store64(h + 56, xe_checksum(c->salt, h, 56));
+    }
+}
+
+static void s1_the_version_is_1(void **state)
+{
+    struct cut c;
+    struct xe_io_error error;
+    uint64_t v;
+    (void)state;
+    cut_make(&c);
+    set_header(&c, 8, 2);
+    assert_true(refused(c.w, c.w->s, &v, &error));
+    assert_true(error.code == XE_IO_VERSION && error.offset == 8);
+    world_end(c.w);
+}
+
+static void s1_a_segment_has_its_number(void **state)
+{
+    struct cut c;
+    (void)state;
+    cut_make(&c);
+    set_header(&c, 24, 2);
+    cut_refused(&c, 0);
+}
+
+static void s2_a_segment_has_all_its_bytes(void **state)
+{
+    struct cut c;
+    (void)state;
+    cut_make(&c);
+    set_header(&c, 32, c.n + 1);
+    cut_refused(&c, c.n);
+    cut_make(&c);
+    set_header(&c, 32, c.n + 1);
+    xe_segment_mark(c.bytes + XE_SEGMENT_MARK, c.salt, 6, c.n);
+    cut_ends(&c, 6);
+}
+
 static void r1_to_r4_a_record_that_does_not_count_ends_the_replay(void **state)
 {
     struct cut c;
@@ -369,6 +412,9 @@ int main(void)
         TEST(no_damage_of_a_closed_table_goes_unseen),
         TEST(no_damage_of_a_killed_table_makes_it_wrong),
         TEST(s1_one_of_two_headers_is_enough),
+        TEST(s1_the_version_is_1),
+        TEST(s1_a_segment_has_its_number),
+        TEST(s2_a_segment_has_all_its_bytes),
         TEST(r1_to_r4_a_record_that_does_not_count_ends_the_replay),
         TEST(c2_without_a_checkpoint_there_is_no_state),
         TEST(c3_what_was_synced_is_missed),
