@@ -94,15 +94,19 @@
 -export([explain/2]).
 -export([fun2ms/1]).
 -export([foldl/3, foldr/3, table/1, table/2, init_table/2, to_dets/2, from_dets/2]).
+-export([tab2file/2, tab2file/3, file2tab/1, file2tab/2, tabfile_info/1]).
 -export([i/0, i/1]).
--export([format_error/2]).
+-export([format_error/1, format_error/2]).
 -export([scan_nif/5, update_nif/3, candidates_nif/5, remove_object_count_nif/2]).
 -export([delete_count_all_nif/1]).
 -export([replace_nif/3, group_nif/2, replace_in_group_nif/4, objects_nif/3, unchanged_nif/2]).
+-export([file_write_nif/3, file_dump_nif/2, file_finish_nif/1, file_abort_nif/1]).
+-export([file_read_nif/1, file_load_nif/2, file_close_nif/1]).
 -export_type([table/0, tid/0, access/0, type/0, option/0, update_op/0, element_spec/0]).
 -export_type([page_option/0, range_option/0, end_option/0, continuation/0]).
 -export_type([plan/0, plan_end/0, engine/0]).
 -export_type([match_pattern/0, match_spec/0]).
+-export_type([tab2file_option/0, file2tab_option/0]).
 
 -on_load(load/0).
 -nifs([
@@ -167,7 +171,14 @@
     group_nif/2,
     replace_in_group_nif/4,
     objects_nif/3,
-    unchanged_nif/2
+    unchanged_nif/2,
+    file_write_nif/3,
+    file_dump_nif/2,
+    file_finish_nif/1,
+    file_abort_nif/1,
+    file_read_nif/1,
+    file_load_nif/2,
+    file_close_nif/1
 ]).
 
 -opaque tid() :: reference().
@@ -203,6 +214,9 @@
 -opaque continuation() :: xets_order:continuation() | xets_match:continuation().
 %% What is left of a range, as `range/4' and `prefix/3' return it, or of what matches, as `select/3'
 %% does.
+-type tab2file_option() ::
+    {extended_info, [object_count | md5sum]} | {sync, boolean()} | {format, xets | ets}.
+-type file2tab_option() :: {verify, boolean()} | {table, table()}.
 -type match_pattern() :: ets:match_pattern() | term().
 %% A tuple, or ``'_' '' or a variable, which all objects match.
 -type match_spec() :: ets:match_spec().
@@ -2218,6 +2232,131 @@ from_dets(Table, DetsTable) ->
         {error, Reason} -> erlang:error(Reason, Args)
     end.
 
+%%% Files
+
+%% @doc Writes the table to a file. As `tab2file(Table, File, [])'.
+-spec tab2file(Table, File) -> ok | {error, Reason} when
+    Table :: table(),
+    File :: file:name_all(),
+    Reason :: term().
+tab2file(Table, File) ->
+    tab2file(Table, File, []).
+
+%% @doc Writes the table to a file.
+%%
+%% What is written is what the table has at one instant, also while others write to it
+%% (`snapshot/1'), and the options that it was made with but for its heir. In a `bag' the objects of a
+%% key keep their order. Options are
+%% <dl>
+%% <dt>`{format, xets}'</dt><dd>In our own format, which all releases read, on all machines: the
+%% external term format, in blocks with checksums. Default.</dd>
+%% <dt>`{format, ets}'</dt><dd>As `ets:tab2file/3', for `ets:file2tab/1'.</dd>
+%% <dt>`{sync, boolean()}'</dt><dd>Whether the file outlives a loss of power when this returns. Default
+%% `false'.</dd>
+%% <dt>`{extended_info, [object_count | md5sum]}'</dt><dd>As for `ets': what `file2tab/2' verifies if
+%% it is asked to. Files in our own format have both, in their way, and are always verified.</dd>
+%% </dl>
+%% A file that is there is replaced when the new one, which is written beside it as `File.new', is whole,
+%% and stays as it is if anything fails. `File' may also be a binary, which `ets' does not take.
+%%
+%% Returns `ok' or `{error, Reason}', with what `ets' returns as reasons: `badtab' if there is no such
+%% table, or the calling process may not read it; `{file_error, File, Code}' with a
+%% `t:file:posix/0'; `eaccess' if there is a directory in the place of the file. `format_error/1' says
+%% it in words.
+%%
+%% Errors: `badarg' if `Table' is not a table's name or identifier, or `Options' is not a list.
+%%
+%% Complexity: O(size of the objects), on a dirty IO scheduler. Writers to the table wait as long as for
+%% a snapshot.
+-spec tab2file(Table, File, Options) -> ok | {error, Reason} when
+    Table :: table(),
+    File :: file:name_all(),
+    Options :: [tab2file_option()],
+    Reason :: term().
+tab2file(Table, File, Options) ->
+    Args = [Table, File, Options],
+    case is_list(Options) andalso xets_tabfile:write(Table, File, Options) of
+        Failed when Failed =:= false; Failed =:= badarg ->
+            ?BADARG(Args, xets_errors:cause(tab2file, Args));
+        Result ->
+            Result
+    end.
+
+%% @doc Reads a table from a file. As `file2tab(File, [])'.
+-spec file2tab(File) -> {ok, Table} | {error, Reason} when
+    File :: file:name_all(),
+    Table :: table(),
+    Reason :: term().
+file2tab(File) ->
+    file2tab(File, []).
+
+%% @doc Reads a table from a file, which `tab2file/3' or `ets:tab2file/3' has written.
+%%
+%% The calling process becomes the owner of a new table with the name, the type and the other
+%% options of the one that was written, and no heir. A file in our own format is read as it was
+%% written or not at all: whatever has become of it is found by its checksums. Options are
+%% <dl>
+%% <dt>`{verify, boolean()}'</dt><dd>For a file in the format of `ets': whether damage, and what
+%% the extended information says, is looked for. Default `false'.</dd>
+%% <dt>`{table, Table}'</dt><dd>The objects are inserted into this table. As in `ets' it is deleted
+%% if that fails.</dd>
+%% </dl>
+%% Files tell about atoms and funs, too: read those only that you trust.
+%%
+%% Returns `{ok, Table}', as `new/2' returns it, or `{error, Reason}', with what `ets' returns as
+%% reasons: `{read_error, {file_error, File, Code}}' with a `t:file:posix/0';
+%% `{read_error, {not_a_log_file, File}}' for files of something else; `cannot_create_table', above
+%% all if its name is taken; and, beyond `ets', `{badfile, File, Offset, What}' for a file in our
+%% format that is damaged, with the first byte of what is wrong. `format_error/1' says it in words.
+%%
+%% Errors: `badarg' if the process may not write to the table of the option `table', or objects have no
+%% element at its key position; `system_limit' if there is no memory.
+%%
+%% Complexity: O(size of the objects), on a dirty IO scheduler. Not atomic: others may see the
+%% table with some of its objects.
+-spec file2tab(File, Options) -> {ok, Table} | {error, Reason} when
+    File :: file:name_all(),
+    Options :: [file2tab_option()],
+    Table :: table(),
+    Reason :: term().
+file2tab(File, Options) ->
+    case xets_tabfile:read(File, Options) of
+        badarg -> ?BADARG([File, Options], none);
+        Result -> Result
+    end.
+
+%% @doc What a file says of the table in it.
+%%
+%% Returns `{ok, Items}' with the items of the table's `info/1' that are typed below; the version is
+%% that of the format. Nothing but the beginning of the file is read. Or `{error, Reason}', as
+%% `file2tab/2'.
+-spec tabfile_info(File) -> {ok, [Item]} | {error, Reason} when
+    File :: file:name_all(),
+    Item ::
+        {name, atom()}
+        | {type, type()}
+        | {protection, access()}
+        | {named_table, boolean()}
+        | {keypos, pos_integer()}
+        | {size, non_neg_integer()}
+        | {extended_info, [object_count | md5sum]}
+        | {version, {Major :: non_neg_integer(), Minor :: non_neg_integer()}},
+    Reason :: term().
+tabfile_info(File) ->
+    xets_tabfile:info(File).
+
+%% @doc What an error means that `tab2file/3', `file2tab/2' or `tabfile_info/1' has returned. Not in
+%% `ets'.
+%% ```
+%% 1> {error, Reason} = xets:file2tab("nothing").
+%% 2> xets:format_error(Reason).
+%% "nothing: no such file or directory"
+%% '''
+-spec format_error(Reason | {error, Reason}) -> string() when
+    Reason :: term().
+format_error(Reason) ->
+    xets_tabfile:format_error(Reason).
+
 %%% Updating
 
 %% @doc Adds to one or more elements of the object that has this key.
@@ -2665,3 +2804,31 @@ objects_nif(_Table, _From, _Reverse) -> ?NIF.
 %% @private
 -spec unchanged_nif(table(), Mark :: term()) -> boolean().
 unchanged_nif(_Table, _Mark) -> ?NIF.
+
+%% The steps of xets_tabfile (c_src/beam/calls_file.c). An error has a code, the offset in the file, and
+%% what is wrong there.
+%% @private
+-spec file_write_nif(Path :: binary(), Metadata :: binary() | none, Sync :: boolean()) ->
+    {ok, {Output :: reference(), NewPath :: binary()}} | {error, xets_tabfile:file_error()}.
+file_write_nif(_Path, _Metadata, _Sync) -> ?NIF.
+%% @private
+-spec file_dump_nif(Output :: reference(), Snapshot :: tid()) ->
+    more | ok | {error, xets_tabfile:file_error()}.
+file_dump_nif(_Output, _Snapshot) -> ?NIF.
+%% @private
+-spec file_finish_nif(Output :: reference()) -> ok | {error, xets_tabfile:file_error()}.
+file_finish_nif(_Output) -> ?NIF.
+%% @private
+-spec file_abort_nif(Output :: reference()) -> ok.
+file_abort_nif(_Output) -> ?NIF.
+%% @private
+-spec file_read_nif(Path :: binary()) ->
+    {ok, {Input :: reference(), Metadata :: binary()}} | {error, xets_tabfile:file_error()}.
+file_read_nif(_Path) -> ?NIF.
+%% @private
+-spec file_load_nif(Input :: reference(), tid()) ->
+    more | {ok, non_neg_integer()} | {error, xets_tabfile:file_error()}.
+file_load_nif(_Input, _Table) -> ?NIF.
+%% @private
+-spec file_close_nif(Input :: reference()) -> ok.
+file_close_nif(_Input) -> ?NIF.

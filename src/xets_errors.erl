@@ -67,7 +67,7 @@ access(Function) ->
         snapshot],
     Traversals = [first, last, next, prev, first_lookup, last_lookup, next_lookup, prev_lookup],
     Matches = [match, match_object, select, select_reverse, select_count, explain],
-    Queries = [table, to_dets],
+    Queries = [table, to_dets, tab2file],
     case lists:member(Function, Reads ++ Traversals ++ Matches ++ Queries ++ reads_in_order()) of
         true -> read;
         false -> write
@@ -316,6 +316,8 @@ arg_texts(Many, [Keys], _Cause) when
     Many =:= lookup_many; Many =:= delete_many; Many =:= take_many
 ->
     [list_error(Keys)];
+arg_texts(tab2file, [_File, Options], none) ->
+    ["", list_error(Options)];
 arg_texts(to_dets, [_Dets], none) ->
     [<<"not an open dets table">>];
 arg_texts(from_dets, [_Dets], none) ->

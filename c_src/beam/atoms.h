@@ -14,6 +14,7 @@
     X(done, "done")                                                                               \
     X(duplicate_bag, "duplicate_bag")                                                             \
     X(end_of_table, "$end_of_table")                                                              \
+    X(error, "error")                                                                             \
     X(exited, "EXIT")                                                                             \
     X(ets_transfer, "ETS-TRANSFER")                                                               \
     X(no, "false")                                                                                \
@@ -22,9 +23,11 @@
     X(key, "key")                                                                                 \
     X(last, "last")                                                                               \
     X(mapped, "mapped")                                                                           \
+    X(more, "more")                                                                               \
     X(native_terms, "native_terms")                                                               \
     X(none, "none")                                                                               \
     X(objects, "objects")                                                                         \
+    X(ok, "ok")                                                                                   \
     X(ordered_set, "ordered_set")                                                                 \
     X(other, "other")                                                                             \
     X(portable, "portable")                                                                       \

@@ -27,6 +27,7 @@
 #include "../core/shared.h"
 #include "call.h"
 #include "estate.h"
+#include "files.h"
 #include "term_native.h"
 
 /*
@@ -135,7 +136,7 @@ static int start(ErlNifEnv *env, ErlNifResourceFlags flags)
     xe_atoms_init(env);
     xe_call_nil = enif_make_list_from_array(env, NULL, 0);
     bool ok = xe_core_init(&callbacks) == XE_OK && xe_term_init(env) && xe_owner_open(env, flags) &&
-              start_reclaimer();
+              xe_files_open(env, flags) && start_reclaimer();
     return ok ? LOADED : LOAD_FAILED;
 }
 
@@ -179,6 +180,8 @@ static void unload(ErlNifEnv *env, void *priv)
 }
 
 #define XE_NIF(name, arity) {#name "_nif", arity, name##_nif, 0},
+
+#define XE_NIF_IO(name, arity) {#name "_nif", arity, name##_nif, ERL_NIF_DIRTY_JOB_IO_BOUND},
 
 static ErlNifFunc functions[] = {
     {"delete_nif", 1, delete_table_nif, 0},
@@ -230,6 +233,7 @@ static ErlNifFunc functions[] = {
     XE_CALLS_ORDER(XE_NIF)
     XE_CALLS_MATCH(XE_NIF)
     XE_CALLS_EXPLAIN(XE_NIF)
+    XE_CALLS_FILE(XE_NIF_IO)
 };
 
 ERL_NIF_INIT(xets, functions, load, NULL, upgrade, unload)

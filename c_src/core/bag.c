@@ -332,6 +332,16 @@ static bool run_sort(struct xe_run *run)
 
 _Static_assert(XE_RUN_SMALL <= 64, "many do not lie in the run itself");
 
+bool xe_bag_run_add(struct xe_run *run, const uint8_t *rec)
+{
+    return run_add(run, rec);
+}
+
+bool xe_bag_run_sort(struct xe_run *run)
+{
+    return run_sort(run);
+}
+
 /* Adds what a segment has of the target. XE_LIMIT: more than `most`. */
 static enum xe_status run_gather(struct xe_run *run, const struct xe_segment *s,
                                  const struct target *what, uint32_t most)

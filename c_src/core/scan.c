@@ -325,6 +325,28 @@ enum xe_status xe_scan_groups(struct xe_table *t, uint64_t position, uint32_t le
     return scan(t, position, UINT64_MAX, least, true, out);
 }
 
+enum xe_status xe_scan_run(struct xe_table *t, uint64_t hash, struct xe_run *run)
+{
+    uint64_t last = hash | ~XE_BAG_KEY_HASH;
+    struct xe_chunk *chunk = xe_cb.alloc(sizeof *chunk);
+    enum xe_status status = chunk ? XE_OK : XE_NOMEM;
+    if (chunk) {
+        chunk->more = true;
+        chunk->next = hash & XE_BAG_KEY_HASH;
+    }
+    while (status == XE_OK && chunk->more) {
+        status = scan(t, chunk->next, last, XE_CHUNK_MAX, false, chunk);
+        for (uint32_t i = 0; i < chunk->n && status == XE_OK; i++)
+            if (!xe_bag_run_add(run, chunk->recs[i]))
+                status = XE_NOMEM;
+    }
+    if (status == XE_OK && !xe_bag_run_sort(run))
+        status = XE_NOMEM;
+    if (chunk)
+        xe_cb.free(chunk);
+    return status;
+}
+
 /* --- Marks -------------------------------------------------------------- */
 
 bool xe_scan_is_unchanged(struct xe_table *t, uint64_t position, const struct xe_mark *mark)

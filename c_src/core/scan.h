@@ -56,6 +56,11 @@ enum xe_status xe_scan_hashes(struct xe_table *t, uint64_t position, uint32_t le
 enum xe_status xe_scan_groups(struct xe_table *t, uint64_t position, uint32_t least,
                               struct xe_chunk *out);
 
+/* Bags: adds to a run, which may be empty, all objects of keys whose hashes begin with the high half of
+ * `hash`, and sorts it: those of one key are in the order of their insertion then, in however many
+ * segments they are. XE_OK, XE_RETRY, XE_NOMEM. O(n). */
+enum xe_status xe_scan_run(struct xe_table *t, uint64_t hash, struct xe_run *run);
+
 /* The same as the first one for hashes up to `last`. */
 enum xe_status xe_scan_between(struct xe_table *t, uint64_t position, uint64_t last,
                                uint32_t least, struct xe_chunk *out);

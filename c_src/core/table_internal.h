@@ -455,6 +455,9 @@ bool xe_bag_find_equal(const struct xe_image *img, const struct xe_prepared *p,
  * the numbers differ in: between here and `other`, which has as much room. Returns where they are
  * in the end. */
 struct xe_run_entry *xe_bag_sort(struct xe_run_entry *at, struct xe_run_entry *other, uint32_t n);
+/* A record more in a run; and the run in the order of its numbers. False: no memory. */
+bool xe_bag_run_add(struct xe_run *run, const uint8_t *rec);
+bool xe_bag_run_sort(struct xe_run *run);
 /* Finds the one in a segment that is equal to a prepared one, and has this number. */
 bool xe_bag_find_numbered(const struct xe_table *t, const struct xe_segment *s,
                           const struct xe_prepared *p, uint64_t sequence, struct xe_place *out);
