@@ -101,7 +101,7 @@
 -export([delete_count_all_nif/1]).
 -export([replace_nif/3, group_nif/2, replace_in_group_nif/4, objects_nif/3, unchanged_nif/2]).
 -export([file_write_nif/3, file_dump_nif/2, file_finish_nif/1, file_abort_nif/1]).
--export([file_read_nif/1, file_load_nif/2, file_close_nif/1]).
+-export([file_read_nif/1, file_load_nif/3, file_close_nif/1, file_seed_nif/1, new_nif/2]).
 -export_type([table/0, tid/0, access/0, type/0, option/0, update_op/0, element_spec/0]).
 -export_type([page_option/0, range_option/0, end_option/0, continuation/0]).
 -export_type([plan/0, plan_end/0, engine/0]).
@@ -177,8 +177,9 @@
     file_finish_nif/1,
     file_abort_nif/1,
     file_read_nif/1,
-    file_load_nif/2,
-    file_close_nif/1
+    file_load_nif/3,
+    file_close_nif/1,
+    file_seed_nif/1
 ]).
 
 -opaque tid() :: reference().
@@ -2584,7 +2585,8 @@ load_failed(Format, Args) ->
 %%% The native functions (c_src/beam). Besides what their specifications say they raise
 %%% `badarg', `system_limit', and `xets_retry' for "yield, then call again".
 
--spec new_nif(atom(), xets_options:settings()) -> table().
+%% Settings that are made by xets_tabfile have a seed of the hashes behind them.
+-spec new_nif(atom(), xets_options:settings() | tuple()) -> table().
 new_nif(_Name, _Settings) -> ?NIF.
 
 -spec delete_nif(table()) -> true.
@@ -2826,9 +2828,12 @@ file_abort_nif(_Output) -> ?NIF.
     {ok, {Input :: reference(), Metadata :: binary()}} | {error, xets_tabfile:file_error()}.
 file_read_nif(_Path) -> ?NIF.
 %% @private
--spec file_load_nif(Input :: reference(), tid()) ->
+-spec file_load_nif(Input :: reference(), tid(), Expected :: non_neg_integer() | none) ->
     more | {ok, non_neg_integer()} | {error, xets_tabfile:file_error()}.
-file_load_nif(_Input, _Table) -> ?NIF.
+file_load_nif(_Input, _Table, _Expected) -> ?NIF.
 %% @private
 -spec file_close_nif(Input :: reference()) -> ok.
 file_close_nif(_Input) -> ?NIF.
+%% @private
+-spec file_seed_nif(Snapshot :: tid()) -> non_neg_integer().
+file_seed_nif(_Snapshot) -> ?NIF.

@@ -8,7 +8,7 @@
 -module(xets_tabfile).
 
 -export([write/3, read/2, info/1, format_error/1]).
--export([path/1, create_table/3]).
+-export([create_table/2]).
 -export_type([properties/0, file_error/0]).
 
 -type properties() :: [{Item :: atom(), Value :: term()}, ...].
@@ -77,7 +77,7 @@ write(Snapshot, Properties, File, #options{format = Format, sync = Sync} = Optio
     Path = target(File),
     Meta =
         case Format of
-            xets -> term_to_binary(portable(Properties), [{minor_version, 2}]);
+            xets -> metadata(Properties, xets:file_seed_nif(Snapshot));
             ets -> none
         end,
     {Output, NewPath} = ok_or_throw(xets:file_write_nif(Path, Meta, Sync), File),
@@ -96,9 +96,12 @@ write(Snapshot, Properties, File, #options{format = Format, sync = Sync} = Optio
             erlang:raise(Class, Reason, Stack)
     end.
 
-%% What means something to others: identifiers and processes do not.
-portable(Properties) ->
-    [Item || {Name, _} = Item <- Properties, not lists:member(Name, [id, owner, heir, node, memory])].
+%% What means something to others: identifiers and processes do not. With the seed of its hashes a
+%% table is filled faster in which the objects come in the order of theirs.
+metadata(Properties, Seed) ->
+    Local = [id, owner, heir, node, memory],
+    Portable = [Item || {Name, _} = Item <- Properties, not lists:member(Name, Local)],
+    term_to_binary(Portable ++ [{hash_seed, Seed}], [{minor_version, 2}]).
 
 %% A file in the way is replaced; a directory, or a device, is not.
 target(File) ->
@@ -145,9 +148,9 @@ read(File, OptionList) ->
     end).
 
 read(Input, File, Properties, Into) ->
-    Table = create_table(Properties, Into, [decentralized_counters]),
+    Table = create_table(Properties, Into),
     {size, Size} = lists:keyfind(size, 1, Properties),
-    try load(Input, identifier(Table)) of
+    try load(Input, identifier(Table), Size) of
         Size -> {ok, Table};
         _ -> throw(invalid_object_count)
     catch
@@ -170,14 +173,14 @@ delete(Table) ->
         error:badarg -> throw({badarg, table})
     end.
 
-load(Input, Table) ->
-    try xets:file_load_nif(Input, Table) of
-        more -> load(Input, Table);
+load(Input, Table, Size) ->
+    try xets:file_load_nif(Input, Table, Size) of
+        more -> load(Input, Table, Size);
         {ok, Count} -> Count;
         {error, Error} -> throw(Error)
     catch
         error:badarg -> throw({badarg, table});
-        error:xets_retry -> erlang:yield(), load(Input, Table)
+        error:xets_retry -> erlang:yield(), load(Input, Table, Size)
     end.
 
 identifier(Table) ->
@@ -188,29 +191,42 @@ identifier(Table) ->
     end.
 
 %% @doc A table as a file describes it, or the one that is to be filled instead.
--spec create_table(properties(), Into, Extra :: [atom()]) -> xets:table() when
+-spec create_table(properties(), Into) -> xets:table() when
     Into :: [] | xets:table().
-create_table(Properties, [], Extra) ->
-    Value = fun(Item) ->
-        {Item, Is} = lists:keyfind(Item, 1, Properties),
-        Is
-    end,
+create_table(Properties, []) ->
     try
-        Options =
-            [Value(type), Value(protection), {keypos, Value(keypos)}] ++
-                [named_table || Value(named_table)] ++
-                [compressed || {compressed, true} <- Properties] ++
-                [
-                    Option
-                 || {Item, _} = Option <- Properties,
-                    lists:member(Item, [write_concurrency, read_concurrency | Extra])
-                ],
-        xets:new(Value(name), Options)
+        new(item(name, Properties), options(Properties), Properties)
     catch
         error:_ -> throw(cannot_create_table)
     end;
-create_table(_Properties, Table, _Extra) ->
+create_table(_Properties, Table) ->
     Table.
+
+new(Name, Options, Properties) ->
+    case {lists:keyfind(hash_seed, 1, Properties), xets_options:settings(Name, Options)} of
+        {{hash_seed, Seed}, {ok, Settings}} ->
+            new_with_seed(Name, erlang:append_element(Settings, Seed));
+        _ ->
+            xets:new(Name, Options)
+    end.
+
+new_with_seed(Name, Settings) ->
+    try
+        xets:new_nif(Name, Settings)
+    catch
+        error:xets_retry -> erlang:yield(), new_with_seed(Name, Settings)
+    end.
+
+options(Properties) ->
+    Concurrency = [write_concurrency, read_concurrency, decentralized_counters],
+    [item(type, Properties), item(protection, Properties), {keypos, item(keypos, Properties)}] ++
+        [named_table || item(named_table, Properties)] ++
+        [compressed || {compressed, true} <- Properties] ++
+        [Option || {Name, _} = Option <- Properties, lists:member(Name, Concurrency)].
+
+item(Name, Properties) ->
+    {Name, Value} = lists:keyfind(Name, 1, Properties),
+    Value.
 
 open(File) ->
     case path(File) of
@@ -242,7 +258,7 @@ checked_properties(Input, File, Meta) ->
             end
     end.
 
-%% @doc Whether a file's description of its table has all that there has to be.
+%% Whether there is all that there has to be.
 are_properties(Properties) ->
     Mandatory = [name, type, protection, named_table, keypos, size],
     length([Item || {Item, _} <- Properties, lists:member(Item, Mandatory)]) =:= 6.
@@ -327,9 +343,8 @@ read_options(Malformed, _, _) ->
 
 %%% File names
 
-%% @doc The bytes of a file's name for the system, absolute. `empty': there are none; `invalid': no
-%% file has such a name.
--spec path(term()) -> {ok, binary()} | empty | invalid.
+%% The bytes of a file's name for the system, absolute. `empty': there are none; `invalid': no file
+%% has such a name.
 path(File) ->
     try
         case name(File) of

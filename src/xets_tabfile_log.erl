@@ -87,7 +87,7 @@ read(File, Verify, Into) ->
     with_log(File, Verify, fun(Log) ->
         {Properties, Start, First} = first(Log, Verify),
         Sum = check_version(Properties, Verify, First),
-        Table = xets_tabfile:create_table(Properties, Into, [decentralized_counters]),
+        Table = xets_tabfile:create_table(Properties, Into),
         {size, Size} = lists:keyfind(size, 1, Properties),
         try
             Read = load(#reading{log = Log, verify = Verify, at = Start, sum = Sum}, Table),

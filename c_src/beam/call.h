@@ -281,6 +281,7 @@ bool xe_call_get_access(ERL_NIF_TERM term, enum xe_access *out);
     X(objects, 3)                                                                                 \
     X(unchanged, 2)
 #define XE_CALLS_EXPLAIN(X) X(explain, 2)
+#define XE_CALLS_FILE_SEED(X) X(file_seed, 1)
 /* On dirty IO schedulers. */
 #define XE_CALLS_FILE(X)                                                                          \
     X(file_write, 3)                                                                              \
@@ -288,7 +289,7 @@ bool xe_call_get_access(ERL_NIF_TERM term, enum xe_access *out);
     X(file_finish, 1)                                                                             \
     X(file_abort, 1)                                                                              \
     X(file_read, 1)                                                                               \
-    X(file_load, 2)                                                                               \
+    X(file_load, 3)                                                                               \
     X(file_close, 1)
 
 #define XE_CALL_DECLARE(name, arity)                                                              \
@@ -302,6 +303,7 @@ XE_CALLS_UPDATE(XE_CALL_DECLARE)
 XE_CALLS_ORDER(XE_CALL_DECLARE)
 XE_CALLS_MATCH(XE_CALL_DECLARE)
 XE_CALLS_EXPLAIN(XE_CALL_DECLARE)
+XE_CALLS_FILE_SEED(XE_CALL_DECLARE)
 XE_CALLS_FILE(XE_CALL_DECLARE)
 #undef XE_CALL_DECLARE
 

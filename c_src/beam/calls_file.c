@@ -46,6 +46,8 @@ struct input {
     const uint8_t *first; /* the first record of the block, which is at block.offset of the file */
     const uint8_t *record; /* the one that objects are read of, or NULL */
     size_t size, at;
+    uint64_t most; /* objects that it can have */
+    bool is_read; /* to its end */
     struct xe_fill fill;
 };
 
@@ -242,6 +244,19 @@ ERL_NIF_TERM file_write_nif(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[])
     return make_ok(env, enif_make_tuple2(env, handle_term(env, h), path));
 }
 
+/* file_seed(Snapshot) -> that of its hashes: objects that come in their order are soon stored in a
+ * table with the same seed. */
+ERL_NIF_TERM file_seed_nif(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[])
+{
+    struct xe_use use;
+    (void)argc;
+    if (!xe_dump_use(env, argv[0], &use))
+        return enif_make_badarg(env);
+    ERL_NIF_TERM seed = enif_make_uint64(env, use.table->seed);
+    xe_use_end(&use);
+    return seed;
+}
+
 /* file_dump(Output, Snapshot) -> more | ok | {error, Error} */
 ERL_NIF_TERM file_dump_nif(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[])
 {
@@ -348,7 +363,7 @@ static ERL_NIF_TERM make_meta(ErlNifEnv *env, const struct xe_tablefile_info *in
 /* file_read(Path) -> {ok, {Input, Metadata}} | {error, Error} */
 ERL_NIF_TERM file_read_nif(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[])
 {
-    enum { KIND_OFFSET = 12 };
+    enum { KIND_OFFSET = 12, OBJECT_BYTES_MIN = 3 };
     struct xe_tablefile_info info;
     struct xe_io_error error;
     char *path = get_path(env, argv[0], 0);
@@ -367,7 +382,7 @@ ERL_NIF_TERM file_read_nif(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[])
     struct input *in = enif_alloc(sizeof *in);
     struct handle *h = in ? handle_new(input_type, NULL) : NULL;
     if (in)
-        *in = (struct input){.reader = reader};
+        *in = (struct input){.reader = reader, .most = info.bytes / OBJECT_BYTES_MIN};
     if (!h || !xe_fill_begin(&in->fill)) {
         if (h)
             enif_release_resource(h);
@@ -414,16 +429,27 @@ static ERL_NIF_TERM make_found(ErlNifEnv *env, const struct input *in, enum xe_f
     }
 }
 
+/* The file was read to its end, and is valid. */
+static ERL_NIF_TERM load_end(ErlNifEnv *env, struct input *in, ERL_NIF_TERM table)
+{
+    enum xe_fill_status status = xe_fill_flush(&in->fill, env, table);
+    in->is_read = true;
+    return status == XE_FILL_OK ? make_ok(env, enif_make_uint64(env, in->fill.objects))
+                                : make_found(env, in, status);
+}
+
 /* More objects into the table. */
 static ERL_NIF_TERM load(ErlNifEnv *env, struct input *in, ERL_NIF_TERM table)
 {
     struct xe_io_error error;
     size_t left = SOME_BYTES;
+    if (in->is_read)
+        return load_end(env, in, table);
     while (left > 0) {
         if (!in->record || in->at == in->size) {
             enum xe_tablefile_status next = next_record(in, &error);
             if (next == XE_TABLEFILE_LAST)
-                return make_ok(env, enif_make_uint64(env, in->fill.objects));
+                return load_end(env, in, table);
             if (next == XE_TABLEFILE_FAILED)
                 return make_error(env, &error);
         }
@@ -437,14 +463,19 @@ static ERL_NIF_TERM load(ErlNifEnv *env, struct input *in, ERL_NIF_TERM table)
     return xe_am.more;
 }
 
-/* file_load(Input, TableIdentifier) -> more | {ok, Objects} | {error, Error} */
+/* file_load(Input, TableIdentifier, Expected) -> more | {ok, Objects} | {error, Error}. So many objects
+ * are expected in an empty table. */
 ERL_NIF_TERM file_load_nif(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[])
 {
     struct handle *h;
     struct input *in = take(env, argv[0], input_type, &h);
+    ErlNifUInt64 expected;
     (void)argc;
     if (!in)
         return enif_make_badarg(env);
+    /* As many as the file can have. */
+    if (!in->first && enif_get_uint64(env, argv[2], &expected))
+        in->fill.expected = expected < in->most ? expected : in->most;
     ERL_NIF_TERM result = load(env, in, argv[1]);
     give_back(h, in);
     return result;

@@ -16,15 +16,18 @@ static ERL_NIF_TERM make_access(const struct xe_owned *t)
 }
 
 /* {Type, Access, Named, KeyPos, Heir, Write, Read, Counters, Compressed}: checked by
- * xets:new/2 already. */
+ * xets:new/2 already. With a seed behind them from src/xets_tabfile.erl. */
 static bool get_settings(ErlNifEnv *env, ERL_NIF_TERM name, ERL_NIF_TERM term,
                          struct xe_settings *s)
 {
     const ERL_NIF_TERM *is;
     enum xe_kind kind;
+    ErlNifUInt64 seed = 0;
     int n;
-    if (!enif_is_atom(env, name) || !enif_get_tuple(env, term, &n, &is) || n != 9)
+    if (!enif_is_atom(env, name) || !enif_get_tuple(env, term, &n, &is) || n < 9 || n > 10 ||
+        (n == 10 && !enif_get_uint64(env, is[9], &seed)))
         return false;
+    s->seed = seed;
     s->name = name;
     s->type = is[0];
     s->named = is[2] == xe_am.yes;

@@ -56,8 +56,7 @@ static bool write_object(struct xe_dump *d, const uint8_t *rec, int keypos,
 
 /* --- Chunks ------------------------------------------------------------- */
 
-/* Opens a section for the snapshot. */
-static bool use_begin(ErlNifEnv *env, ERL_NIF_TERM snapshot, struct xe_use *use)
+bool xe_dump_use(ErlNifEnv *env, ERL_NIF_TERM snapshot, struct xe_use *use)
 {
     ErlNifPid self;
     if (xe_use_again(env, snapshot, XE_NEED_READ, use) != XE_BEGUN)
@@ -141,7 +140,7 @@ enum xe_dump_status xe_dump_some(struct xe_dump *d, ErlNifEnv *env, ERL_NIF_TERM
     while (!d->is_done && xe_tablefile_written(out, &records) - before < SOME_BYTES) {
         struct xe_use use;
         struct xe_run run;
-        if (!use_begin(env, snapshot, &use))
+        if (!xe_dump_use(env, snapshot, &use))
             return XE_DUMP_BADARG;
         int keypos = use.table->keypos;
         xe_run_begin(&run);

@@ -31,6 +31,9 @@ enum xe_dump_status {
     XE_DUMP_BADARG, /* it is no snapshot of the calling process */
 };
 
+/* Opens a section for a snapshot of the calling process. */
+bool xe_dump_use(ErlNifEnv *env, ERL_NIF_TERM snapshot, struct xe_use *use);
+
 void xe_dump_begin(struct xe_dump *d);
 void xe_dump_end(struct xe_dump *d);
 

@@ -1,9 +1,12 @@
 /*
  * fill.h - objects in the external term format into a table.
  *
- * They are read (etf.h) and stored as they come, some hundred in one section; no terms are made but
- * of what etf.h cannot read in place. Each is a write of its own: others may see the table with
- * some of them.
+ * They are read (etf.h), and those that are plain (no handles, small enough for an image, of no
+ * bag) are collected as records, some thousand of them, put in the order of their hashes, and stored by
+ * xe_table_fill(). Others are stored at once. No terms are made but of what etf.h cannot read in place.
+ *
+ * Each is a write of its own: others may see the table with some of them. Of objects with the same key,
+ * which no file of a table has, any may be the one that stays; in a bag they are stored in their order.
  */
 #ifndef XE_FILL_H
 #define XE_FILL_H
@@ -11,15 +14,28 @@
 #include "call.h"
 #include "etf.h"
 
+enum {
+    XE_FILL_OBJECTS = 16384,    /* that are collected */
+    XE_FILL_BYTES = 512 * 1024, /* of their records */
+};
+
 struct xe_fill {
     struct xe_etf_reader *reader;
-    ErlNifEnv *env; /* of terms that have to be made */
-    uint64_t objects; /* stored so far */
+    ErlNifEnv *env;   /* of terms that have to be made */
+    uint64_t objects; /* read so far */
+    struct xe_form form; /* of the table, once it is known; keypos is 0 before */
+    uint64_t seed;
+    uint64_t expected; /* the caller's to set: objects that will come, if the table is empty */
+    uint64_t position; /* up to which hash there is room for them */
+    /* What is collected, and how many of them are stored already. */
+    size_t n, stored, len;
+    struct xe_fill_item *items, *other;
+    uint8_t *bytes;
 };
 
 enum xe_fill_status {
     XE_FILL_OK,
-    XE_FILL_RETRY,     /* the next object could not be stored now: yield, and go on with it */
+    XE_FILL_RETRY,     /* something could not be stored now: yield, and call again */
     XE_FILL_NOMEM,     /* nor ever: out of memory */
     XE_FILL_BADARG,    /* no such table, or the caller may not write to it */
     XE_FILL_BAD,       /* the next bytes are no object */
@@ -30,9 +46,12 @@ enum xe_fill_status {
 bool xe_fill_begin(struct xe_fill *f);
 void xe_fill_end(struct xe_fill *f);
 
-/* Stores objects that begin at bytes[*at] until `most` bytes of them are read, or all. *at: where the
- * next one begins. On a dirty scheduler. O(what it reads). */
+/* Reads objects that begin at bytes[*at] until `most` bytes of them are read, or all. *at: where the
+ * next one begins. The table is the same in all calls. On a dirty scheduler. O(what it reads). */
 enum xe_fill_status xe_fill_some(struct xe_fill *f, ErlNifEnv *env, ERL_NIF_TERM table,
                                  const uint8_t *bytes, size_t size, size_t most, size_t *at);
+
+/* Stores what is collected. */
+enum xe_fill_status xe_fill_flush(struct xe_fill *f, ErlNifEnv *env, ERL_NIF_TERM table);
 
 #endif

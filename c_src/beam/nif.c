@@ -233,6 +233,7 @@ static ErlNifFunc functions[] = {
     XE_CALLS_ORDER(XE_NIF)
     XE_CALLS_MATCH(XE_NIF)
     XE_CALLS_EXPLAIN(XE_NIF)
+    XE_CALLS_FILE_SEED(XE_NIF)
     XE_CALLS_FILE(XE_NIF_IO)
 };
 

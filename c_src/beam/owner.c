@@ -358,7 +358,7 @@ static struct xe_owned *owned_alloc(const struct xe_settings *settings, enum xe_
 static struct xe_owned *owned_new(const struct xe_settings *settings)
 {
     struct xe_table_config config = {
-        .seed = random_seed(),
+        .seed = settings->seed ? settings->seed : random_seed(),
         .hot = settings->write_concurrency != xe_am.no,
     };
     if (!xe_owner_get_kind(settings->type, &config.kind))

@@ -64,6 +64,7 @@ struct xe_settings {
     bool read_concurrency;
     bool decentralized_counters;
     bool compressed;
+    uint64_t seed; /* of the hashes; 0: one is drawn */
 };
 
 /* The kind that a type's name stands for. False: it is none. */

@@ -11,15 +11,6 @@
 
 enum { SPECIAL = XE_REC_BLOB | XE_REC_EXT };
 
-/* Copies a record; not a byte more, its neighbours may be alive. */
-static inline void copy_record(uint8_t *to, const uint8_t *from, uint32_t units)
-{
-    for (; units >= 2; units -= 2, to += 8, from += 8)
-        memcpy(to, from, 8);
-    if (units)
-        memcpy(to, from, 4);
-}
-
 /* Stores the low n bytes (1 to 8) of a word, and not a byte more. */
 static inline void store_word(uint8_t *to, uint64_t word, uint32_t n)
 {
@@ -112,7 +103,7 @@ enum xe_status xe_table_put_plain(struct xe_table *t, struct xe_epoch_slot *slot
         XE_LIKELY(!(xe_load32(xe_image_record(img, place.off)) & SPECIAL))) {
         uint32_t off = xe_image_alloc(img, units);
         if (XE_LIKELY(off != 0)) {
-            copy_record(xe_image_record(img, off), rec, units);
+            xe_record_copy(xe_image_record(img, off), rec, units);
             publish(t, slot, s, img, &place, off, units);
             return XE_OK;
         }
@@ -150,7 +141,7 @@ enum xe_status xe_table_patch(struct xe_table *t, struct xe_epoch_slot *slot,
             uint32_t off = xe_image_alloc(img, units);
             if (XE_LIKELY(off != 0)) {
                 uint8_t *to = xe_image_record(img, off);
-                copy_record(to, rec, units);
+                xe_record_copy(to, rec, units);
                 store_word(to + (what.at - rec), what.word, what.width);
                 publish(t, slot, s, img, &place, off, units);
                 return XE_OK;

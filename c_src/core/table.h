@@ -125,6 +125,25 @@ enum xe_status xe_table_put_plain(struct xe_table *t, struct xe_epoch_slot *slot
                                   enum xe_put mode);
 
 /*
+ * Filling: stores many objects, of a set or an ordered table, as xe_table_put_plain() does it with
+ * each: one by one, for whoever looks on. But those that come to one segment are stored under its
+ * lock, and room is made for all of them at once; so it is fast where they come in the order of the
+ * hashes, or of the keys: hashes can be put in order before (`other`: room for as many items). *done:
+ * how many are stored, also if that ends with XE_RETRY, XE_NOMEM, XE_LIMIT, XE_DEAD or XE_FROZEN. O(n).
+ */
+struct xe_fill_item {
+    uint64_t hash;      /* of the key, in a set */
+    const uint8_t *rec; /* as for xe_table_put_plain() */
+};
+/* Before a set is filled: room for so many objects, evenly spread, each of so many units (4 bytes). For
+ * all of the table: from *position 0 on, as long as there is *more. O(objects) together. */
+enum xe_status xe_table_expect(struct xe_table *t, struct xe_epoch_slot *slot, uint64_t objects,
+                               uint32_t units, uint64_t *position, bool *more);
+void xe_table_fill_sort(struct xe_fill_item *items, struct xe_fill_item *other, size_t n);
+enum xe_status xe_table_fill(struct xe_table *t, struct xe_epoch_slot *slot,
+                             const struct xe_fill_item *items, size_t n, size_t *done);
+
+/*
  * Changes up to 8 bytes of a stored object under its segment's lock. `patch` sees it, and says
  * which bytes of the body become what; false: that cannot be done so. XE_LIMIT: nothing was
  * changed, the way is xe_table_update(); what `patch` did must not matter then.
