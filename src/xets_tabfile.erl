@@ -218,11 +218,13 @@ new_with_seed(Name, Settings) ->
     end.
 
 options(Properties) ->
-    Concurrency = [write_concurrency, read_concurrency, decentralized_counters],
     [item(type, Properties), item(protection, Properties), {keypos, item(keypos, Properties)}] ++
         [named_table || item(named_table, Properties)] ++
-        [compressed || {compressed, true} <- Properties] ++
-        [Option || {Name, _} = Option <- Properties, lists:member(Name, Concurrency)].
+        [compressed || proplists:get_value(compressed, Properties, false)] ++
+        [Option || {write_concurrency, _} = Option <- Properties] ++
+        [Option || {read_concurrency, _} = Option <- Properties] ++
+        %% Of which ets, that does not read it, makes no error.
+        [Option || {decentralized_counters, Is} = Option <- Properties, is_boolean(Is)].
 
 item(Name, Properties) ->
     {Name, Value} = lists:keyfind(Name, 1, Properties),
@@ -356,15 +358,13 @@ path(File) ->
     end.
 
 name(Name) when is_binary(Name) -> Name;
-name(Name) when is_atom(Name) -> atom_to_list(Name);
-name(Name) -> flatten(Name, []).
+name(Name) -> flatten(Name).
 
-%% Lists of characters, lists and atoms, as `file' takes them.
-flatten([Char | Rest], Tail) when is_integer(Char) -> [Char | flatten(Rest, Tail)];
-flatten([List | Rest], Tail) when is_list(List) -> flatten(List, [Rest | Tail]);
-flatten([Atom | Rest], Tail) when is_atom(Atom) -> atom_to_list(Atom) ++ flatten(Rest, Tail);
-flatten([], [List | Lists]) -> flatten(List, Lists);
-flatten([], []) -> [].
+%% Characters, lists and atoms, as `file' takes them: an atom may also be the tail of a list.
+flatten([Char | Rest]) when is_integer(Char) -> [Char | flatten(Rest)];
+flatten([Name | Rest]) -> flatten(Name) ++ flatten(Rest);
+flatten([]) -> [];
+flatten(Atom) when is_atom(Atom) -> atom_to_list(Atom).
 
 bytes(Name) ->
     Bytes =
