@@ -58,13 +58,12 @@ static bool sort_by_byte(struct xe_fill_item *to, const struct xe_fill_item *fro
     return true;
 }
 
-void xe_table_fill_sort(struct xe_fill_item *items, struct xe_fill_item *other, size_t n)
+/* By the bytes of the hashes from the bit `low` on. */
+static void sort_by_bytes(struct xe_fill_item *items, struct xe_fill_item *other, size_t n,
+                          unsigned low)
 {
     struct xe_fill_item *at = items, *to = other;
-    if (sort_nearly(items, n))
-        return;
-    /* The bytes above, which decide; what is left is nearly in order. */
-    for (unsigned shift = 32; shift < 64; shift += 8)
+    for (unsigned shift = low; shift < 64; shift += 8)
         if (sort_by_byte(to, at, n, shift)) {
             struct xe_fill_item *from = at;
             at = to;
@@ -72,7 +71,16 @@ void xe_table_fill_sort(struct xe_fill_item *items, struct xe_fill_item *other, 
         }
     if (at != items)
         memcpy(items, at, n * sizeof *at);
-    sort_nearly(items, n);
+}
+
+void xe_table_fill_sort(struct xe_fill_item *items, struct xe_fill_item *other, size_t n)
+{
+    if (sort_nearly(items, n))
+        return;
+    /* The upper half decides nearly always. */
+    sort_by_bytes(items, other, n, 32);
+    if (!sort_nearly(items, n))
+        sort_by_bytes(items, other, n, 0);
 }
 
 /* --- Objects ------------------------------------------------------------ */
