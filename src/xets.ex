@@ -1556,6 +1556,98 @@ defmodule Xets do
   defdelegate from_dets(table, dets), to: :xets
 
   @doc """
+  Writes the table to a file: what it has at one instant, also while others write to it, and the
+  options that it was made with but for its heir.
+
+  Options are
+    * `format: :xets | :ets` - our own format, which is read on all machines by all releases, in
+      blocks with checksums (the default); or that of `:ets.tab2file/3`, for `:ets.file2tab/1`;
+    * `sync: boolean` - whether the file outlives a loss of power when this returns. Default
+      `false`;
+    * `extended_info: [:object_count | :md5sum]` - as for `:ets`: what `file2tab/2` verifies if it is
+      asked to. Files in our own format are always verified.
+
+  A file that is there is replaced when the new one, which is written beside it as `file.new`, is whole,
+  and stays as it is if anything fails. Returns `:ok` or `{:error, reason}`, with the reasons of
+  `:ets`; `format_error/1` says them in words.
+
+      iex> path = Path.join(System.tmp_dir!(), "xets_tab2file_#{System.pid()}")
+      iex> table = Xets.new(:cities, [:ordered_set])
+      iex> Xets.insert(table, [{"London", 8_982_000}, {"Oslo", 709_000}])
+      iex> Xets.tab2file(table, path, sync: true)
+      :ok
+      iex> {:ok, copy} = Xets.file2tab(path)
+      iex> {Xets.info(copy, :type), Xets.tab2list(copy)}
+      {:ordered_set, [{"London", 8_982_000}, {"Oslo", 709_000}]}
+      iex> File.rm(path)
+      :ok
+
+  """
+  @spec tab2file(table, Path.t(), [:xets.tab2file_option()]) :: :ok | {:error, term}
+  def tab2file(table, file, options \\ []), do: :xets.tab2file(table, file, options)
+
+  @doc """
+  Reads a table from a file, which `tab2file/3` or `:ets.tab2file/3` has written. The calling process
+  becomes the owner of a table with the name, the type and the other options of the one that was
+  written, and no heir.
+
+  A file in our own format is read as it was written or not at all. Options are
+    * `verify: boolean` - for a file in the format of `:ets`: whether damage, and what the extended
+      information says, is looked for. Default `false`;
+    * `table: table` - the objects are inserted into this table. As in `:ets` it is deleted if that
+      fails.
+
+  Returns `{:ok, table}`, or `{:error, reason}`, which `format_error/1` says in words. Files tell
+  about atoms and functions, too: read those only that you trust.
+
+      iex> path = Path.join(System.tmp_dir!(), "xets_file2tab_#{System.pid()}")
+      iex> table = :ets.new(:cities, [:named_table, :public])
+      iex> :ets.insert(table, {"London", 8_982_000})
+      iex> :ets.tab2file(table, to_charlist(path))
+      :ok
+      iex> {:ok, :cities} = Xets.file2tab(path)
+      iex> Xets.lookup(:cities, "London")
+      [{"London", 8_982_000}]
+      iex> {:error, reason} = Xets.file2tab(path)
+      iex> reason
+      :cannot_create_table
+      iex> Xets.format_error(reason)
+      'the table cannot be made: is its name taken?'
+      iex> File.rm(path)
+      :ok
+
+  """
+  @spec file2tab(Path.t(), [:xets.file2tab_option()]) :: {:ok, table} | {:error, term}
+  def file2tab(file, options \\ []), do: :xets.file2tab(file, options)
+
+  @doc """
+  What a file says of the table in it. Only its beginning is read.
+
+      iex> path = Path.join(System.tmp_dir!(), "xets_tabfile_info_#{System.pid()}")
+      iex> table = Xets.new(:cities)
+      iex> Xets.insert(table, {"Oslo", 709_000})
+      iex> Xets.tab2file(table, path)
+      iex> {:ok, info} = Xets.tabfile_info(path)
+      iex> Keyword.take(info, [:name, :type, :size])
+      [name: :cities, type: :set, size: 1]
+      iex> File.rm(path)
+      :ok
+
+  """
+  @spec tabfile_info(Path.t()) :: {:ok, keyword} | {:error, term}
+  defdelegate tabfile_info(file), to: :xets
+
+  @doc """
+  What an error means that `tab2file/3`, `file2tab/2` or `tabfile_info/1` has returned. Not in `:ets`.
+
+      iex> Xets.format_error({:read_error, {:file_error, "cities.tab", :enoent}})
+      'cities.tab: no such file or directory'
+
+  """
+  @spec format_error(term) :: charlist
+  defdelegate format_error(reason), to: :xets
+
+  @doc """
   The match specification that a function made in the Erlang shell, or in IEx, says. Programs
   in Elixir have `spec/1` for it.
 

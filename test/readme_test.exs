@@ -38,6 +38,11 @@ defmodule ReadmeTest do
     assert run(steps(session, ~r/^\d+> (.*)$/), &erlang/2) > 0
   end
 
+  test "a table in a file" do
+    [_, _, _, session | _] = blocks("erlang")
+    assert run(steps(session, ~r/^\d+> (.*)$/), &erlang/2) > 0
+  end
+
   # The blocks of code in a language.
   defp blocks(language) do
     for [_, block] <- Regex.scan(~r/^```#{language}\n(.*?)^```$/ms, File.read!(@readme)),
