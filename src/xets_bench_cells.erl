@@ -266,7 +266,21 @@ scans() ->
             ]
         }
      || Type <- [set, ordered_set, bag, duplicate_bag]
-    ].
+    ] ++ [files(Type) || Type <- [set, ordered_set]].
+
+files(Type) ->
+    Cell = fun(Op, Row, Target) ->
+        {Op, #{
+            group => scans, row => Row, column => atom_to_list(Type), target => {faster, Target}
+        }}
+    end,
+    #{
+        measure => {xets_bench_file, #{type => Type}},
+        cells => [
+            Cell(tab2file, "1 M: tab2file, no sync", 10.0),
+            Cell(file2tab, "1 M: file2tab", 5.0)
+        ]
+    }.
 
 %% Bags -------------------------------------------------------------------------------------------
 
