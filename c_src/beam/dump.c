@@ -6,6 +6,7 @@
 #include <errno.h>
 
 #include "call.h"
+#include "file_flat.h"
 
 enum {
     RECORD_BYTES = 128 * 1024, /* of objects; they become a block of their own */
@@ -40,16 +41,22 @@ static bool flush(struct xe_dump *d, struct xe_tablefile_writer *out, struct xe_
     return ok;
 }
 
-static bool write_object(struct xe_dump *d, const uint8_t *rec, int keypos,
-                         struct xe_tablefile_writer *out, struct xe_io_error *error)
+static enum xe_etf_status write_any(struct xe_dump *d, const uint8_t *rec, int keypos)
 {
     struct xe_view view;
     if (XE_UNLIKELY(!xe_record_view_plain(rec, &view)))
         xe_record_view(rec, &view);
-    enum xe_etf_status status =
-        xe_etf_write_object(&d->writer, &view, keypos, XE_TERM_NO_BUDGET);
-    if (XE_UNLIKELY(status != XE_ETF_OK))
-        return fail(error, status);
+    return xe_etf_write_object(&d->writer, &view, keypos, XE_TERM_NO_BUDGET);
+}
+
+static inline bool write_object(struct xe_dump *d, const uint8_t *rec, const struct xe_form *form,
+                                struct xe_tablefile_writer *out, struct xe_io_error *error)
+{
+    if (!xe_flat_write(&d->writer, form->kind, rec, form->keypos)) {
+        enum xe_etf_status status = write_any(d, rec, form->keypos);
+        if (XE_UNLIKELY(status != XE_ETF_OK))
+            return fail(error, status);
+    }
     d->objects++;
     return XE_LIKELY(d->writer.len < RECORD_BYTES) || flush(d, out, error);
 }
@@ -119,16 +126,16 @@ static enum xe_status read_chunk(struct xe_dump *d, const struct xe_owned *table
                                      : read_hashes(d, table->core, xe_kind_is_bag(table->kind), run);
 }
 
-static bool write_chunk(struct xe_dump *d, const struct xe_run *run, int keypos,
+static bool write_chunk(struct xe_dump *d, const struct xe_run *run, const struct xe_form *form,
                         struct xe_tablefile_writer *out, struct xe_io_error *error)
 {
     for (uint32_t i = 0; i < d->chunk.n; i++) {
         xe_chunk_ahead(&d->chunk, i);
-        if (XE_UNLIKELY(!write_object(d, d->chunk.recs[i], keypos, out, error)))
+        if (XE_UNLIKELY(!write_object(d, d->chunk.recs[i], form, out, error)))
             return false;
     }
     for (uint32_t i = 0; i < run->n; i++)
-        if (!write_object(d, run->at[i].rec, keypos, out, error))
+        if (!write_object(d, run->at[i].rec, form, out, error))
             return false;
     return true;
 }
@@ -142,12 +149,12 @@ enum xe_dump_status xe_dump_some(struct xe_dump *d, ErlNifEnv *env, ERL_NIF_TERM
         struct xe_run run;
         if (!xe_dump_use(env, snapshot, &use))
             return XE_DUMP_BADARG;
-        int keypos = use.table->keypos;
+        struct xe_form form = xe_call_form(use.table);
         xe_run_begin(&run);
         /* A snapshot is never being written: there is nothing to try again. */
         enum xe_status status = read_chunk(d, use.table, &run);
         xe_use_end(&use);
-        bool ok = status == XE_OK ? write_chunk(d, &run, keypos, out, error)
+        bool ok = status == XE_OK ? write_chunk(d, &run, &form, out, error)
                                   : fail(error, XE_ETF_NOMEM);
         xe_run_end(&run);
         if (!ok)

@@ -4,10 +4,12 @@
 #include "fill.h"
 
 #include "call_key.h"
+#include "file_flat.h"
 
 enum {
-    SECTION_OBJECTS = 1024, /* that are stored in one section */
+    SECTION_OBJECTS = 1024,   /* that are stored in one section */
     SECTION_READ = 64 * 1024, /* bytes of objects that are read before the environment is cleared */
+    CHAIN_OBJECTS = 64,       /* a chain of buckets has hardly as many */
 };
 
 bool xe_fill_begin(struct xe_fill *f)
@@ -109,8 +111,11 @@ static enum xe_fill_status expect(struct xe_fill *f, ErlNifEnv *env, ERL_NIF_TER
             more = false;
         xe_use_end(&use);
     }
-    if (status == XE_FILL_OK)
+    if (status == XE_FILL_OK) {
+        /* In a table they come chain by chain, which have no order of their own. */
+        f->slack = f->expected > CHAIN_OBJECTS ? UINT64_MAX / f->expected * CHAIN_OBJECTS : 0;
         f->expected = 0;
+    }
     return status;
 }
 
@@ -118,7 +123,7 @@ enum xe_fill_status xe_fill_flush(struct xe_fill *f, ErlNifEnv *env, ERL_NIF_TER
 {
     enum xe_fill_status status = f->n && f->expected ? expect(f, env, table) : XE_FILL_OK;
     if (status == XE_FILL_OK && f->stored == 0 && f->n > 0 && f->form.kind == XE_SET)
-        xe_table_fill_sort(f->items, f->other, f->n);
+        xe_table_fill_sort(f->items, f->other, f->n, f->slack);
     while (f->stored < f->n && status == XE_FILL_OK) {
         struct xe_use use;
         size_t n = f->n - f->stored, done = 0;
@@ -141,6 +146,8 @@ static bool is_plain(const struct xe_fill *f, const struct xe_object *o)
     return !o->n_handles && !xe_kind_is_bag(f->form.kind) && xe_record_fits_inline(o);
 }
 
+_Static_assert((int)XE_FLAT_RECORD_MAX <= (int)XE_RECORD_INLINE_MAX, "there is room for one");
+
 static bool has_room(const struct xe_fill *f)
 {
     return f->n < XE_FILL_OBJECTS && XE_FILL_BYTES - f->len >= XE_RECORD_INLINE_MAX;
@@ -160,6 +167,21 @@ static void collect(struct xe_fill *f, const struct xe_object *o)
     f->items[f->n++] = (struct xe_fill_item){
         .hash = ordered ? 0 : xe_key_hash(o->bytes, o->klen, f->seed), .rec = rec};
     f->len += units * XE_RECORD_ALIGN;
+}
+
+/* The same of the object that comes next, if it is of small integers. Returns its end, or NULL. */
+static inline const uint8_t *collect_flat(struct xe_fill *f, const uint8_t *bytes, size_t size)
+{
+    uint64_t words[XE_TERM_FLAT_ARITY_MAX], hash;
+    int arity;
+    const uint8_t *end = xe_flat_read(bytes, size, words, &arity);
+    if (!end || arity < f->form.keypos || xe_kind_is_bag(f->form.kind))
+        return NULL;
+    uint8_t *rec = f->bytes + f->len;
+    f->len += xe_flat_record(rec, f->form.kind, f->seed, words, arity, f->form.keypos, &hash);
+    f->items[f->n++] = (struct xe_fill_item){.hash = hash, .rec = rec};
+    f->objects++;
+    return end;
 }
 
 /* --- Others ------------------------------------------------------------- */
@@ -197,6 +219,11 @@ static inline enum xe_fill_status fill_one(struct xe_fill *f, ErlNifEnv *env, ER
         enum xe_fill_status flushed = xe_fill_flush(f, env, table);
         if (flushed != XE_FILL_OK)
             return flushed;
+    }
+    const uint8_t *end = collect_flat(f, bytes + *at, size - *at);
+    if (XE_LIKELY(end)) {
+        *at = (size_t)(end - bytes);
+        return XE_FILL_OK;
     }
     xe_call_encoder(&e, f->env, &f->form, XE_TERM_NO_BUDGET);
     enum xe_fill_status status = of_etf(

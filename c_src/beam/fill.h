@@ -27,6 +27,7 @@ struct xe_fill {
     uint64_t seed;
     uint64_t expected; /* the caller's to set: objects that will come, if the table is empty */
     uint64_t position; /* up to which hash there is room for them */
+    uint64_t slack;    /* so far apart are hashes that may come in any order */
     /* What is collected, and how many of them are stored already. */
     size_t n, stored, len;
     struct xe_fill_item *items, *other;

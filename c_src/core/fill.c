@@ -11,6 +11,8 @@
  * Readers meet each object when it is published, as after a write of its own (G1). Those of ordered
  * tables, which look at a segment's version, wait meanwhile: some microseconds.
  */
+#include <stdlib.h>
+
 #include "find.h"
 #include "order_internal.h"
 #include "table_internal.h"
@@ -73,9 +75,23 @@ static void sort_by_bytes(struct xe_fill_item *items, struct xe_fill_item *other
         memcpy(items, at, n * sizeof *at);
 }
 
-void xe_table_fill_sort(struct xe_fill_item *items, struct xe_fill_item *other, size_t n)
+/* Whether no hash comes behind one that is greater by more than `slack`. */
+static bool is_nearly_sorted(const struct xe_fill_item *items, size_t n, uint64_t slack)
 {
-    if (sort_nearly(items, n))
+    uint64_t most = 0;
+    for (size_t i = 0; i < n; i++) {
+        uint64_t hash = items[i].hash;
+        if (XE_UNLIKELY(hash < most && most - hash > slack))
+            return false;
+        most = hash > most ? hash : most;
+    }
+    return true;
+}
+
+void xe_table_fill_sort(struct xe_fill_item *items, struct xe_fill_item *other, size_t n,
+                        uint64_t slack)
+{
+    if (is_nearly_sorted(items, n, slack) || sort_nearly(items, n))
         return;
     /* The upper half decides nearly always. */
     sort_by_bytes(items, other, n, 32);
@@ -109,14 +125,27 @@ static inline void key_of(struct xe_key *key, const struct xe_table *t,
 
 enum added { ADDED, FOUND, NO_ROOM };
 
-/* Stores an object with a new key in the image of a locked segment. */
-static inline enum added add(const struct xe_table *t, struct xe_image *img,
-                             const struct xe_key *key, const uint8_t *rec)
+/* Whether a key of an ordered table is behind all of a locked segment's image, where it goes then. */
+static inline bool is_last(const struct xe_image *img, const struct xe_key *key,
+                           struct xe_place *place)
 {
-    struct xe_place place;
+    if (xe_image_count(img) == 0)
+        return false;
+    xe_leaves_edge(img, true, place);
+    struct xe_place last = *place;
+    uint32_t off = xe_leaves_backward(img, &last);
+    place->off = 0;
+    return off && xe_leaves_compare(key, xe_image_record(img, off)) > 0;
+}
+
+/* Stores an object with a new key in the image of a locked segment. `last`: its place is known. */
+static inline enum added add(const struct xe_table *t, struct xe_image *img,
+                             const struct xe_key *key, const uint8_t *rec, bool last,
+                             struct xe_place place)
+{
     uint32_t units = xe_record_units(xe_load32(rec)), off;
     bool ordered = t->kind == XE_ORDERED;
-    if (ordered ? xe_leaves_find(img, key, &place) : xe_find(img, key, &place))
+    if (!last && (ordered ? xe_leaves_find(img, key, &place) : xe_find(img, key, &place)))
         return FOUND;
     bool has_place = ordered ? xe_leaves_has_place(img, &place)
                              : xe_image_has_room(img, 1) &&
@@ -136,14 +165,14 @@ static inline enum added add(const struct xe_table *t, struct xe_image *img,
 
 /* --- Segments ----------------------------------------------------------- */
 
-/* Whether a key belongs to a locked segment. `right`: the one behind it, in an ordered table. */
+/* Whether a key belongs to a locked segment. `right`: the one behind it, in an ordered table. `last`:
+ * it is behind a key that does. */
 static inline bool is_of(const struct xe_table *t, const struct xe_segment *s,
-                         const struct xe_segment *right, const struct xe_key *key)
+                         const struct xe_segment *right, const struct xe_key *key, bool last)
 {
     if (t->kind != XE_ORDERED)
         return s->lo <= key->hash && key->hash <= s->hi;
-    return (!s->fence || xe_order_is_behind(s, key)) &&
-           (!right || !xe_order_is_behind(right, key));
+    return (last || xe_order_is_behind(s, key)) && (!right || !xe_order_is_behind(right, key));
 }
 
 /* Makes room for arrivals in a locked segment, and unlocks it. */
@@ -162,6 +191,12 @@ static enum xe_status rebuild(struct xe_table *t, struct xe_epoch_slot *slot, st
     return XE_OK;
 }
 
+static int compare_arrivals(const void *a, const void *b)
+{
+    const struct xe_arrival *x = a, *y = b;
+    return (x->hash > y->hash) - (x->hash < y->hash);
+}
+
 /* The same for the items that belong to it, of a set. */
 static enum xe_status make_room(struct xe_table *t, struct xe_epoch_slot *slot,
                                 struct xe_segment *s, const struct xe_fill_item *items, size_t n)
@@ -172,12 +207,14 @@ static enum xe_status make_room(struct xe_table *t, struct xe_epoch_slot *slot,
         xe_table_finish(t, slot, s, false);
         return XE_NOMEM;
     }
-    /* In order, from the first one that belongs to it on. */
-    for (; of < most && items[of].hash <= s->hi &&
-           (of == 0 || items[of].hash >= items[of - 1].hash);
-         of++)
+    bool sorted = true;
+    for (; of < most && s->lo <= items[of].hash && items[of].hash <= s->hi; of++) {
         arrivals[of] = (struct xe_arrival){.hash = items[of].hash,
                                            .units = xe_record_units(xe_load32(items[of].rec))};
+        sorted &= of == 0 || arrivals[of - 1].hash <= arrivals[of].hash;
+    }
+    if (!sorted)
+        qsort(arrivals, of, sizeof *arrivals, compare_arrivals);
     enum xe_status status = rebuild(t, slot, s, arrivals, of);
     xe_cb.free(arrivals);
     return status;
@@ -214,10 +251,12 @@ static enum xe_status fill_segment(struct xe_table *t, struct xe_epoch_slot *slo
     if (XE_LIKELY(!xe_image_is_empty(img))) {
         xe_segment_changes(s);
         for (; i < end; i++) {
+            struct xe_place place = {0};
             key_of(&key, t, &items[i]);
-            if (!is_of(t, s, right, &key))
+            bool last = ordered && is_last(img, &key, &place);
+            if (!is_of(t, s, right, &key, last))
                 break;
-            added = add(t, img, &key, items[i].rec);
+            added = add(t, img, &key, items[i].rec, last, place);
             if (XE_UNLIKELY(added != ADDED))
                 break;
         }

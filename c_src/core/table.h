@@ -128,8 +128,8 @@ enum xe_status xe_table_put_plain(struct xe_table *t, struct xe_epoch_slot *slot
  * Filling: stores many objects, of a set or an ordered table, as xe_table_put_plain() does it with
  * each: one by one, for whoever looks on. But those that come to one segment are stored under its
  * lock, and room is made for all of them at once; so it is fast where they come in the order of the
- * hashes, or of the keys: hashes can be put in order before (`other`: room for as many items). *done:
- * how many are stored, also if that ends with XE_RETRY, XE_NOMEM, XE_LIMIT, XE_DEAD or XE_FROZEN. O(n).
+ * hashes, or of the keys: hashes can be put in order before (`other`: room for as many items), but for
+ * such as are at most `slack` apart, if they nearly are. *done: how many are stored, also if that ends with XE_RETRY, XE_NOMEM, XE_LIMIT, XE_DEAD or XE_FROZEN. O(n).
  */
 struct xe_fill_item {
     uint64_t hash;      /* of the key, in a set */
@@ -139,7 +139,8 @@ struct xe_fill_item {
  * all of the table: from *position 0 on, as long as there is *more. O(objects) together. */
 enum xe_status xe_table_expect(struct xe_table *t, struct xe_epoch_slot *slot, uint64_t objects,
                                uint32_t units, uint64_t *position, bool *more);
-void xe_table_fill_sort(struct xe_fill_item *items, struct xe_fill_item *other, size_t n);
+void xe_table_fill_sort(struct xe_fill_item *items, struct xe_fill_item *other, size_t n,
+                        uint64_t slack);
 enum xe_status xe_table_fill(struct xe_table *t, struct xe_epoch_slot *slot,
                              const struct xe_fill_item *items, size_t n, size_t *done);
 
