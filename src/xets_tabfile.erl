@@ -44,12 +44,14 @@ write(Table, File, OptionList) ->
 
 %% Of a private table of another process ets says the same as of one that is not there.
 snapshot(Table) ->
-    try
-        xets:info(Table) =/= undefined orelse throw(badtab),
-        true
+    try xets:info(Table) of
+        undefined -> throw(badtab);
+        _ -> taken(Table)
     catch
         error:badarg -> throw({badarg, table})
-    end,
+    end.
+
+taken(Table) ->
     try
         xets:snapshot(Table)
     catch

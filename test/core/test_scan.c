@@ -830,6 +830,57 @@ static void a_chunk_that_is_read_while_a_lock_is_held_never_counts_as_unchanged(
     }
 }
 
+/* --- Runs ---------------------------------------------------------------- */
+
+/* All objects of a key, in however many segments they are, as a lookup finds them. */
+static void a_run_has_the_objects_of_a_key_in_their_order(void **state)
+{
+    (void)state;
+    static const uint32_t limits[] = {16, 64, 0};
+    for (uint32_t kind = 0; kind < 2; kind++)
+        for (uint32_t limit = 0; limit < 3; limit++) {
+            struct xe_table *t = table_of_keys(kind ? XE_BAG : XE_DUPLICATE_BAG, limits[limit]);
+            for (uint32_t i = 0; i < KEYS; i += i == 77 ? 1 : 7) {
+                struct finding f;
+                struct xe_run run;
+                finding_begin(&f, t, key_of(i));
+                xe_run_begin(&run);
+                CHECK(xe_bag_find(t, f.slot, &f.lookup.key, UINT32_MAX, true, &f.run) == XE_OK);
+                CHECK(xe_scan_run(t, f.lookup.key.hash, &run) == XE_OK);
+                uint32_t found = 0;
+                for (uint32_t k = 0; k < run.n; k++)
+                    if (found < f.run.n && run.at[k].rec == f.run.at[found].rec)
+                        found++;
+                CHECK(found == f.run.n && found == size_of(t, i));
+                xe_run_end(&run);
+                finding_end(&f);
+            }
+            xe_table_delete(t);
+        }
+}
+
+static void a_run_fails_without_memory(void **state)
+{
+    (void)state;
+    struct xe_table *t = table_of_keys(XE_BAG, 64);
+    struct finding f;
+    struct xe_run run;
+    enum xe_status status;
+    uint64_t at = 0;
+    finding_begin(&f, t, key_of(77));
+    do {
+        xe_run_begin(&run);
+        memory_fail_at(at++);
+        status = xe_scan_run(t, f.lookup.key.hash, &run);
+        xe_run_end(&run);
+        CHECK(memory_fail_never() == (status == XE_NOMEM));
+    } while (status == XE_NOMEM);
+    finding_end(&f);
+    assert_int_equal(status, XE_OK);
+    assert_true(at > 3);
+    xe_table_delete(t);
+}
+
 /* test_scan [pattern]: the tests whose names match. */
 int main(int argc, char **argv)
 {
@@ -837,6 +888,8 @@ int main(int argc, char **argv)
         TEST(g4_chunks_of_any_size_together_are_the_table),
         TEST(objects_of_a_key_in_two_chains_come_in_order),
         TEST(groups_hold_the_objects_of_a_key_together),
+        TEST(a_run_has_the_objects_of_a_key_in_their_order),
+        TEST(a_run_fails_without_memory),
         TEST(an_empty_table_has_one_chunk_without_objects),
         TEST(chunks_begin_and_end_at_any_hash),
         TEST(g4_a_scan_goes_on_after_splits_and_merges),
