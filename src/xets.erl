@@ -2246,29 +2246,30 @@ tab2file(Table, File) ->
 %% @doc Writes the table to a file.
 %%
 %% What is written is what the table has at one instant, also while others write to it
-%% (`snapshot/1'), and the options that it was made with but for its heir. In a `bag' the objects of a
-%% key keep their order. Options are
+%% (`snapshot/1'), and the options that it was made with but for its heir. In a `bag' the objects of
+%% a key keep their order. Options are
 %% <dl>
 %% <dt>`{format, xets}'</dt><dd>In our own format, which all releases read, on all machines: the
 %% external term format, in blocks with checksums. Default.</dd>
 %% <dt>`{format, ets}'</dt><dd>As `ets:tab2file/3', for `ets:file2tab/1'.</dd>
-%% <dt>`{sync, boolean()}'</dt><dd>Whether the file outlives a loss of power when this returns. Default
-%% `false'.</dd>
-%% <dt>`{extended_info, [object_count | md5sum]}'</dt><dd>As for `ets': what `file2tab/2' verifies if
-%% it is asked to. Files in our own format have both, in their way, and are always verified.</dd>
+%% <dt>`{sync, boolean()}'</dt><dd>Whether the file outlives a loss of power when this returns.
+%% Default `false'.</dd>
+%% <dt>`{extended_info, [object_count | md5sum]}'</dt><dd>As for `ets': what `file2tab/2' verifies
+%% if it is asked to. Files in our own format have both, in their way, and are always verified.</dd>
 %% </dl>
-%% A file that is there is replaced when the new one, which is written beside it as `File.new', is whole,
-%% and stays as it is if anything fails. `File' may also be a binary, which `ets' does not take.
+%% A file that is there is replaced when the new one, which is written beside it as `File.new', is
+%% whole, and stays as it is if anything fails. `File' may also be a binary, which `ets' does not
+%% take.
 %%
-%% Returns `ok' or `{error, Reason}', with what `ets' returns as reasons: `badtab' if there is no such
-%% table, or the calling process may not read it; `{file_error, File, Code}' with a
-%% `t:file:posix/0'; `eaccess' if there is a directory in the place of the file. `format_error/1' says
-%% it in words.
+%% Returns `ok' or `{error, Reason}', with what `ets' returns as reasons: `badtab' if there is no
+%% such table, or the calling process may not read it; `{file_error, File, Code}' with a
+%% `t:file:posix/0'; `eaccess' if there is a directory in the place of the file. `format_error/1'
+%% says it in words.
 %%
 %% Errors: `badarg' if `Table' is not a table's name or identifier, or `Options' is not a list.
 %%
-%% Complexity: O(size of the objects), on a dirty IO scheduler. Writers to the table wait as long as for
-%% a snapshot.
+%% Complexity: O(size of the objects), on a dirty IO scheduler. Writers to the table wait as long as
+%% for a snapshot.
 -spec tab2file(Table, File, Options) -> ok | {error, Reason} when
     Table :: table(),
     File :: file:name_all(),
@@ -2310,8 +2311,8 @@ file2tab(File) ->
 %% all if its name is taken; and, beyond `ets', `{badfile, File, Offset, What}' for a file in our
 %% format that is damaged, with the first byte of what is wrong. `format_error/1' says it in words.
 %%
-%% Errors: `badarg' if the process may not write to the table of the option `table', or objects have no
-%% element at its key position; `system_limit' if there is no memory.
+%% Errors: `badarg' if the process may not write to the table of the option `table', or objects have
+%% no element at its key position; `system_limit' if there is no memory.
 %%
 %% Complexity: O(size of the objects), on a dirty IO scheduler. Not atomic: others may see the
 %% table with some of its objects.
@@ -2807,8 +2808,8 @@ objects_nif(_Table, _From, _Reverse) -> ?NIF.
 -spec unchanged_nif(table(), Mark :: term()) -> boolean().
 unchanged_nif(_Table, _Mark) -> ?NIF.
 
-%% The steps of xets_tabfile (c_src/beam/calls_file.c). An error has a code, the offset in the file, and
-%% what is wrong there.
+%% The steps of xets_tabfile (c_src/beam/calls_file.c). An error has a code, the offset in the file,
+%% and what is wrong there.
 %% @private
 -spec file_write_nif(Path :: binary(), Metadata :: binary() | none, Sync :: boolean()) ->
     {ok, {Output :: reference(), NewPath :: binary()}} | {error, xets_tabfile:file_error()}.

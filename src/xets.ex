@@ -1564,12 +1564,12 @@ defmodule Xets do
       blocks with checksums (the default); or that of `:ets.tab2file/3`, for `:ets.file2tab/1`;
     * `sync: boolean` - whether the file outlives a loss of power when this returns. Default
       `false`;
-    * `extended_info: [:object_count | :md5sum]` - as for `:ets`: what `file2tab/2` verifies if it is
-      asked to. Files in our own format are always verified.
+    * `extended_info: [:object_count | :md5sum]` - as for `:ets`: what `file2tab/2` verifies if it
+      is asked to. Files in our own format are always verified.
 
-  A file that is there is replaced when the new one, which is written beside it as `file.new`, is whole,
-  and stays as it is if anything fails. Returns `:ok` or `{:error, reason}`, with the reasons of
-  `:ets`; `format_error/1` says them in words.
+  A file that is there is replaced when the new one, which is written beside it as `file.new`, is
+  whole, and stays as it is if anything fails. Returns `:ok` or `{:error, reason}`, with the reasons
+  of `:ets`; `format_error/1` says them in words.
 
       iex> path = Path.join(System.tmp_dir!(), "xets_tab2file_#{System.pid()}")
       iex> table = Xets.new(:cities, [:ordered_set])
@@ -1587,9 +1587,9 @@ defmodule Xets do
   def tab2file(table, file, options \\ []), do: :xets.tab2file(table, file, options)
 
   @doc """
-  Reads a table from a file, which `tab2file/3` or `:ets.tab2file/3` has written. The calling process
-  becomes the owner of a table with the name, the type and the other options of the one that was
-  written, and no heir.
+  Reads a table from a file, which `tab2file/3` or `:ets.tab2file/3` has written. The calling
+  process becomes the owner of a table with the name, the type and the other options of the one that
+  was written, and no heir.
 
   A file in our own format is read as it was written or not at all. Options are
     * `verify: boolean` - for a file in the format of `:ets`: whether damage, and what the extended
@@ -1638,7 +1638,8 @@ defmodule Xets do
   defdelegate tabfile_info(file), to: :xets
 
   @doc """
-  What an error means that `tab2file/3`, `file2tab/2` or `tabfile_info/1` has returned. Not in `:ets`.
+  What an error means that `tab2file/3`, `file2tab/2` or `tabfile_info/1` has returned. Not in
+  `:ets`.
 
       iex> Xets.format_error({:read_error, {:file_error, "cities.tab", :enoent}})
       'cities.tab: no such file or directory'

@@ -1,5 +1,6 @@
-%% @doc Tables in files: tab2file and file2tab of a large table of pairs of integers. Nothing is synced, on
-%% either side, so that files are written to and read from the memory of the system. Times are per object.
+%% @doc Tables in files: tab2file and file2tab of a large table of pairs of integers. Nothing is
+%% synced, on either side, so that files are written to and read from the memory of the system.
+%% Times are per object.
 -module(xets_bench_file).
 
 -export([measure/2]).

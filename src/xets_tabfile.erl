@@ -2,9 +2,9 @@
 %% @doc Tables in files: `xets:tab2file/3', `xets:file2tab/2' and `xets:tabfile_info/1'.
 %%
 %% A file is written beside the one it is to replace, as `File.new', and renamed when it is whole.
-%% What is written is a snapshot of the table. There are two formats: our own (c_src/core/tablefile.h,
-%% with the properties of the table as its metadata, and objects in the external term format), and
-%% that of `ets' (xets_tabfile_log).
+%% What is written is a snapshot of the table. There are two formats: our own
+%% (c_src/core/tablefile.h, with the properties of the table as its metadata, and objects in the
+%% external term format), and that of `ets' (xets_tabfile_log).
 -module(xets_tabfile).
 
 -export([write/3, read/2, info/1, format_error/1]).
@@ -14,7 +14,8 @@
 -type properties() :: [{Item :: atom(), Value :: term()}, ...].
 %% What a file says of its table: items as those of `xets:info/1', and some of the file's.
 
--type file_error() :: {Code :: atom(), Offset :: non_neg_integer() | none, Reason :: binary() | none}.
+-type file_error() ::
+    {Code :: atom(), Offset :: non_neg_integer() | none, Reason :: binary() | none}.
 %% A code of the system (`t:file:posix/0'), or `damaged', `foreign', `version', `no_object'.
 
 -define(MAJOR, 1).

@@ -27,7 +27,8 @@ write(Table, Properties, Path, File, {ObjectCount, MD5}, Sync) ->
     ok(opened(disk_log:open(Options)), File),
     try
         State = log(Log, [list_to_tuple(Properties)], MD5 andalso erlang:md5_init(), File),
-        {Sum, Count} = log_all(Log, xets:select(Table, [{'_', [], ['$_']}], ?OBJECTS), State, 0, File),
+        First = xets:select(Table, [{'_', [], ['$_']}], ?OBJECTS),
+        {Sum, Count} = log_all(Log, First, State, 0, File),
         End = [{count, Count} || ObjectCount] ++ [{md5, erlang:md5_final(Sum)} || MD5],
         _ = End =:= [] orelse log(Log, [['$end_of_table', End]], Sum, File),
         _ = Sync andalso ok(disk_log:sync(Log), File),
@@ -134,7 +135,8 @@ first(Log, Verify) ->
     case chunk(Log, start, 1, Verify, bchunk) of
         {At, [First]} ->
             Properties = properties_of(First),
-            length([Item || {Item, _} <- Properties, is_mandatory(Item)]) =:= 6 orelse throw(badfile),
+            Mandatory = [Item || {Item, _} <- Properties, is_mandatory(Item)],
+            length(Mandatory) =:= 6 orelse throw(badfile),
             {Properties, At, First};
         _ ->
             throw(badfile)

@@ -1,5 +1,5 @@
-%% Tables in files: xets:tab2file/2,3, xets:file2tab/1,2, xets:tabfile_info/1, in our own format and in
-%% that of ets, beside ets. What happens to files and tables when something goes wrong is in
+%% Tables in files: xets:tab2file/2,3, xets:file2tab/1,2, xets:tabfile_info/1, in our own format and
+%% in that of ets, beside ets. What happens to files and tables when something goes wrong is in
 %% xets_tabfile_fault_tests.
 -module(xets_tabfile_tests).
 
@@ -28,7 +28,8 @@ in_dir(Fun) ->
 
 %% A test with a function that makes paths of names.
 dir_test(Title, Fun) ->
-    {title(Title), {timeout, 60, fun() -> in_dir(fun(Dir) -> Fun(fun(N) -> filename:join(Dir, N) end) end) end}}.
+    Test = fun(Dir) -> Fun(fun(Name) -> filename:join(Dir, Name) end) end,
+    {title(Title), {timeout, 60, fun() -> in_dir(Test) end}}.
 
 title(Title) when is_atom(Title) -> atom_to_list(Title);
 title(Title) -> Title.
@@ -82,7 +83,8 @@ an_ordered_set_keeps_its_order_test_() ->
     dir_test("", fun(Path) ->
         T = xets:new(t, [ordered_set]),
         Keys = lists:usort([{I rem 10, I} || I <- lists:seq(1, 3000)]) ++
-            [{map, #{I => self()}} || I <- lists:seq(1, 100)] ++ [self(), make_ref(), 1.0, 1 bsl 70],
+            [{map, #{I => self()}} || I <- lists:seq(1, 100)] ++
+            [self(), make_ref(), 1.0, 1 bsl 70],
         [xets:insert(T, {K}) || K <- Keys],
         ok = xets:tab2file(T, Path("t")),
         {ok, U} = xets:file2tab(Path("t")),
@@ -117,7 +119,8 @@ sizes_test_() ->
              T = xets:new(t, [Type]),
              N = small(40000, 20000),
              [xets:insert(T, {atom(Type, I), I, <<I:(8 * (I rem 90))>>}) || I <- lists:seq(1, N)],
-             true = xets:insert(T, [{large, lists:seq(1, 200000)}, {big, binary:copy(<<"x">>, 300000)}]),
+             Large = [{large, lists:seq(1, 200000)}, {big, binary:copy(<<"x">>, 300000)}],
+             true = xets:insert(T, Large),
              ok = xets:tab2file(T, Path("t")),
              {ok, U} = xets:file2tab(Path("t")),
              ?assertEqual(sorted(T), sorted(U)),
@@ -199,10 +202,12 @@ calls() ->
      {"bad options to read", [Write("t", [])] ++ [Read("t", O) || O <- BadRead]},
      {"no such file", [Of(F, N) || F <- [file2tab, tabfile_info], N <- ["none", "no/dir", ""]]},
      {"no such directory", [Write("no/dir", [])]},
-     {"directories", [fun(_, _, Path) -> file:make_dir(Path("d")) end, Write("d", []), Read("d", []),
+     {"directories", [fun(_, _, Path) -> file:make_dir(Path("d")) end,
+                      Write("d", []), Read("d", []),
                       fun(M, _, Path) -> M:tabfile_info(Path("d")) end]},
-     {"other files", [fun(_, _, Path) -> file:write_file(Path("f"), Bytes) end || Bytes <- [<<>>]] ++
-          [Read("f", []), fun(M, _, Path) -> M:tabfile_info(Path("f")) end,
+     {"other files",
+      [fun(_, _, Path) -> file:write_file(Path("f"), <<>>) end,
+           Read("f", []), fun(M, _, Path) -> M:tabfile_info(Path("f")) end,
            fun(_, _, Path) -> file:write_file(Path("f"), <<"hello world, no table">>) end,
            Read("f", []), Read("f", [{verify, true}]), Write("f", []), Read("f", [])]},
      {"names of files", [Of(F, N) || N <- ['an.atom', ["de", ["ep", $.], tab], [1076, 1080], 17, "",
@@ -229,7 +234,8 @@ calls() ->
                        Read("t", [{table, no_such}]), Read("t", [{table, {bad}}]),
                        fun(M, _, Path) ->
                                U = M:new(u, [{keypos, 9}]),
-                               {outcome(fun() -> M:file2tab(Path("t"), [{table, U}]) end), M:info(U)}
+                               Read1 = fun() -> M:file2tab(Path("t"), [{table, U}]) end,
+                               {outcome(Read1), M:info(U)}
                        end]}].
 
 %% In the current directory, with names that are no paths.
@@ -299,7 +305,8 @@ a_binary_names_a_file_test_() ->
     end).
 
 a_failure_tells_the_argument_test() ->
-    ?assertEqual(#{1 => <<"not an atom or a table identifier">>}, texts(xets, tab2file, [{a}, "t", []])),
+    ?assertEqual(#{1 => <<"not an atom or a table identifier">>},
+                 texts(xets, tab2file, [{a}, "t", []])),
     T = xets:new(t, []),
     ?assertEqual(#{3 => <<"not a list">>}, texts(xets, tab2file, [T, "t", foo])).
 
@@ -464,9 +471,11 @@ another_vm_test_() ->
     dir_test("", fun(Path) ->
         N = 20000,
         Code = io_lib:format(
-            "T = xets:new(t, []), [xets:insert(T, {list_to_atom(integer_to_list(I)), I, {user, I}}) "
+            "T = xets:new(t, []), "
+            "[xets:insert(T, {list_to_atom(integer_to_list(I)), I, {user, I}}) "
             "|| I <- lists:seq(~b, 1, -1)], ok = xets:tab2file(T, ~p), "
-            "{ok, U} = xets:file2tab(~p), io:put_chars(integer_to_list(xets:info(U, size))), halt().",
+            "{ok, U} = xets:file2tab(~p), "
+            "io:put_chars(integer_to_list(xets:info(U, size))), halt().",
             [N, Path("t"), Path("t")]),
         _ = [list_to_atom(integer_to_list(I)) || I <- lists:seq(1, N, 3)],
         ?assertEqual(integer_to_list(N), xets_tabfile_fault_tests:vm("", Code)),
