@@ -116,7 +116,7 @@ forged_test_() ->
                                   lists:keydelete(major_version, 1, Head(0, 1))]), T)),
         [?assertEqual({error, cannot_create_table},
                       Forged(Meta(lists:keyreplace(Key, 1, Head(0, 1), {Key, Value})), T))
-         || {Key, Value} <- [{type, tree}, {name, 17}, {keypos, 0}, {named_table, maybe},
+         || {Key, Value} <- [{type, tree}, {name, 17}, {keypos, 0}, {named_table, perhaps},
                              {hash_seed, -1}, {hash_seed, a}, {protection, none}]],
         %% More than there is room for at once, and fewer than that is made for.
         [xets:insert(T, {I, I}) || I <- lists:seq(1, 20000)],

@@ -191,10 +191,10 @@ calls() ->
     Both = [[], [{sync, true}], [{sync, true}, {sync, false}], [{extended_info, []}],
             [{extended_info, [object_count]}], [{extended_info, [md5sum]}],
             [{extended_info, [md5sum, object_count, md5sum]}, {sync, false}]],
-    Bad = [[foo], [{sync, true} | foo], [{sync, maybe}], [{extended_info, [x]}],
+    Bad = [[foo], [{sync, true} | foo], [{sync, perhaps}], [{extended_info, [x]}],
            [{extended_info, [md5sum | x]}], [{extended_info, x}],
            [{extended_info, []}, {extended_info, []}]],
-    BadRead = [[foo], foo, [{verify, maybe}], [{verify, true} | foo], [{table, t}, {table, t}]],
+    BadRead = [[foo], foo, [{verify, perhaps}], [{verify, true} | foo], [{table, t}, {table, t}]],
     [{"options to write", lists:append([[Write("t", O), Read("t", []), Read("t", [{verify, true}]),
                                          fun(M, _, Path) -> M:tabfile_info(Path("t")) end]
                                         || O <- Both])},
