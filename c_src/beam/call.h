@@ -73,6 +73,8 @@ static inline enum xe_result xe_call_of_core(enum xe_status status)
     case XE_NOMEM:
     case XE_LIMIT:
         return XE_CALL_LIMIT;
+    case XE_LARGE:
+        return XE_CALL_BUDGET;
     default:
         return XE_CALL_BADARG;
     }

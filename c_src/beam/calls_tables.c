@@ -83,7 +83,7 @@ static enum xe_result delete_all_objects(ErlNifEnv *env, const ERL_NIF_TERM argv
     (void)budget;
     if (!xe_use_begin(env, argv[0], XE_NEED_WRITE, &use))
         return XE_CALL_BADARG;
-    enum xe_status status = xe_table_clear(use.table->core, NULL);
+    enum xe_status status = xe_table_clear(use.table->core, use.slot, NULL);
     xe_use_end(&use);
     *out = xe_am.yes;
     return xe_call_of_core(status);
@@ -104,7 +104,7 @@ static enum xe_result delete_count_all(ErlNifEnv *env, const ERL_NIF_TERM argv[]
         return XE_CALL_BADARG;
     enum xe_result result = XE_CALL_BUDGET;
     if (patient || xe_table_segments(use.table->core) <= GATED_INLINE)
-        result = xe_call_of_core(xe_table_clear(use.table->core, &n));
+        result = xe_call_of_core(xe_table_clear(use.table->core, use.slot, &n));
     xe_use_end(&use);
     *out = enif_make_uint64(env, n);
     return result;

@@ -207,6 +207,14 @@ bool xe_bag_find_equal(const struct xe_image *img, const struct xe_prepared *p,
     return image_has(img, p->key.hash, &what, out);
 }
 
+/* The number of the object in a place. */
+static uint64_t number_at(const struct xe_image *img, const struct xe_place *place)
+{
+    const uint8_t *rec = xe_image_record(img, place->off);
+    struct xe_bag_tail tail = xe_record_tail(rec, xe_load32(rec));
+    return xe_tail_sequence(&tail);
+}
+
 bool xe_bag_find_numbered(const struct xe_table *t, const struct xe_segment *s,
                           const struct xe_prepared *p, uint64_t sequence, struct xe_place *out)
 {
@@ -216,13 +224,26 @@ bool xe_bag_find_numbered(const struct xe_table *t, const struct xe_segment *s,
     if (s->hi < what.lo || what.hi < s->lo)
         return false;
     search_begin(&it, img, s->hi, &what);
-    while (search_next(&it, &what, out)) {
-        const uint8_t *rec = xe_image_record(img, out->off);
-        struct xe_bag_tail tail = xe_record_tail(rec, xe_load32(rec));
-        if (xe_tail_sequence(&tail) == sequence)
+    while (search_next(&it, &what, out))
+        if (number_at(img, out) == sequence)
             return true;
-    }
     return false;
+}
+
+uint32_t xe_bag_count_before(const struct xe_table *t, const struct xe_segment *s,
+                             const struct xe_prepared *p, uint64_t sequence)
+{
+    struct target what = target_object(t, p);
+    struct search it;
+    struct xe_place place;
+    const struct xe_image *img = xe_segment_image(s);
+    uint32_t n = 0;
+    if (s->hi < what.lo || what.hi < s->lo)
+        return 0;
+    search_begin(&it, img, s->hi, &what);
+    while (search_next(&it, &what, &place))
+        n += number_at(img, &place) < sequence;
+    return n;
 }
 
 /* --- Runs --------------------------------------------------------------- */
@@ -639,7 +660,7 @@ static enum xe_status put_new(struct xe_table *t, struct xe_epoch_slot *slot,
     return status;
 }
 
-enum xe_status xe_bag_put(struct xe_table *t, struct xe_epoch_slot *slot, struct xe_prepared *p,
+static enum xe_status put(struct xe_table *t, struct xe_epoch_slot *slot, struct xe_prepared *p,
                           enum xe_put mode, bool patient)
 {
     struct xe_segment *s;
@@ -661,6 +682,17 @@ enum xe_status xe_bag_put(struct xe_table *t, struct xe_epoch_slot *slot, struct
     }
     xe_bag_number(p);
     return xe_table_store(t, slot, s, p, NULL);
+}
+
+enum xe_status xe_bag_put(struct xe_table *t, struct xe_epoch_slot *slot, struct xe_prepared *p,
+                          enum xe_put mode, bool patient)
+{
+    if (XE_LIKELY(!t->log))
+        return put(t, slot, p, mode, patient);
+    const struct xe_log_change change = {.op = XE_LOG_PUT, .objects = p, .n = 1};
+    struct xe_log_write write;
+    enum xe_status status = xe_log_begin(t, slot, &change, &write);
+    return status == XE_OK ? xe_log_end(t, slot, put(t, slot, p, mode, patient)) : status;
 }
 
 /* --- Removing ----------------------------------------------------------- */
@@ -688,6 +720,9 @@ static uint32_t remove_from(struct xe_table *t, struct xe_epoch_slot *slot, stru
     if (!search_next(&it, what, &place))
         return 0;
     xe_segment_changes(s);
+    /* Unless that has been done for the segments before it. */
+    if (XE_UNLIKELY(t->log && !slot->logging->published))
+        xe_log_publish(t, slot);
     do {
         xe_table_drop(t, slot, img, &place);
         n++;
@@ -773,17 +808,49 @@ static enum xe_status take(struct xe_table *t, struct xe_epoch_slot *slot,
     return status;
 }
 
-enum xe_status xe_bag_take(struct xe_table *t, struct xe_epoch_slot *slot,
-                           const struct xe_key *key, uint32_t most, xe_accept_fn accept,
-                           void *arg, bool patient, struct xe_run *run)
+static enum xe_status take_key(struct xe_table *t, struct xe_epoch_slot *slot,
+                               const struct xe_key *key, uint32_t most, xe_accept_fn accept,
+                               void *arg, bool patient, struct xe_run *run)
 {
     struct target what = target_key(key);
     struct xe_run counted = {.at = NULL};
-    XE_ASSERT(run || !accept);
     enum xe_status status =
         take(t, slot, &what, most, accept, arg, patient, run ? run : &counted);
     end_write(slot);
     return status;
+}
+
+/* The same where it is told to a log: with the key as one of the objects has it. */
+static enum xe_status take_logged(struct xe_table *t, struct xe_epoch_slot *slot,
+                                  const struct xe_key *key, uint32_t most, xe_accept_fn accept,
+                                  void *arg, bool patient, struct xe_run *run)
+{
+    struct target what = target_key(key);
+    struct xe_run any;
+    struct xe_view view;
+    struct xe_log_write write;
+    const struct xe_log_change change = {.op = XE_LOG_DELETE, .view = &view};
+    xe_run_begin(&any);
+    enum xe_status status = find(t, slot, &what, 1, patient, &any);
+    if (any.n > 0) {
+        xe_record_view(any.at[0].rec, &view);
+        status = xe_log_begin(t, slot, &change, &write);
+    } else if (status == XE_OK) {
+        status = XE_ABSENT;
+    }
+    xe_run_end(&any);
+    return status == XE_OK ? xe_log_end(t, slot, take_key(t, slot, key, most, accept, arg,
+                                                          patient, run))
+                           : status;
+}
+
+enum xe_status xe_bag_take(struct xe_table *t, struct xe_epoch_slot *slot,
+                           const struct xe_key *key, uint32_t most, xe_accept_fn accept,
+                           void *arg, bool patient, struct xe_run *run)
+{
+    XE_ASSERT(run || !accept);
+    return XE_LIKELY(!t->log) ? take_key(t, slot, key, most, accept, arg, patient, run)
+                              : take_logged(t, slot, key, most, accept, arg, patient, run);
 }
 
 /* Removes a target that is in one segment, which is locked, and releases it. */
@@ -804,8 +871,8 @@ static enum xe_status remove_here(struct xe_table *t, struct xe_epoch_slot *slot
     return status;
 }
 
-enum xe_status xe_bag_remove(struct xe_table *t, struct xe_epoch_slot *slot,
-                             const struct xe_prepared *p, bool patient, uint32_t *removed)
+static enum xe_status remove_equal(struct xe_table *t, struct xe_epoch_slot *slot,
+                                   const struct xe_prepared *p, bool patient, uint32_t *removed)
 {
     struct target what = target_object(t, p);
     struct xe_run counted = {.at = NULL};
@@ -825,5 +892,20 @@ enum xe_status xe_bag_remove(struct xe_table *t, struct xe_epoch_slot *slot,
     }
     if (removed)
         *removed = n;
+    return status;
+}
+
+enum xe_status xe_bag_remove(struct xe_table *t, struct xe_epoch_slot *slot,
+                             const struct xe_prepared *p, bool patient, uint32_t *removed)
+{
+    if (XE_LIKELY(!t->log))
+        return remove_equal(t, slot, p, patient, removed);
+    const struct xe_log_change change = {.op = XE_LOG_DELETE_OBJECT, .objects = p, .n = 1};
+    struct xe_log_write write;
+    enum xe_status status = xe_log_begin(t, slot, &change, &write);
+    if (status == XE_OK)
+        return xe_log_end(t, slot, remove_equal(t, slot, p, patient, removed));
+    if (removed)
+        *removed = 0;
     return status;
 }

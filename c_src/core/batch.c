@@ -572,9 +572,29 @@ static void publish_item(struct batch *b, struct xe_image *img, struct item *it)
         xe_table_publish(b->t, b->slot, img, it->p, it->off, placed ? &place : NULL);
 }
 
+/* Numbers the objects of a list that is logged, in its order: as xe_bag_number(), but together with
+ * the log's number (log.h). */
+static void number_logged(struct batch *b)
+{
+    uint64_t first = xe_log_publish_numbered(b->t, b->slot, b->n_list);
+    for (size_t i = 0; i < b->n_groups; i++) {
+        struct xe_image *img = xe_segment_image(b->groups[i].s);
+        for (size_t j = b->groups[i].first; j < b->groups[i].end; j++) {
+            const struct item *it = &b->items[j];
+            if (!it->there)
+                xe_record_number(xe_image_record(img, it->off),
+                                 first + (uint64_t)(it->p - b->list));
+        }
+    }
+}
+
 static void publish_all(struct batch *b)
 {
     xe_batch_publish(b->t);
+    if (XE_UNLIKELY(b->t->log && xe_kind_is_bag(b->t->kind)))
+        number_logged(b);
+    else
+        xe_log_publish(b->t, b->slot);
     for (size_t i = 0; i < b->n_groups; i++) {
         struct xe_image *img = xe_segment_image(b->groups[i].s);
         xe_segment_changes(b->groups[i].s);
@@ -650,8 +670,8 @@ static void batch_init(struct batch *b, struct xe_table *t, struct xe_epoch_slot
     b->arrivals = NULL;
 }
 
-enum xe_status xe_table_put_many(struct xe_table *t, struct xe_epoch_slot *slot,
-                                 struct xe_prepared *p, size_t n, enum xe_put mode, bool patient)
+static enum xe_status put_many(struct xe_table *t, struct xe_epoch_slot *slot,
+                               struct xe_prepared *p, size_t n, enum xe_put mode, bool patient)
 {
     struct batch b;
     batch_init(&b, t, slot, p, n, patient);
@@ -679,6 +699,17 @@ enum xe_status xe_table_put_many(struct xe_table *t, struct xe_epoch_slot *slot,
     return status;
 }
 
+enum xe_status xe_table_put_many(struct xe_table *t, struct xe_epoch_slot *slot,
+                                 struct xe_prepared *p, size_t n, enum xe_put mode, bool patient)
+{
+    if (XE_LIKELY(!t->log) || n == 0)
+        return put_many(t, slot, p, n, mode, patient);
+    const struct xe_log_change change = {.op = XE_LOG_PUT, .objects = p, .n = n};
+    struct xe_log_write write;
+    enum xe_status status = xe_log_begin(t, slot, &change, &write);
+    return status == XE_OK ? xe_log_end(t, slot, put_many(t, slot, p, n, mode, patient)) : status;
+}
+
 /* --- Replacing an object of a duplicate bag ------------------------------ */
 
 /* The group that has what is to be replaced. NULL: none has. */
@@ -691,11 +722,22 @@ static struct group *find_replaced(struct batch *b, const struct xe_prepared *ol
     return NULL;
 }
 
+/* How many equal objects come before the one that is to be replaced. */
+static uint32_t count_before(const struct batch *b, const struct xe_prepared *old,
+                             uint64_t sequence)
+{
+    uint32_t n = 0;
+    for (size_t i = 0; i < b->n_groups; i++)
+        n += xe_bag_count_before(b->t, b->groups[i].s, old, sequence);
+    return n;
+}
+
 /* Publishes the one item, and drops what it replaces: as a list write, for these are in two places,
  * and mostly in two segments. */
 static void publish_instead(struct batch *b, const struct group *from, struct xe_place *place)
 {
     xe_batch_publish(b->t);
+    xe_log_publish(b->t, b->slot);
     for (size_t i = 0; i < b->n_groups; i++) {
         const struct group *g = &b->groups[i];
         struct xe_image *img = xe_segment_image(g->s);
@@ -727,18 +769,21 @@ static enum xe_status replace_item(struct batch *b, const struct xe_prepared *ol
     if (status == XE_OK)
         status = write_all(b);
     /* Found again: its segment may have been rebuilt. */
-    if (status == XE_OK)
-        publish_instead(b, find_replaced(b, old, sequence, &place), &place);
+    if (status == XE_OK) {
+        from = find_replaced(b, old, sequence, &place);
+        if (XE_UNLIKELY(b->t->log != NULL))
+            b->slot->logging->place = count_before(b, old, sequence);
+        publish_instead(b, from, &place);
+    }
     unlock_all(b, status == XE_OK);
     return status;
 }
 
-enum xe_status xe_bag_replace(struct xe_table *t, struct xe_epoch_slot *slot,
-                              const struct xe_prepared *old, uint64_t sequence,
-                              struct xe_prepared *p, bool patient)
+static enum xe_status bag_replace(struct xe_table *t, struct xe_epoch_slot *slot,
+                                  const struct xe_prepared *old, uint64_t sequence,
+                                  struct xe_prepared *p, bool patient)
 {
     struct batch b;
-    XE_ASSERT(t->kind == XE_DUPLICATE_BAG);
     batch_init(&b, t, slot, p, 1, patient);
     enum xe_status status = xe_table_write_begin(t, slot);
     if (status != XE_OK)
@@ -753,4 +798,19 @@ enum xe_status xe_bag_replace(struct xe_table *t, struct xe_epoch_slot *slot,
     }
     batch_free(&b);
     return status;
+}
+
+enum xe_status xe_bag_replace(struct xe_table *t, struct xe_epoch_slot *slot,
+                              const struct xe_prepared *old, uint64_t sequence,
+                              struct xe_prepared *p, bool patient)
+{
+    XE_ASSERT(t->kind == XE_DUPLICATE_BAG);
+    if (XE_LIKELY(!t->log))
+        return bag_replace(t, slot, old, sequence, p, patient);
+    const struct xe_log_change change = {.op = XE_LOG_REPLACE, .objects = p, .n = 1, .old = old};
+    struct xe_log_write write;
+    enum xe_status status = xe_log_begin(t, slot, &change, &write);
+    return status == XE_OK
+               ? xe_log_end(t, slot, bag_replace(t, slot, old, sequence, p, patient))
+               : status;
 }

@@ -27,6 +27,8 @@
 #include <string.h>
 
 struct xe_view; /* record.h */
+struct xe_log_change; /* log.h */
+struct xe_log_write;
 
 /* Results of the core's calls. */
 enum xe_status {
@@ -38,6 +40,7 @@ enum xe_status {
     XE_LIMIT,   /* a limit of the format was reached; the table is as it was */
     XE_DEAD,    /* the table was deleted */
     XE_FROZEN,  /* the table is a snapshot: it does not change */
+    XE_LARGE,   /* log_begin: too much for a thread that must not be held up; nothing has changed */
     XE_FAILED,  /* its files have failed: nothing more is kept (journal.h) */
 };
 
@@ -115,6 +118,13 @@ struct xe_callbacks {
      * XE_REC_LOOSE: whether they are equal (=:=) all the same.
      */
     bool (*object_equal)(const struct xe_view *stored, const struct xe_view *given);
+
+    /* Of tables with a log: log.h. XE_OK, or XE_RETRY, XE_NOMEM, XE_LARGE, XE_FAILED. Without such
+     * tables NULL. */
+    enum xe_status (*log_begin)(void *log, const struct xe_log_change *change,
+                                struct xe_log_write *write);
+    void (*log_publish)(void *log, struct xe_log_write *write);
+    void (*log_end)(void *log, struct xe_log_write *write);
 };
 
 /* The callbacks in use; set once by xe_core_init(), before any table is made. */

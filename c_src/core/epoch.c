@@ -57,7 +57,7 @@
 #endif
 
 enum {
-    LAYOUT = 2, /* of struct xe_epoch_domain and all it leads to */
+    LAYOUT = 3, /* of struct xe_epoch_domain and all it leads to */
     SWEEP_BATCH = 64,
     ADVANCES_PER_SWEEP = 3, /* what makes a thing ripe that was retired just now */
     SPINS = 200,

@@ -63,6 +63,7 @@ struct xe_epoch_slot {
     _Alignas(XE_CACHE_LINE) _Atomic uint64_t epoch; /* 0 outside of sections */
     _Atomic(const void *) writing;                  /* the table of a write section */
     _Atomic uint64_t owner;                         /* the living thread that has it, or 0 */
+    struct xe_log_write *logging; /* what the write section writes to its table's log (log.h) */
     /* Limbo: what this thread retired, oldest first. Under `lock`: the
      * reclaimer thread sweeps the limbo of threads that have gone quiet. */
     _Alignas(XE_CACHE_LINE) _Atomic uint32_t lock;

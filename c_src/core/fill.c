@@ -154,8 +154,6 @@ static inline enum added add(const struct xe_table *t, struct xe_image *img,
         return NO_ROOM;
     xe_record_copy(xe_image_record(img, off), rec, units);
     xe_image_count_in(img, rec);
-    if (t->sequence)
-        t->sequence(t->sequence_arg);
     if (ordered)
         xe_leaves_add(img, key, &place, off);
     else
@@ -277,12 +275,28 @@ static enum xe_status fill_segment(struct xe_table *t, struct xe_epoch_slot *slo
     return added == ADDED ? XE_OK : put_one(t, slot, &key, items[i].rec, done);
 }
 
+/* Each is a change of its own to the log (log.h). */
+static enum xe_status fill_logged(struct xe_table *t, struct xe_epoch_slot *slot,
+                                  const struct xe_fill_item *items, size_t n, size_t *done)
+{
+    struct xe_key key;
+    enum xe_status status = XE_OK;
+    while (status == XE_OK && *done < n) {
+        const struct xe_fill_item *it = &items[*done];
+        key_of(&key, t, it);
+        status = put_one(t, slot, &key, it->rec, done);
+    }
+    return status;
+}
+
 enum xe_status xe_table_fill(struct xe_table *t, struct xe_epoch_slot *slot,
                              const struct xe_fill_item *items, size_t n, size_t *done)
 {
     struct xe_key key;
     bool room = false;
     *done = 0;
+    if (XE_UNLIKELY(t->log != NULL))
+        return fill_logged(t, slot, items, n, done);
     enum xe_status status = xe_table_write_begin(t, slot);
     while (status == XE_OK && *done < n) {
         key_of(&key, t, &items[*done]);

@@ -13,6 +13,7 @@
 
 enum {
     LOOKS = 64,       /* at a segment that is being changed, before the caller yields */
+    POP_TRIES = 8,    /* of a logged pop, before the caller yields */
     PASSED_MAX = 16,  /* segments without what is looked for that are remembered */
 };
 
@@ -121,11 +122,13 @@ enum xe_status xe_order_store(struct xe_table *t, struct xe_epoch_slot *slot,
     /* Versions are those of the order: overwriting changes none (L2). */
     if (XE_LIKELY(status == XE_OK) && is_new) {
         xe_segment_changes(s);
+        xe_log_publish(t, slot);
         xe_table_publish(t, slot, img, p, off, place);
         xe_segment_changed(s);
         xe_order_counted(s, xe_image_count(img));
     } else if (XE_LIKELY(status == XE_OK)) {
         xe_segment_writes(s);
+        xe_log_publish(t, slot);
         xe_table_publish(t, slot, img, p, off, place);
     }
     xe_table_finish(t, slot, s, !is_new && status == XE_OK);
@@ -545,8 +548,16 @@ static enum xe_status hold_next(struct xe_table *t, bool last, struct held *h)
     }
 }
 
-enum xe_status xe_order_pop(struct xe_table *t, struct xe_epoch_slot *slot, bool last,
-                            struct xe_view *out)
+static bool has_key(const struct xe_image *img, const struct xe_place *place,
+                    const struct xe_key *key)
+{
+    struct xe_order_key_at at = xe_order_record_key(xe_image_record(img, place->off));
+    return xe_order_compare(key, &at) == 0;
+}
+
+/* `key`: of the object that it has to be (NULL: it may be any). XE_EXISTS: another one is there. */
+static enum xe_status pop(struct xe_table *t, struct xe_epoch_slot *slot, bool last,
+                          const struct xe_key *key, struct xe_view *out)
 {
     struct held h = {.n = 0};
     struct xe_place place;
@@ -570,6 +581,10 @@ enum xe_status xe_order_pop(struct xe_table *t, struct xe_epoch_slot *slot, bool
     } while (!place.off);
     if (!last)
         place.index--;
+    if (XE_UNLIKELY(key != NULL) && !has_key(img, &place, key)) {
+        release_held(&h);
+        return XE_EXISTS;
+    }
     if (XE_UNLIKELY(!xe_segment_own(t, slot, h.at[h.n - 1], NULL))) {
         release_held(&h);
         return XE_NOMEM;
@@ -578,4 +593,40 @@ enum xe_status xe_order_pop(struct xe_table *t, struct xe_epoch_slot *slot, bool
     xe_table_drop_from(t, slot, h.at[h.n - 1], &place);
     finish_held(t, slot, &h);
     return XE_OK;
+}
+
+/* The log is told which key it will be before it is locked: another one may have come before it
+ * meanwhile. */
+static enum xe_status pop_logged(struct xe_table *t, struct xe_epoch_slot *slot, bool last,
+                                 struct xe_view *out)
+{
+    const struct xe_range all = {.reverse = last};
+    enum xe_status status = XE_EXISTS;
+    for (int tries = 0; status == XE_EXISTS && tries < POP_TRIES; tries++) {
+        struct xe_view view;
+        struct xe_key key;
+        struct xe_log_write write;
+        const struct xe_log_change change = {.op = XE_LOG_DELETE, .view = &view};
+        const uint8_t *rec;
+        uint64_t handle;
+        uint32_t n;
+        status = xe_order_read(t, &all, 1, &rec, &n);
+        if (status == XE_OK && n == 0)
+            status = XE_ABSENT;
+        if (status != XE_OK)
+            return status;
+        xe_record_view(rec, &view);
+        xe_key_of_view(&key, &view, &handle);
+        status = xe_log_begin(t, slot, &change, &write);
+        if (status != XE_OK)
+            return status;
+        status = xe_log_end(t, slot, pop(t, slot, last, &key, out));
+    }
+    return status == XE_EXISTS ? XE_RETRY : status;
+}
+
+enum xe_status xe_order_pop(struct xe_table *t, struct xe_epoch_slot *slot, bool last,
+                            struct xe_view *out)
+{
+    return XE_LIKELY(!t->log) ? pop(t, slot, last, NULL, out) : pop_logged(t, slot, last, out);
 }

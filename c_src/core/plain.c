@@ -70,8 +70,6 @@ static inline void publish(struct xe_table *t, struct xe_epoch_slot *slot, struc
                            uint32_t units)
 {
     uint32_t old = place->off;
-    if (t->sequence)
-        t->sequence(t->sequence_arg);
     xe_segment_writes(s);
     if (t->kind == XE_ORDERED)
         xe_leaves_replace(img, place, off);
@@ -86,12 +84,26 @@ static inline void publish(struct xe_table *t, struct xe_epoch_slot *slot, struc
         xe_table_finish(t, slot, s, true);
 }
 
+/* The object of a plain record. */
+static struct xe_object plain_object(const struct xe_key *key, const uint8_t *rec, size_t len)
+{
+    return (struct xe_object){.bytes = rec + XE_HDR_BYTES, .klen = key->klen,
+                              .len = len - XE_HDR_BYTES,
+                              .flags = xe_load32(rec) & XE_REC_GIVEN};
+}
+
 enum xe_status xe_table_put_plain(struct xe_table *t, struct xe_epoch_slot *slot,
                                   const struct xe_key *key, const uint8_t *rec, size_t len,
                                   enum xe_put mode)
 {
     struct xe_segment *s;
     struct xe_place place;
+    if (XE_UNLIKELY(t->log != NULL)) {
+        struct xe_object logged = plain_object(key, rec, len);
+        struct xe_prepared prepared = {.key = *key, .object = &logged,
+                                       .units = xe_record_units(xe_load32(rec))};
+        return xe_table_put(t, slot, &prepared, mode);
+    }
     enum xe_status status = lock_segment(t, slot, key, &s);
     if (XE_UNLIKELY(status != XE_OK))
         return status;
@@ -112,9 +124,7 @@ enum xe_status xe_table_put_plain(struct xe_table *t, struct xe_epoch_slot *slot
         xe_table_finish(t, slot, s, false);
         return XE_EXISTS;
     }
-    struct xe_object o = {.bytes = rec + XE_HDR_BYTES, .klen = key->klen,
-                          .len = len - XE_HDR_BYTES,
-                          .flags = xe_load32(rec) & XE_REC_GIVEN};
+    struct xe_object o = plain_object(key, rec, len);
     struct xe_prepared p = {.key = *key, .object = &o, .units = units};
     return xe_table_store(t, slot, s, &p, found || t->kind == XE_ORDERED ? &place : NULL);
 }
@@ -126,6 +136,8 @@ enum xe_status xe_table_patch(struct xe_table *t, struct xe_epoch_slot *slot,
     struct xe_place place;
     struct xe_view view;
     struct xe_patch what;
+    if (XE_UNLIKELY(t->log != NULL))
+        return XE_LIMIT;
     enum xe_status status = lock_segment(t, slot, key, &s);
     if (XE_UNLIKELY(status != XE_OK))
         return status;

@@ -344,6 +344,16 @@ static inline uint64_t xe_tail_sequence(const struct xe_bag_tail *tail)
     return (uint64_t)(tail->sequence[1] & 0xffff) << 32 | tail->sequence[0];
 }
 
+/* Numbers an object of a bag anew, in its record, which nobody sees yet. */
+static inline void xe_record_number(uint8_t *rec, uint64_t sequence)
+{
+    uint32_t header = xe_load32(rec);
+    struct xe_bag_tail tail = xe_record_tail(rec, header);
+    tail.sequence[0] = (uint32_t)sequence;
+    tail.sequence[1] = (tail.sequence[1] & 0xffff0000u) | (uint32_t)(sequence >> 32 & 0xffff);
+    memcpy(rec + xe_record_bytes(header), &tail, sizeof tail);
+}
+
 /* The half of a hash that is the key's alone, in a bag; what equal objects of a duplicate bag
  * have in common. */
 #define XE_BAG_KEY_HASH 0xffffffff00000000ull

@@ -200,14 +200,16 @@ static bool make_directory(struct xe_table *snapshot, struct taken *k)
     return d != NULL;
 }
 
-static enum xe_status take_in_gate(struct xe_table *t, bool patient, struct xe_table *snapshot,
-                                   struct taken *k)
+static enum xe_status take_in_gate(struct xe_table *t, bool patient, void (*instant)(void *arg),
+                                   void *arg, struct xe_table *snapshot, struct taken *k)
 {
     for (int i = 0; i < TAKES; i++) {
         if (!taken_alloc(k, snapshot, count_segments(t)))
             return XE_NOMEM;
         enum xe_status status = close_gate(t, patient);
         bool taken = status == XE_OK && take(k, t);
+        if (taken && instant)
+            instant(arg);
         if (status == XE_OK)
             open_gate(t);
         if (taken)
@@ -222,6 +224,12 @@ static enum xe_status take_in_gate(struct xe_table *t, bool patient, struct xe_t
 enum xe_status xe_table_snapshot(struct xe_table *t, struct xe_epoch_slot *slot, bool patient,
                                  struct xe_table **out)
 {
+    return xe_table_snapshot_at(t, slot, patient, NULL, NULL, out);
+}
+
+enum xe_status xe_table_snapshot_at(struct xe_table *t, struct xe_epoch_slot *slot, bool patient,
+                                    void (*instant)(void *arg), void *arg, struct xe_table **out)
+{
     const struct xe_table_config config = {
         .seed = t->seed, .kind = t->kind, .max_objects = t->max_objects};
     struct taken k;
@@ -230,7 +238,7 @@ enum xe_status xe_table_snapshot(struct xe_table *t, struct xe_epoch_slot *slot,
         return XE_NOMEM;
     snapshot->is_snapshot = true;
     atomic_init(&snapshot->gate, GATE_FROZEN);
-    enum xe_status status = take_in_gate(t, patient, snapshot, &k);
+    enum xe_status status = take_in_gate(t, patient, instant, arg, snapshot, &k);
     if (status == XE_OK && !make_directory(snapshot, &k)) {
         give_back(&k, slot);
         status = XE_NOMEM;

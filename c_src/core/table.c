@@ -112,8 +112,6 @@ struct xe_table *xe_table_alloc(const struct xe_table_config *config)
     t->max_objects = configured_objects(config->max_objects);
     t->hot = config->hot;
     t->kind = config->kind;
-    t->sequence = config->sequence;
-    t->sequence_arg = config->sequence_arg;
     xe_table_account(t, XE_TABLE_BYTES);
     return t;
 }
@@ -134,6 +132,21 @@ struct xe_table *xe_table_new(const struct xe_table_config *config)
 uint64_t xe_table_seed(const struct xe_table *t)
 {
     return t->seed;
+}
+
+void xe_table_set_log(struct xe_table *t, void *log)
+{
+    /* Behind those of all objects that are there already. */
+    for (uint32_t i = 0; i < XE_SHARED_STRIPES; i++) {
+        uint64_t next = xe_core_sequence(i, 0);
+        t->number = next > t->number ? next : t->number;
+    }
+    t->log = log;
+}
+
+void *xe_table_log(const struct xe_table *t)
+{
+    return t->log;
 }
 
 bool xe_table_is_snapshot(const struct xe_table *t)
@@ -219,7 +232,7 @@ void xe_table_open_gate(struct xe_table *t)
                                             memory_order_relaxed);
 }
 
-enum xe_status xe_table_clear(struct xe_table *t, uint64_t *n)
+static enum xe_status clear(struct xe_table *t, struct xe_epoch_slot *slot, uint64_t *n)
 {
     struct xe_cleared *c = xe_cb.alloc(sizeof *c);
     bool kept = false;
@@ -234,6 +247,7 @@ enum xe_status xe_table_clear(struct xe_table *t, uint64_t *n)
         if (fresh) {
             if (n)
                 *n = xe_table_size(t);
+            xe_log_publish(t, slot);
             xe_table_account(t, XE_TABLE_BYTES - before);
             xe_table_account_contents(t, -contents);
             c->directory = atomic_load_explicit(&t->directory, memory_order_relaxed);
@@ -249,6 +263,16 @@ enum xe_status xe_table_clear(struct xe_table *t, uint64_t *n)
     else if (!kept)
         xe_table_reclaim_cleared(c);
     return status;
+}
+
+enum xe_status xe_table_clear(struct xe_table *t, struct xe_epoch_slot *slot, uint64_t *n)
+{
+    if (XE_LIKELY(!t->log))
+        return clear(t, slot, n);
+    const struct xe_log_change change = {.op = XE_LOG_CLEAR};
+    struct xe_log_write write;
+    enum xe_status status = xe_log_begin(t, slot, &change, &write);
+    return status == XE_OK ? xe_log_end(t, slot, clear(t, slot, n)) : status;
 }
 
 /* --- Reading ------------------------------------------------------------ */
@@ -454,6 +478,18 @@ enum xe_status xe_table_make_room(struct xe_table *t, struct xe_epoch_slot *slot
     return XE_LIMIT;
 }
 
+uint64_t xe_log_publish_numbered(struct xe_table *t, struct xe_epoch_slot *slot, uint64_t n)
+{
+    /* Whoever has it is about to release it: it waits for nothing but the log. */
+    while (!xe_lock_take(&t->number_lock, NULL))
+        ;
+    uint64_t first = t->number;
+    t->number += n;
+    xe_log_publish(t, slot);
+    xe_lock_release(&t->number_lock);
+    return first;
+}
+
 /* The record is in no bucket any more. */
 static void drop_record(struct xe_table *t, struct xe_epoch_slot *slot, struct xe_image *img,
                         uint32_t off)
@@ -472,8 +508,6 @@ void xe_table_drop(struct xe_table *t, struct xe_epoch_slot *slot, struct xe_ima
                    struct xe_place *place)
 {
     uint32_t old = place->off;
-    if (t->sequence)
-        t->sequence(t->sequence_arg);
     if (t->kind == XE_ORDERED)
         xe_leaves_remove(img, place);
     else
@@ -487,10 +521,12 @@ void xe_table_drop_from(struct xe_table *t, struct xe_epoch_slot *slot, struct x
     struct xe_image *img = xe_segment_image(s);
     if (t->kind != XE_ORDERED) {
         xe_segment_writes(s);
+        xe_log_publish(t, slot);
         xe_table_drop(t, slot, img, place);
         return;
     }
     xe_segment_changes(s);
+    xe_log_publish(t, slot);
     xe_table_drop(t, slot, img, place);
     xe_segment_changed(s);
     xe_order_counted(s, xe_image_count(img));
@@ -520,8 +556,6 @@ void xe_table_publish(struct xe_table *t, struct xe_epoch_slot *slot, struct xe_
     xe_image_count_in(img, xe_image_record(img, off));
     if (p->blob)
         xe_table_account_contents(t, (int64_t)p->blob->bytes);
-    if (t->sequence)
-        t->sequence(t->sequence_arg);
     if (t->kind == XE_ORDERED) {
         if (place->off)
             replace_ordered(t, slot, img, off, place);
@@ -608,6 +642,10 @@ enum xe_status xe_table_store(struct xe_table *t, struct xe_epoch_slot *slot,
             xe_segment_writes(s);
         else
             xe_segment_changes(s);
+        if (XE_UNLIKELY(t->log && p->in_bag))
+            xe_record_number(xe_image_record(img, off), xe_log_publish_numbered(t, slot, 1));
+        else
+            xe_log_publish(t, slot);
         xe_table_publish(t, slot, img, p, off, place);
         if (t->kind != XE_SET)
             xe_segment_changed(s);
@@ -627,8 +665,8 @@ static enum xe_status write_lock(struct xe_table *t, struct xe_epoch_slot *slot,
     return XE_LIKELY(*s != NULL) ? XE_OK : XE_RETRY;
 }
 
-enum xe_status xe_table_put(struct xe_table *t, struct xe_epoch_slot *slot, struct xe_prepared *p,
-                            enum xe_put mode)
+static enum xe_status put(struct xe_table *t, struct xe_epoch_slot *slot, struct xe_prepared *p,
+                          enum xe_put mode)
 {
     struct xe_segment *s;
     struct xe_place place;
@@ -645,6 +683,17 @@ enum xe_status xe_table_put(struct xe_table *t, struct xe_epoch_slot *slot, stru
     return xe_table_store(t, slot, s, p, found ? &place : NULL);
 }
 
+enum xe_status xe_table_put(struct xe_table *t, struct xe_epoch_slot *slot, struct xe_prepared *p,
+                            enum xe_put mode)
+{
+    if (XE_LIKELY(!t->log))
+        return put(t, slot, p, mode);
+    const struct xe_log_change change = {.op = XE_LOG_PUT, .objects = p, .n = 1};
+    struct xe_log_write write;
+    enum xe_status status = xe_log_begin(t, slot, &change, &write);
+    return status == XE_OK ? xe_log_end(t, slot, put(t, slot, p, mode)) : status;
+}
+
 static bool is_version(const struct xe_image *img, uint32_t off, const struct xe_version *seen)
 {
     struct xe_version now;
@@ -652,8 +701,8 @@ static bool is_version(const struct xe_image *img, uint32_t off, const struct xe
     return now.image == seen->image && now.off == seen->off;
 }
 
-enum xe_status xe_table_replace(struct xe_table *t, struct xe_epoch_slot *slot,
-                                struct xe_prepared *p, const struct xe_version *seen)
+static enum xe_status replace(struct xe_table *t, struct xe_epoch_slot *slot,
+                              struct xe_prepared *p, const struct xe_version *seen)
 {
     struct xe_segment *s;
     struct xe_place place;
@@ -667,9 +716,20 @@ enum xe_status xe_table_replace(struct xe_table *t, struct xe_epoch_slot *slot,
     return XE_ABSENT;
 }
 
-enum xe_status xe_table_remove(struct xe_table *t, struct xe_epoch_slot *slot,
-                               const struct xe_key *key, const struct xe_version *seen,
-                               struct xe_view *out)
+enum xe_status xe_table_replace(struct xe_table *t, struct xe_epoch_slot *slot,
+                                struct xe_prepared *p, const struct xe_version *seen)
+{
+    if (XE_LIKELY(!t->log))
+        return replace(t, slot, p, seen);
+    const struct xe_log_change change = {.op = XE_LOG_PUT, .objects = p, .n = 1};
+    struct xe_log_write write;
+    enum xe_status status = xe_log_begin(t, slot, &change, &write);
+    return status == XE_OK ? xe_log_end(t, slot, replace(t, slot, p, seen)) : status;
+}
+
+static enum xe_status remove_found(struct xe_table *t, struct xe_epoch_slot *slot,
+                                   const struct xe_key *key, const struct xe_version *seen,
+                                   struct xe_view *out)
 {
     struct xe_segment *s;
     struct xe_place place;
@@ -694,6 +754,31 @@ enum xe_status xe_table_remove(struct xe_table *t, struct xe_epoch_slot *slot,
     return status;
 }
 
+/* What is told to the log is the key as it is stored: it may be another term than the one that it
+ * was found by. */
+static enum xe_status remove_logged(struct xe_table *t, struct xe_epoch_slot *slot,
+                                    const struct xe_key *key, const struct xe_version *seen,
+                                    struct xe_view *out)
+{
+    struct xe_view view;
+    struct xe_log_write write;
+    const struct xe_log_change change = {.op = XE_LOG_DELETE, .view = &view};
+    enum xe_status status = xe_table_find(t, key, &view);
+    if (status == XE_OK)
+        status = xe_log_begin(t, slot, &change, &write);
+    if (status == XE_OK)
+        status = xe_log_end(t, slot, remove_found(t, slot, key, seen, out));
+    return status;
+}
+
+enum xe_status xe_table_remove(struct xe_table *t, struct xe_epoch_slot *slot,
+                               const struct xe_key *key, const struct xe_version *seen,
+                               struct xe_view *out)
+{
+    return XE_LIKELY(!t->log) ? remove_found(t, slot, key, seen, out)
+                              : remove_logged(t, slot, key, seen, out);
+}
+
 enum xe_status xe_table_update(struct xe_table *t, struct xe_epoch_slot *slot,
                                const struct xe_key *key, xe_update_fn update, void *arg)
 {
@@ -702,6 +787,8 @@ enum xe_status xe_table_update(struct xe_table *t, struct xe_epoch_slot *slot,
     struct xe_view view;
     struct xe_object object;
     struct xe_prepared p;
+    if (XE_UNLIKELY(t->log != NULL))
+        return XE_LIMIT;
     enum xe_status status = write_lock(t, slot, key, &s);
     if (XE_UNLIKELY(status != XE_OK))
         return status;

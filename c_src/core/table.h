@@ -23,7 +23,8 @@
  * next write in it, which may move the section up to the present. So the object of a write
  * must not lie in the table, but for the very version that it replaces.
  *
- * Lock order: gate < list lock < segments in the order of hashes, or of keys < directory < allocator.
+ * Lock order: gate < list lock < segments in the order of hashes, or of keys < directory, numbers and log
+ * (log.h) < allocator.
  *
  * Sources: the contention-adapting splits follow Sagonas and Winblad
  * ("A contention adapting approach to concurrent ordered sets", JPDC 2018), with a
@@ -58,10 +59,6 @@ struct xe_table_config {
     enum xe_kind kind;
     uint32_t max_objects; /* of a segment; 0: the default. At most XE_SEGMENT_OBJECTS_MAX */
     bool hot;             /* expect contention: segments split early */
-    /* Called under the segment's lock when a write is about to be published; what it
-     * returns is the write's number in the journal. NULL: none. */
-    uint64_t (*sequence)(void *arg);
-    void *sequence_arg;
 };
 
 enum {
@@ -77,6 +74,11 @@ enum xe_status xe_core_init(const struct xe_callbacks *callbacks);
 /* A new, empty table. NULL: out of memory. */
 struct xe_table *xe_table_new(const struct xe_table_config *config);
 uint64_t xe_table_seed(const struct xe_table *t);
+
+/* Gives the table a log (log.h), which lives as long as the table: everything that is written from
+ * now on is told to it. Nobody else can reach the table yet. */
+void xe_table_set_log(struct xe_table *t, void *log);
+void *xe_table_log(const struct xe_table *t);
 
 /*
  * Ends the table. Calls that are inside it may finish; later ones get XE_DEAD.
@@ -147,7 +149,8 @@ enum xe_status xe_table_fill(struct xe_table *t, struct xe_epoch_slot *slot,
 /*
  * Changes up to 8 bytes of a stored object under its segment's lock. `patch` sees it, and says
  * which bytes of the body become what; false: that cannot be done so. XE_LIMIT: nothing was
- * changed, the way is xe_table_update(); what `patch` did must not matter then.
+ * changed, the way is xe_table_update(); what `patch` did must not matter then. So it always is in
+ * a table with a log.
  */
 struct xe_patch {
     const uint8_t *at; /* into the view's body */
@@ -179,8 +182,8 @@ enum xe_status xe_table_remove(struct xe_table *t, struct xe_epoch_slot *slot,
  * Read-modify-write of one object under its segment's lock. `update` sees the
  * stored object, which *out may point into, and says what becomes of it; it must be quick and
  * take no locks. It is
- * not called for objects in blobs: XE_LIMIT then, as when `update` gives an object that
- * needs one; the caller uses xe_table_find_version() and xe_table_replace().
+ * not called for objects in blobs, nor in tables with a log: XE_LIMIT then, as when `update` gives
+ * an object that needs one; the caller uses xe_table_find_version() and xe_table_replace().
  */
 enum xe_update {
     XE_UPDATE_KEEP,    /* leave it: XE_EXISTS */
@@ -194,7 +197,7 @@ enum xe_status xe_table_update(struct xe_table *t, struct xe_epoch_slot *slot,
 /* Makes the table empty at one instant, and tells how many objects it had (`n` may be NULL: it is
  * O(segments) else, with the gate closed). What was there goes to the reclaimer. O(1) but for
  * waiting for writers at the gate: not in a section in which this thread has written. */
-enum xe_status xe_table_clear(struct xe_table *t, uint64_t *n);
+enum xe_status xe_table_clear(struct xe_table *t, struct xe_epoch_slot *slot, uint64_t *n);
 
 /*
  * The write gate. Closing waits until no write is under way (XE_RETRY if one still is
@@ -214,6 +217,9 @@ void xe_table_open_gate(struct xe_table *t);
 enum xe_status xe_table_snapshot(struct xe_table *t, struct xe_epoch_slot *slot, bool patient,
                                  struct xe_table **out);
 bool xe_table_is_snapshot(const struct xe_table *t);
+/* The same, and calls `instant` at that instant, in the gate: it must be quick. */
+enum xe_status xe_table_snapshot_at(struct xe_table *t, struct xe_epoch_slot *slot, bool patient,
+                                    void (*instant)(void *arg), void *arg, struct xe_table **out);
 
 /*
  * Bags. An object is stored by a hash of two halves: that of its key, and one that tells it from

@@ -6,6 +6,7 @@
 #define XE_TABLE_INTERNAL_H
 
 #include "image.h"
+#include "log.h"
 #include "reclaim.h"
 #include "scan.h"
 #include "shared.h"
@@ -79,8 +80,7 @@ struct xe_table {
     bool hot;
     bool is_snapshot; /* snapshot.c */
     enum xe_kind kind;
-    uint64_t (*sequence)(void *arg);
-    void *sequence_arg;
+    void *log; /* NULL: it has none; fixed once the table is shared */
     _Alignas(XE_CACHE_LINE) _Atomic uint32_t directory_lock;
     _Atomic uint64_t shape; /* of an ordered table's directory: odd while it changes */
     _Atomic uint32_t list_lock;
@@ -91,6 +91,9 @@ struct xe_table {
     _Atomic uint32_t slot_bits; /* of xe_table_slots(), while it is fixed */
     _Atomic(struct xe_table *) graves;  /* keys removed while it is fixed */
     _Atomic(struct xe_cleared *) cleared; /* what it was cleared of meanwhile */
+    /* Of a table with a log: the next number of a bag's object, and its lock. */
+    _Atomic uint32_t number_lock;
+    uint64_t number;
     _Atomic bool contended; /* segments were split because writers waited for them */
     struct xe_reclaim_job job;
     void *allocation;
@@ -388,6 +391,45 @@ static inline bool xe_segment_own(struct xe_table *t, struct xe_epoch_slot *slot
            xe_segment_copy(t, slot, s, place);
 }
 
+/* --- Logs (log.h) --------------------------------------------------------- */
+
+/* Around a write to a table that has one. Only what xe_log_begin() answers XE_OK is to be made, and
+ * ended; the write's status is passed through. */
+static inline enum xe_status xe_log_begin(struct xe_table *t, struct xe_epoch_slot *slot,
+                                          const struct xe_log_change *change,
+                                          struct xe_log_write *write)
+{
+    *write = (struct xe_log_write){.record = NULL};
+    enum xe_status status = xe_cb.log_begin(t->log, change, write);
+    if (status == XE_OK)
+        slot->logging = write;
+    return status;
+}
+
+static inline enum xe_status xe_log_end(struct xe_table *t, struct xe_epoch_slot *slot,
+                                        enum xe_status status)
+{
+    struct xe_log_write *write = slot->logging;
+    XE_ASSERT(write->published == (status == XE_OK));
+    slot->logging = NULL;
+    xe_cb.log_end(t->log, write);
+    return status;
+}
+
+/* Once for each change, before its first store that can be seen. */
+static inline void xe_log_publish(struct xe_table *t, struct xe_epoch_slot *slot)
+{
+    if (XE_LIKELY(!t->log))
+        return;
+    XE_ASSERT(!slot->logging->published);
+    slot->logging->published = true;
+    xe_cb.log_publish(t->log, slot->logging);
+}
+
+/* The same for n new objects of a bag, which are numbered in the order in which they are published.
+ * Returns the first number. */
+uint64_t xe_log_publish_numbered(struct xe_table *t, struct xe_epoch_slot *slot, uint64_t n);
+
 /* --- snapshot.c --------------------------------------------------------- */
 
 /* The bytes of what a snapshot alone has, beside its own. O(segments). */
@@ -461,6 +503,9 @@ bool xe_bag_run_sort(struct xe_run *run);
 /* Finds the one in a segment that is equal to a prepared one, and has this number. */
 bool xe_bag_find_numbered(const struct xe_table *t, const struct xe_segment *s,
                           const struct xe_prepared *p, uint64_t sequence, struct xe_place *out);
+/* How many objects of a segment are equal to a prepared one, and have smaller numbers than this. */
+uint32_t xe_bag_count_before(const struct xe_table *t, const struct xe_segment *s,
+                             const struct xe_prepared *p, uint64_t sequence);
 /* Numbers a prepared object: it comes behind all objects of its key so far. */
 void xe_bag_number(struct xe_prepared *p);
 /* Gives it the number of another one. */

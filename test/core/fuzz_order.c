@@ -350,7 +350,7 @@ static void some_range(struct world *w)
 static void clear(struct world *w)
 {
     struct xe_epoch_slot *slot = xe_epoch_enter();
-    CHECK(xe_table_clear(w->t, NULL) == XE_OK);
+    CHECK(xe_table_clear(w->t, slot, NULL) == XE_OK);
     xe_epoch_leave(slot);
     w->n = 0;
 }

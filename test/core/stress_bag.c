@@ -514,7 +514,7 @@ static void change_keys(struct worker *w)
         bool adds = rng_chance(&w->rng, 1, 2);
         if (rng_chance(&w->rng, 1, 4000)) {
             struct xe_epoch_slot *slot = xe_epoch_enter();
-            xe_table_clear(w->t, NULL);
+            xe_table_clear(w->t, slot, NULL);
             xe_epoch_leave(slot);
         } else if (xe_table_seed(w->t) & 1) {
             struct said said = {.by = w->id, .n = n % 3};

@@ -252,7 +252,7 @@ static void clear_now_and_then(struct worker *w)
             continue;
         }
         struct xe_epoch_slot *slot = xe_epoch_enter();
-        enum xe_status status = xe_table_clear(w->t, NULL);
+        enum xe_status status = xe_table_clear(w->t, slot, NULL);
         xe_epoch_leave(slot);
         CHECK(status == XE_OK || status == XE_RETRY);
         if (status == XE_OK)

@@ -646,6 +646,24 @@ void fill_table(struct xe_table *t, uint32_t n)
 
 /* --- Starting and stopping ----------------------------------------------- */
 
+/* --- Logs ---------------------------------------------------------------- */
+
+static enum xe_status log_begin(void *log, const struct xe_log_change *change,
+                                struct xe_log_write *write)
+{
+    return ((const struct log_calls *)log)->begin(log, change, write);
+}
+
+static void log_publish(void *log, struct xe_log_write *write)
+{
+    ((const struct log_calls *)log)->publish(log, write);
+}
+
+static void log_end(void *log, struct xe_log_write *write)
+{
+    ((const struct log_calls *)log)->end(log, write);
+}
+
 void core_start(void)
 {
     static const struct xe_callbacks callbacks = {
@@ -657,6 +675,9 @@ void core_start(void)
         .ext_equal = ext_equal,
         .ext_compare = ext_compare,
         .object_equal = object_equal,
+        .log_begin = log_begin,
+        .log_publish = log_publish,
+        .log_end = log_end,
     };
     CHECK(xe_core_init(&callbacks) == XE_OK);
     CHECK(xe_reclaim_start(NULL));

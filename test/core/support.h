@@ -38,6 +38,14 @@ bool rng_chance(struct rng *r, uint32_t of, uint32_t in);
 
 /* --- Memory -------------------------------------------------------------- */
 
+/* What the log of a table begins with: what is called for it. */
+struct log_calls {
+    enum xe_status (*begin)(void *log, const struct xe_log_change *change,
+                            struct xe_log_write *write);
+    void (*publish)(void *log, struct xe_log_write *write);
+    void (*end)(void *log, struct xe_log_write *write);
+};
+
 /* The callbacks, epochs and the reclaimer. Stopping tells whether all memory came back. */
 void core_start(void);
 bool core_stop(void);

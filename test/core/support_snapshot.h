@@ -37,6 +37,8 @@ struct digest {
     uint64_t sum; /* of hashes of all objects; in an ordered table of their places, too */
 };
 struct digest digest_of(struct xe_table *t);
+/* The same, and in a bag the sum has the order of each key's objects, too. */
+struct digest digest_in_order_of(struct xe_table *t);
 bool same_digest(struct digest a, struct digest b);
 
 /* Whether all ways to read the table find the same objects. */

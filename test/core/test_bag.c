@@ -275,7 +275,7 @@ static void what_was_found_or_taken_keeps_nobody_from_the_gate(void **state)
         assert_int_equal(xe_table_fix(t), XE_OK);
         xe_table_unfix(t);
         if (takes)
-            assert_int_equal(xe_table_clear(t, NULL), XE_OK);
+            assert_int_equal(xe_table_clear(t, slot, NULL), XE_OK);
         /* And it is still there to be read. */
         assert_int_equal(run.n, N);
         for (uint32_t i = 0; i < N; i++) {
@@ -315,10 +315,30 @@ static void g8_what_is_being_changed_is_read_under_its_locks(void **state)
 
 /* Called when a change is about to be published: whoever reads now must not take what it sees
  * for one state. */
-static uint64_t check_odd(void *arg)
+struct odd_log {
+    struct log_calls calls;
+    struct xe_table *t;
+};
+
+static enum xe_status begin_nothing(void *log, const struct xe_log_change *change,
+                                    struct xe_log_write *write)
 {
-    struct xe_table *t = *(struct xe_table **)arg;
-    static uint64_t n;
+    (void)log;
+    (void)change;
+    (void)write;
+    return XE_OK;
+}
+
+static void end_nothing(void *log, struct xe_log_write *write)
+{
+    (void)log;
+    (void)write;
+}
+
+static void check_odd(void *arg, struct xe_log_write *write)
+{
+    const struct xe_table *t = ((struct odd_log *)arg)->t;
+    (void)write;
     bool odd = atomic_load(&t->batch) & 1;
     uint64_t position = 0;
     do {
@@ -327,7 +347,6 @@ static uint64_t check_odd(void *arg)
         position = s->hi + 1;
     } while (position);
     CHECK(odd);
-    return ++n;
 }
 
 static void g8_whatever_is_being_changed_is_marked_before_and_not_after(void **state)
@@ -335,12 +354,12 @@ static void g8_whatever_is_being_changed_is_marked_before_and_not_after(void **s
     (void)state;
     enum { N = 100 };
     for (uint32_t k = 0; k < 2; k++) {
-        static struct xe_table *t;
-        struct xe_table_config config = {.seed = 1, .kind = kinds[k], .max_objects = 16,
-                                         .sequence = check_odd, .sequence_arg = &t};
+        struct odd_log log = {.calls = {begin_nothing, check_odd, end_nothing}};
+        struct xe_table *t = bag_new(kinds[k], 16);
         uint32_t keys[N];
         uint64_t values[N];
-        t = xe_table_new(&config);
+        log.t = t;
+        xe_table_set_log(t, &log);
         for (uint32_t i = 0; i < N; i++) {
             keys[i] = short_key(1);
             values[i] = number(N + i);

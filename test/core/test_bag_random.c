@@ -251,7 +251,7 @@ static void step_scan(struct world *w)
 static void step_clear(struct world *w)
 {
     struct xe_epoch_slot *slot = xe_epoch_enter();
-    enum xe_status status = xe_table_clear(w->t, NULL);
+    enum xe_status status = xe_table_clear(w->t, slot, NULL);
     xe_epoch_leave(slot);
     assert_true(status == XE_OK || is_failure(w, status));
     if (status != XE_OK)

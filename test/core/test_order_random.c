@@ -357,6 +357,15 @@ static void do_range(struct world *w)
     check_range(w, &range, lo, hi, 1 + rng_below(r, rng_chance(r, 1, 2) ? 5 : READ_MAX - 1));
 }
 
+static void do_clear(struct world *w)
+{
+    struct xe_epoch_slot *slot = xe_epoch_enter();
+    enum xe_status status = xe_table_clear(w->t, slot, NULL);
+    xe_epoch_leave(slot);
+    if (status == XE_OK)
+        memset(w->value, 0, sizeof w->value);
+}
+
 /* Bytes without a handle stand before or behind all keys with these bytes. */
 static void do_bytes_range(struct world *w)
 {
@@ -415,8 +424,8 @@ static void step(struct world *w)
         do_range(w);
     } else if (d < 999) {
         do_bytes_range(w);
-    } else if (xe_table_clear(w->t, NULL) == XE_OK) {
-        memset(w->value, 0, sizeof w->value);
+    } else {
+        do_clear(w);
     }
 }
 

@@ -608,7 +608,7 @@ static enum xe_status do_write(struct xe_table *t, struct xe_epoch_slot *slot,
     case REMOVE:
         return xe_table_remove(t, slot, &p->key, NULL, &view);
     case CLEAR:
-        return xe_table_clear(t, NULL);
+        return xe_table_clear(t, slot, NULL);
     case PUT_THAT_IS_NO_NEW:
         return xe_table_put(t, slot, p, XE_PUT_NEW) == XE_EXISTS ? XE_OK : XE_ABSENT;
     case REMOVE_ABSENT:

@@ -73,7 +73,7 @@ static void unfix(struct xe_table *t)
 static enum xe_status clear(struct xe_table *t)
 {
     struct xe_epoch_slot *slot = xe_epoch_enter();
-    enum xe_status status = xe_table_clear(t, NULL);
+    enum xe_status status = xe_table_clear(t, slot, NULL);
     xe_epoch_leave(slot);
     return status;
 }
