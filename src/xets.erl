@@ -76,7 +76,7 @@
 
 -export([new/2, delete/1, info/0, info/1, info/2, whereis/1, all/0, rename/2]).
 -export([give_away/3, setopts/2, safe_fixtable/2]).
--export([snapshot/1]).
+-export([snapshot/1, sync/1, checkpoint/1, backup/2, verify/1, repair/1, destroy/1]).
 -export([insert/2, insert_new/2, put_new/2]).
 -export([delete/2, delete_many/2, delete_object/2, delete_all_objects/1, take/2, take_many/2]).
 -export([lookup/2, lookup_element/3, lookup_element/4, lookup_elements/3, lookup_many/2]).
@@ -102,6 +102,11 @@
 -export([replace_nif/3, group_nif/2, replace_in_group_nif/4, objects_nif/3, unchanged_nif/2]).
 -export([file_write_nif/3, file_dump_nif/2, file_finish_nif/1, file_abort_nif/1]).
 -export([file_read_nif/1, file_load_nif/3, file_close_nif/1, file_seed_nif/1, new_nif/2]).
+-export([durable_open_nif/4, durable_prepare_nif/2, durable_replay_nif/2, durable_attach_nif/2]).
+-export([durable_show_nif/2, durable_close_nif/1, durable_holder_nif/2, durable_wait_nif/3]).
+-export([durable_lost_nif/1, durable_verify_nif/1, durable_destroy_nif/1]).
+-export([durable_log_nif/1, durable_info_nif/1, checkpoint_begin_nif/2, checkpoint_write_nif/2]).
+-export_type([durable_option/0]).
 -export_type([table/0, tid/0, access/0, type/0, option/0, update_op/0, element_spec/0]).
 -export_type([page_option/0, range_option/0, end_option/0, continuation/0]).
 -export_type([plan/0, plan_end/0, engine/0]).
@@ -179,7 +184,22 @@
     file_read_nif/1,
     file_load_nif/3,
     file_close_nif/1,
-    file_seed_nif/1
+    file_seed_nif/1,
+    durable_open_nif/4,
+    durable_prepare_nif/2,
+    durable_replay_nif/2,
+    durable_attach_nif/2,
+    durable_show_nif/2,
+    durable_close_nif/1,
+    durable_holder_nif/2,
+    durable_lost_nif/1,
+    durable_verify_nif/1,
+    durable_destroy_nif/1,
+    durable_wait_nif/3,
+    durable_log_nif/1,
+    durable_info_nif/1,
+    checkpoint_begin_nif/2,
+    checkpoint_write_nif/2
 ]).
 
 -opaque tid() :: reference().
@@ -200,8 +220,14 @@
     | {write_concurrency, boolean() | auto}
     | {read_concurrency, boolean()}
     | {decentralized_counters, boolean()}
+    | {durable, file:name_all() | durable_option()}
     | compressed.
 %% An option of `new/2'.
+-type durable_option() :: #{
+    dir := file:name_all(),
+    sync => memory | os | disk,
+    checkpoint_after => non_neg_integer()
+}.
 -type update_op() ::
     {Pos :: pos_integer(), Incr :: integer()}
     | {Pos :: pos_integer(), Incr :: integer(), Threshold :: integer(), SetValue :: integer()}.
@@ -237,6 +263,8 @@
     erlang:error(badarg, Args, [{error_info, #{module => ?MODULE, cause => Cause}}])
 ).
 -define(NIF, erlang:nif_error(nif_not_loaded)).
+%% What a write to a durable table raises that has happened, but has still to be waited for.
+-define(WAIT(Log, Number, Result), {xets_wait, Log, Number, Result}).
 
 %%% Tables
 
@@ -267,6 +295,13 @@
 %% enough and it saves something. Binaries of up to 1 MiB are compressed, too, and then are
 %% copied to whoever reads them; other tables share them. Every read of a compressed
 %% object, be it of one element, decompresses it.</dd>
+%% <dt>`{durable, Dir}', `{durable, #{dir := Dir}}'</dt><dd>The table is kept in the directory `Dir':
+%% if there is a table in it, that is recovered, else a new one is made. The type, the key position
+%% and `compressed' must be those that it was made with. More keys of the map: `sync', when a write
+%% returns: `memory': at once; `os': when it is with the operating system, and so survives the end of
+%% the emulator; this is the default; `disk': when it is on the disk. `checkpoint_after': so many
+%% bytes of changes after which the table is written anew (`checkpoint/1'); 0, the default: as
+%% many as it has itself, but at least 16 MiB. Not in `ets'.</dd>
 %% <dt>`{read_concurrency, B}', `{decentralized_counters, B}'</dt>
 %% <dd>Accepted as by `ets', and shown by `info/1'. Readers never lock, whatever these
 %% say.</dd>
@@ -276,9 +311,11 @@
 %% never reused.
 %%
 %% Errors: `badarg' if `Name' is not an atom, `Options' is not a proper list of
-%% options, asks for what tables cannot have, or the name is taken.
+%% options, asks for what tables cannot have, or the name is taken; of a durable table also if its
+%% directory is in use, belongs to a table with other options, is damaged, or cannot be read
+%% or written.
 %%
-%% Complexity: O(1). Atomic.
+%% Complexity: O(1). Atomic. Of a durable table O(what is in the directory).
 -spec new(Name, Options) -> table() when
     Name :: atom(),
     Options :: [option()].
@@ -291,11 +328,19 @@ new(Name, Options) ->
                 error:badarg -> ?BADARG([Name, Options], already_exists);
                 error:xets_retry -> erlang:yield(), new(Name, Options)
             end;
+        {durable, Settings, Durable} ->
+            case xets_durable:new(Name, Settings, Durable) of
+                {ok, Table} -> Table;
+                {error, Cause} -> ?BADARG([Name, Options], Cause)
+            end;
         {error, Cause} ->
             ?BADARG([Name, Options], Cause)
     end.
 
 %% @doc Deletes the table.
+%%
+%% A durable table is closed: all that was written to it is on the disk when this returns, and its
+%% files stay.
 %%
 %% Its name is free when this returns; its memory is given back by another thread. Snapshots of
 %% it (`snapshot/1') stay. A snapshot itself can be deleted by the process that has made it.
@@ -310,6 +355,7 @@ delete(Table) ->
         delete_nif(Table)
     catch
         error:badarg -> ?BADARG([Table], xets_errors:cause(delete, [Table]));
+        error:?WAIT(Log, Number, Result) -> xets_durable:wait(Log, Number, Result);
         error:xets_retry -> erlang:yield(), delete(Table)
     end.
 
@@ -513,6 +559,114 @@ info() ->
     Facts = info_nif(),
     Facts#{version => xets_info:version()}.
 
+%% @doc Waits until all that was written to a durable table before is on the disk. Not in `ets'.
+%%
+%% Returns `ok', or `{error, Reason}' if the files cannot be written any more: then `format_error/1'
+%% says why, and later writes raise `badarg'.
+%%
+%% Errors: `badarg' if the table is not durable.
+%%
+%% Complexity: what is left to be written.
+-spec sync(Table) -> ok | {error, Reason} when
+    Table :: table(),
+    Reason :: term().
+sync(Table) ->
+    case xets_durable:sync(Table) of
+        badarg -> ?BADARG([Table], xets_errors:cause(lookup, [Table, []]));
+        not_durable -> ?BADARG([Table], not_durable);
+        Result -> Result
+    end.
+
+%% @doc Writes all that a durable table has to a new file, and begins its journal anew, so that
+%% it is soon recovered. The table is used meanwhile as ever. Not in `ets'.
+%%
+%% It is done by itself, by another process, when enough has been written since the last time
+%% (`checkpoint_after' in `new/2').
+%%
+%% Returns `ok' when that is on the disk; `{error, busy}' if it is being done already; or `{error,
+%% Reason}', for `format_error/1'. The table is kept as before then.
+%%
+%% Errors: `badarg' if the table is not durable.
+%%
+%% Complexity: O(objects); that of `snapshot/1' for those who write.
+-spec checkpoint(Table) -> ok | {error, busy | Reason} when
+    Table :: table(),
+    Reason :: term().
+checkpoint(Table) ->
+    case xets_durable:checkpoint(Table) of
+        badarg -> ?BADARG([Table], xets_errors:cause(lookup, [Table, []]));
+        not_durable -> ?BADARG([Table], not_durable);
+        Result -> Result
+    end.
+
+%% @doc Writes what a durable table has at this instant into another directory, which is made if need
+%% be, and must be empty. The table is used meanwhile as ever. Not in `ets'.
+%%
+%% Returns `ok' when it is on the disk: `new/2' then makes a table of that directory; or `{error,
+%% Reason}', for `format_error/1'.
+%%
+%% Errors: `badarg' if the table is not durable.
+%%
+%% Complexity: O(objects); that of `snapshot/1' for those who write.
+-spec backup(Table, Dir) -> ok | {error, Reason} when
+    Table :: table(),
+    Dir :: file:name_all(),
+    Reason :: term().
+backup(Table, Dir) ->
+    case xets_durable:backup(Table, Dir) of
+        badarg -> ?BADARG([Table, Dir], xets_errors:cause(lookup, [Table, []]));
+        not_durable -> ?BADARG([Table, Dir], not_durable);
+        Result -> Result
+    end.
+
+%% @doc Reads all of the directory of a durable table, which nobody has open. Not in `ets'.
+%%
+%% Returns `ok' if `new/2' would find nothing wrong with its files, or `{error, Reason}', for
+%% `format_error/1': the file, the place of the first byte that is not as it was written, and what
+%% is wrong.
+%%
+%% Complexity: O(bytes of the files).
+-spec verify(Dir) -> ok | {error, Reason} when
+    Dir :: file:name_all(),
+    Reason :: term().
+verify(Dir) ->
+    xets_durable:verify(Dir).
+
+%% @doc Makes the directory of a durable table usable again that is damaged, by leaving out what
+%% cannot be read. Never done by itself: some changes are lost, while later ones are kept. Copy the
+%% directory before. Not in `ets'.
+%%
+%% Returns `{ok, Report}': a map with the number of `objects' that there are now, and what
+%% was lost: `lost_changes', as far as their number is known; `lost_bytes' that were passed over;
+%% `lost_segments' of the journal that could not be read at all; `lost_records' that say nothing. Or
+%% `{error, Reason}', for `format_error/1'.
+%%
+%% Complexity: O(bytes of the files).
+-spec repair(Dir) -> {ok, Report} | {error, Reason} when
+    Dir :: file:name_all(),
+    Report :: #{
+        objects := non_neg_integer(),
+        lost_changes := non_neg_integer(),
+        lost_bytes := non_neg_integer(),
+        lost_segments := non_neg_integer(),
+        lost_records := non_neg_integer()
+    },
+    Reason :: term().
+repair(Dir) ->
+    xets_durable:repair(Dir).
+
+%% @doc Removes the files of a durable table that nobody has open, and its directory if nothing
+%% else is in it. Not in `ets'.
+%%
+%% Returns `ok', or `{error, Reason}', for `format_error/1'.
+%%
+%% Complexity: O(files).
+-spec destroy(Dir) -> ok | {error, Reason} when
+    Dir :: file:name_all(),
+    Reason :: term().
+destroy(Dir) ->
+    xets_durable:destroy(Dir).
+
 %% @doc Facts about a table, in the form that `ets:info/1' gives them.
 %%
 %% Returns a list of the items `compressed', `decentralized_counters', `heir', `id',
@@ -555,6 +709,11 @@ info(Table) ->
 %% <dt>`binary', `stats'</dt><dd>`[]' and `false': what `ets' tells here has no
 %% counterpart.</dd>
 %% <dt>`snapshot'</dt><dd>Whether it is a snapshot. Not in `ets'.</dd>
+%% <dt>`durable'</dt><dd>`false', or a map: `sync', the level at which writes return; `bytes' of the
+%% journal since the last checkpoint; `checkpoint', when that was, as `os:system_time(second)', or
+%% `none' since the table was opened; `unwritten' and `unsynced', how many changes are not yet with the
+%% operating system, or on the disk; `error', why nothing is written any more, or `none'. Not in
+%% `ets'.</dd>
 %% <dt>`xets'</dt><dd>A map of figures about the memory and the structure of the
 %% table, whose keys may change. Not in `ets'.</dd>
 %% </dl>
@@ -581,6 +740,13 @@ info(Table, size) ->
     catch
         error:badarg -> ?BADARG([Table, size], type);
         error:xets_retry -> erlang:yield(), info(Table, size)
+    end;
+info(Table, durable) ->
+    try
+        xets_durable:info(Table)
+    catch
+        error:badarg -> ?BADARG([Table, durable], type);
+        error:xets_retry -> erlang:yield(), info(Table, durable)
     end;
 info(Table, fixed) ->
     try
@@ -680,6 +846,7 @@ insert(Table, ObjectOrObjects) ->
         error:badarg ->
             Args = [Table, ObjectOrObjects],
             ?BADARG(Args, xets_errors:cause(insert, Args));
+        error:?WAIT(Log, Number, Result) -> xets_durable:wait(Log, Number, Result);
         error:xets_retry ->
             erlang:yield(),
             insert(Table, ObjectOrObjects)
@@ -704,6 +871,7 @@ insert_new(Table, ObjectOrObjects) ->
         error:badarg ->
             Args = [Table, ObjectOrObjects],
             ?BADARG(Args, xets_errors:cause(insert_new, Args));
+        error:?WAIT(Log, Number, Result) -> xets_durable:wait(Log, Number, Result);
         error:xets_retry ->
             erlang:yield(),
             insert_new(Table, ObjectOrObjects)
@@ -729,6 +897,7 @@ put_new(Table, Object) ->
         error:badarg ->
             Args = [Table, Object],
             ?BADARG(Args, xets_errors:cause(put_new, Args));
+        error:?WAIT(Log, Number, Result) -> xets_durable:wait(Log, Number, Result);
         error:xets_retry ->
             erlang:yield(),
             put_new(Table, Object)
@@ -747,6 +916,7 @@ delete(Table, Key) ->
         delete_nif(Table, Key)
     catch
         error:badarg -> ?BADARG([Table, Key], xets_errors:cause(delete, [Table, Key]));
+        error:?WAIT(Log, Number, Result) -> xets_durable:wait(Log, Number, Result);
         error:xets_retry -> erlang:yield(), delete(Table, Key)
     end.
 
@@ -763,16 +933,24 @@ delete(Table, Key) ->
     Table :: table(),
     Keys :: [term()].
 delete_many(Table, Keys) ->
-    try
-        delete_many_nif(Table, Keys)
+    try delete_many_nif(Table, Keys) of
+        Deleted -> deleted(Table, Deleted)
     catch
         error:badarg ->
             Args = [Table, Keys],
             ?BADARG(Args, xets_errors:cause(delete_many, Args));
+        error:?WAIT(Log, Number, Deleted) ->
+            deleted(Table, xets_durable:wait(Log, Number, Deleted));
         error:xets_retry ->
             erlang:yield(),
             delete_many(Table, Keys)
     end.
+
+deleted(_Table, true) ->
+    true;
+deleted(Table, Rest) ->
+    erlang:yield(),
+    delete_many(Table, Rest).
 
 %% @doc Removes an object, if the table has one that is equal to it (`=:='), in a
 %% `duplicate_bag' all that are.
@@ -794,6 +972,7 @@ delete_object(Table, Object) ->
         error:badarg ->
             Args = [Table, Object],
             ?BADARG(Args, xets_errors:cause(delete_object, Args));
+        error:?WAIT(Log, Number, Result) -> xets_durable:wait(Log, Number, Result);
         error:xets_retry ->
             erlang:yield(),
             delete_object(Table, Object)
@@ -811,6 +990,7 @@ delete_all_objects(Table) ->
         delete_all_objects_nif(Table)
     catch
         error:badarg -> ?BADARG([Table], xets_errors:cause(delete_all_objects, [Table]));
+        error:?WAIT(Log, Number, Result) -> xets_durable:wait(Log, Number, Result);
         error:xets_retry -> erlang:yield(), delete_all_objects(Table)
     end.
 
@@ -829,6 +1009,7 @@ take(Table, Key) ->
         take_nif(Table, Key)
     catch
         error:badarg -> ?BADARG([Table, Key], xets_errors:cause(take, [Table, Key]));
+        error:?WAIT(Log, Number, Result) -> xets_durable:wait(Log, Number, Result);
         error:xets_retry -> erlang:yield(), take(Table, Key)
     end.
 
@@ -847,19 +1028,23 @@ take(Table, Key) ->
     Object :: tuple().
 take_many(Table, Keys) ->
     try take_many_nif(Table, Keys) of
-        {Taken, Rest} ->
-            erlang:yield(),
-            Taken ++ take_many(Table, Rest);
-        Taken ->
-            Taken
+        Taken -> taken(Table, Taken)
     catch
         error:badarg ->
             Args = [Table, Keys],
             ?BADARG(Args, xets_errors:cause(take_many, Args));
+        error:?WAIT(Log, Number, Taken) ->
+            taken(Table, xets_durable:wait(Log, Number, Taken));
         error:xets_retry ->
             erlang:yield(),
             take_many(Table, Keys)
     end.
+
+taken(Table, {Taken, Rest}) ->
+    erlang:yield(),
+    Taken ++ take_many(Table, Rest);
+taken(_Table, Taken) ->
+    Taken.
 
 %%% Reading
 
@@ -1958,6 +2143,7 @@ take_first(Table) ->
         take_first_nif(Table)
     catch
         error:badarg -> ?BADARG([Table], xets_errors:cause(take_first, [Table]));
+        error:?WAIT(Log, Number, Result) -> xets_durable:wait(Log, Number, Result);
         error:xets_retry -> erlang:yield(), take_first(Table)
     end.
 
@@ -1970,6 +2156,7 @@ take_last(Table) ->
         take_last_nif(Table)
     catch
         error:badarg -> ?BADARG([Table], xets_errors:cause(take_last, [Table]));
+        error:?WAIT(Log, Number, Result) -> xets_durable:wait(Log, Number, Result);
         error:xets_retry -> erlang:yield(), take_last(Table)
     end.
 
@@ -2357,7 +2544,10 @@ tabfile_info(File) ->
 -spec format_error(Reason | {error, Reason}) -> string() when
     Reason :: term().
 format_error(Reason) ->
-    xets_tabfile:format_error(Reason).
+    case xets_durable:is_reason(Reason) of
+        true -> unicode:characters_to_list(xets_durable:format_error(Reason));
+        false -> xets_tabfile:format_error(Reason)
+    end.
 
 %%% Updating
 
@@ -2401,6 +2591,7 @@ update_counter(Table, Key, UpdateOp) ->
         error:badarg ->
             Args = [Table, Key, UpdateOp],
             ?BADARG(Args, xets_errors:cause(update_counter, Args));
+        error:?WAIT(Log, Number, Result) -> xets_durable:wait(Log, Number, Result);
         error:xets_retry ->
             erlang:yield(),
             update_counter(Table, Key, UpdateOp)
@@ -2437,6 +2628,7 @@ update_counter(Table, Key, UpdateOp, Default) ->
         error:badarg ->
             Args = [Table, Key, UpdateOp, Default],
             ?BADARG(Args, xets_errors:cause(update_counter, Args));
+        error:?WAIT(Log, Number, Result) -> xets_durable:wait(Log, Number, Result);
         error:xets_retry ->
             erlang:yield(),
             update_counter(Table, Key, UpdateOp, Default)
@@ -2453,6 +2645,7 @@ store(Table, Old, New) ->
     catch
         error:badarg ->
             false;
+        error:?WAIT(Log, Number, Result) -> xets_durable:wait(Log, Number, Result);
         error:xets_retry ->
             erlang:yield(),
             false
@@ -2481,6 +2674,7 @@ update_element(Table, Key, ElementSpec) ->
         error:badarg ->
             Args = [Table, Key, ElementSpec],
             ?BADARG(Args, xets_errors:cause(update_element, Args));
+        error:?WAIT(Log, Number, Result) -> xets_durable:wait(Log, Number, Result);
         error:xets_retry ->
             erlang:yield(),
             update_element(Table, Key, ElementSpec)
@@ -2508,6 +2702,7 @@ update_element(Table, Key, ElementSpec, Default) ->
         error:badarg ->
             Args = [Table, Key, ElementSpec, Default],
             ?BADARG(Args, xets_errors:cause(update_element, Args));
+        error:?WAIT(Log, Number, Result) -> xets_durable:wait(Log, Number, Result);
         error:xets_retry ->
             erlang:yield(),
             update_element(Table, Key, ElementSpec, Default)
@@ -2653,7 +2848,8 @@ replace_nif(_Table, _Old, _New) -> ?NIF.
 -spec delete_nif(table(), term()) -> true.
 delete_nif(_Table, _Key) -> ?NIF.
 
--spec delete_many_nif(table(), [term()]) -> true.
+%% The list: what is left could not be deleted now, for a reason that is gone after a yield.
+-spec delete_many_nif(table(), [term()]) -> true | [term()].
 delete_many_nif(_Table, _Keys) -> ?NIF.
 
 -spec delete_object_nif(table(), tuple()) -> true.
@@ -2838,3 +3034,65 @@ file_close_nif(_Input) -> ?NIF.
 %% @private
 -spec file_seed_nif(Snapshot :: tid()) -> non_neg_integer().
 file_seed_nif(_Snapshot) -> ?NIF.
+
+%% The steps of xets_durable (c_src/beam/calls_durable.c).
+%% @private
+-spec durable_open_nif(Dir, Metadata, xets_durable:level(), CheckpointAfter) ->
+    {ok, {xets_durable:log(), Stored :: binary()}} | {error, xets_durable:error()}
+when
+    Dir :: binary(), Metadata :: binary() | salvage, CheckpointAfter :: non_neg_integer().
+durable_open_nif(_Dir, _Metadata, _Level, _CheckpointAfter) -> ?NIF.
+%% @private
+-spec durable_prepare_nif(atom(), xets_options:settings()) -> tid().
+durable_prepare_nif(_Name, _Settings) -> ?NIF.
+%% @private
+-spec durable_replay_nif(xets_durable:log(), tid()) ->
+    more | ok | {error, xets_durable:error()}.
+durable_replay_nif(_Log, _Table) -> ?NIF.
+%% @private
+-spec durable_attach_nif(xets_durable:log(), tid()) -> ok | {error, xets_durable:error()}.
+durable_attach_nif(_Log, _Table) -> ?NIF.
+%% @private
+-spec durable_show_nif(tid(), xets_options:heir()) -> table().
+durable_show_nif(_Table, _Heir) -> ?NIF.
+%% What salvaging has passed over, before the log is attached.
+%% @private
+-spec durable_lost_nif(xets_durable:log()) -> {Changes, Bytes, Segments, CheckpointBytes, Records} when
+    Changes :: non_neg_integer(),
+    Bytes :: non_neg_integer(),
+    Segments :: non_neg_integer(),
+    CheckpointBytes :: non_neg_integer(),
+    Records :: non_neg_integer().
+durable_lost_nif(_Log) -> ?NIF.
+%% @private
+-spec durable_verify_nif(Dir :: binary()) -> ok | {error, xets_durable:error()}.
+durable_verify_nif(_Dir) -> ?NIF.
+%% @private
+-spec durable_destroy_nif(Dir :: binary()) -> ok | {error, xets_durable:error()}.
+durable_destroy_nif(_Dir) -> ?NIF.
+%% @private
+-spec durable_close_nif(xets_durable:log()) -> ok.
+durable_close_nif(_Log) -> ?NIF.
+%% @private
+-spec durable_holder_nif(Dir :: binary(), reference()) ->
+    none | opening | closing | {ok, table()}.
+durable_holder_nif(_Dir, _Ref) -> ?NIF.
+%% `wait': {Ref, ok | {error, Error} | closed} will come.
+%% @private
+-spec durable_wait_nif(xets_durable:log(), non_neg_integer() | sync | closed, reference()) ->
+    ok | checkpoint | wait | {error, xets_durable:error()}.
+durable_wait_nif(_Log, _Number, _Ref) -> ?NIF.
+%% @private
+-spec durable_log_nif(table()) -> xets_durable:log() | false | undefined.
+durable_log_nif(_Table) -> ?NIF.
+%% @private
+-spec durable_info_nif(xets_durable:log()) -> tuple() | closed.
+durable_info_nif(_Log) -> ?NIF.
+%% @private
+-spec checkpoint_begin_nif(xets_durable:log(), IsMine :: boolean() | BackupDir :: binary()) ->
+    {ok, {Job :: reference(), Snapshot :: tid()}} | busy | {error, xets_durable:error()}.
+checkpoint_begin_nif(_Log, _How) -> ?NIF.
+%% @private
+-spec checkpoint_write_nif(Job :: reference(), Snapshot :: tid()) ->
+    more | ok | {error, xets_durable:error()}.
+checkpoint_write_nif(_Job, _Snapshot) -> ?NIF.

@@ -20,6 +20,8 @@
     | access
     % the table is a snapshot
     | snapshot
+    % what keeps the table on disk
+    | {durable, xets_durable:reason()}
     | already_exists
     % the caller is not the owner
     | not_owner
@@ -58,9 +60,14 @@ cause(Fold, [_Function, _Acc, Table]) when Fold =:= foldl; Fold =:= foldr ->
 cause(Function, [Table | Args]) ->
     Access = access(Function),
     case is_allowed(Access, Table) of
+        true when Access =:= write -> written(Function, Table, Args, xets_durable:failure(Table));
         true -> call(Function, Table, Args);
         false -> table(Table, Access)
     end.
+
+%% A durable table that has failed takes no changes.
+written(Function, Table, Args, none) -> call(Function, Table, Args);
+written(_Function, _Table, _Args, Error) -> {durable, Error}.
 
 access(Function) ->
     Reads = [lookup, lookup_element, lookup_elements, lookup_many, tab2list, slot, safe_fixtable,
@@ -271,6 +278,8 @@ texts(info, [_Table, _Item], none) ->
 texts(Function, [Table | Args], Cause) ->
     [table_error(Table, Cause) | arg_texts(Function, Args, Cause)].
 
+name_texts(_Name, _Options, {durable, Reason}) ->
+    ["", unicode:characters_to_binary(xets_durable:format_error(Reason))];
 name_texts(_Name, _Options, already_exists) ->
     [<<"table name already exists">>];
 name_texts(Name, Options, none) ->
@@ -292,6 +301,11 @@ table_error(_Table, access) ->
     <<"the table identifier refers to a table with insufficient access rights">>;
 table_error(_Table, snapshot) ->
     <<"the table identifier refers to a snapshot, which cannot be changed">>;
+table_error(_Table, {durable, Reason}) ->
+    unicode:characters_to_binary(["the table is not kept any more: ",
+        xets_durable:format_error(Reason)]);
+table_error(_Table, not_durable) ->
+    <<"the table is not durable">>;
 table_error(_Table, table_type) ->
     <<"the table identifier refers to a table of a type not supported by this operation">>;
 table_error(_Table, _Cause) ->
@@ -302,7 +316,7 @@ continuation_error(Continuation, Cause) -> table_error(element(2, Continuation),
 
 %% Whether table_error() says what is wrong.
 is_of_table(Cause) ->
-    lists:member(Cause, [type, id, access, snapshot]).
+    is_tuple(Cause) orelse lists:member(Cause, [type, id, access, snapshot, not_durable]).
 
 arg_texts(Insert, [Objects], Cause) when Insert =:= insert; Insert =:= insert_new ->
     [no_key_or(Cause, object_error(Objects))];

@@ -58,7 +58,7 @@ items() ->
 -spec is_item(term()) -> boolean().
 is_item(Item) ->
     lists:member(Item, items()) orelse
-        lists:member(Item, [binary, fixed, safe_fixed, safe_fixed_monotonic_time, stats, snapshot]).
+        lists:member(Item, [binary, durable, fixed, safe_fixed, safe_fixed_monotonic_time, stats, snapshot]).
 
 %% @doc The value of an item other than the size.
 -spec item(Item :: atom(), facts()) -> term().

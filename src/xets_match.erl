@@ -460,6 +460,8 @@ retry(Fun) ->
     try
         Fun()
     catch
+        error:{xets_wait, Log, Number, Result} ->
+            xets_durable:wait(Log, Number, Result);
         error:xets_retry ->
             erlang:yield(),
             retry(Fun)

@@ -3,7 +3,7 @@
 -module(xets_options).
 
 -export([settings/2, changes/1]).
--export_type([settings/0, heir/0]).
+-export_type([settings/0, heir/0, durable/0]).
 
 -type heir() :: none | {pid(), IsTold :: boolean(), Data :: term()}.
 %% Who inherits a table, and whether that process gets a message with `Data' then.
@@ -21,13 +21,18 @@
 }.
 %% What a table is created with: the options, or their defaults.
 
+-type durable() :: {Dir :: binary(), xets_durable:level(), CheckpointAfter :: non_neg_integer()}.
+%% Where a table is kept, when a write returns, and after so many bytes of journal a checkpoint is
+%% made; 0: that depends on the size of the table.
+
 -define(MAX_KEYPOS, 16#7fffffff).
 %% Of ets, for an option that its documentation does not have.
 -define(MAX_HASH_LOCKS, 32768).
 
 %% @doc What the arguments of `xets:new/2' ask for; all that `ets:new/2' accepts is
 %% accepted.
--spec settings(Name :: term(), Options :: term()) -> {ok, settings()} | {error, none}.
+-spec settings(Name :: term(), Options :: term()) ->
+    {ok, settings()} | {durable, settings(), durable()} | {error, none | {durable, term()}}.
 settings(Name, _Options) when not is_atom(Name) ->
     {error, none};
 settings(_Name, Options) ->
@@ -40,11 +45,14 @@ settings(_Name, Options) ->
         write => false,
         read => false,
         counters => default,
-        compressed => false
+        compressed => false,
+        durable => none
     },
     case options(Options, Defaults) of
         invalid -> {error, none};
-        Chosen -> {ok, settings(Chosen)}
+        #{durable := none} = Chosen -> {ok, settings(Chosen)};
+        #{durable := {error, Reason}} -> {error, {durable, Reason}};
+        #{durable := Durable} = Chosen -> {durable, settings(Chosen), Durable}
     end.
 
 %% A private table has one user: ets, too, ignores what is meant for several.
@@ -104,8 +112,32 @@ option(Option, Chosen) when element(1, Option) =:= heir ->
         invalid -> invalid;
         Heir -> Chosen#{heir := Heir}
     end;
+option({durable, Durable}, Chosen) ->
+    Chosen#{durable := durable(Durable)};
 option(_, _) ->
     invalid.
+
+%% {error, Reason}: the table is not made, and the reason tells what is wrong with the option.
+durable(#{dir := Dir} = Map) ->
+    Sync = maps:get(sync, Map, os),
+    After = maps:get(checkpoint_after, Map, 0),
+    Others = maps:keys(Map) -- [dir, sync, checkpoint_after],
+    IsLevel = lists:member(Sync, [memory, os, disk]),
+    if
+        Others =/= [] -> {error, {unknown_option, hd(Others)}};
+        not IsLevel -> {error, {bad_option, sync}};
+        not is_integer(After) orelse After < 0 orelse After >= 1 bsl 64 ->
+            {error, {bad_option, checkpoint_after}};
+        true -> durable(Dir, Sync, After)
+    end;
+durable(Map) when is_map(Map) -> {error, {missing_option, dir}};
+durable(Dir) -> durable(Dir, os, 0).
+
+durable(Dir, Sync, After) ->
+    case xets_tabfile:path(Dir) of
+        {ok, Path} -> {Path, Sync, After};
+        _ -> {error, {bad_option, dir}}
+    end.
 
 -spec heir(term()) -> heir() | invalid.
 heir({heir, none}) -> none;

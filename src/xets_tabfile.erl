@@ -7,6 +7,7 @@
 %% external term format), and that of `ets' (xets_tabfile_log).
 -module(xets_tabfile).
 
+-export([path/1]).
 -export([write/3, read/2, info/1, format_error/1]).
 -export([create_table/2]).
 -export_type([properties/0, file_error/0]).
@@ -348,8 +349,9 @@ read_options(Malformed, _, _) ->
 
 %%% File names
 
-%% The bytes of a file's name for the system, absolute. `empty': there are none; `invalid': no file
+%% @doc The bytes of a file's name for the system, absolute. `empty': there are none; `invalid': no file
 %% has such a name.
+-spec path(term()) -> {ok, binary()} | empty | invalid.
 path(File) ->
     try
         case name(File) of

@@ -53,7 +53,8 @@ start_peer() ->
                                  args => ["+S", Schedulers, "+sbwt", "none", "-mode", "embedded"
                                           | Paths]}),
     [{module, M} = peer:call(Peer, code, load_file, [M])
-     || M <- [xets_errors, xets_options, xets_info, xets, xets_test_lib, ?MODULE]],
+     || M <- [xets_errors, xets_options, xets_info, xets_durable, xets, xets_test_lib,
+                 ?MODULE]],
     {Peer, peer:call(Peer, os, getpid, [])}.
 
 %% At once: an emulator where a scheduler stands still does not end when it is told to.

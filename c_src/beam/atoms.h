@@ -10,11 +10,16 @@
 #define XE_ATOMS(X)                                                                               \
     X(absent, "absent")                                                                           \
     X(bag, "bag")                                                                                 \
+    X(busy, "busy")                                                                               \
     X(bytes, "bytes")                                                                             \
+    X(closed, "closed")                                                                           \
+    X(closing, "closing")                                                                         \
+    X(disk, "disk")                                                                               \
     X(done, "done")                                                                               \
     X(duplicate_bag, "duplicate_bag")                                                             \
     X(end_of_table, "$end_of_table")                                                              \
     X(error, "error")                                                                             \
+    X(failed, "failed")                                                                           \
     X(exited, "EXIT")                                                                             \
     X(ets_transfer, "ETS-TRANSFER")                                                               \
     X(no, "false")                                                                                \
@@ -23,6 +28,11 @@
     X(key, "key")                                                                                 \
     X(last, "last")                                                                               \
     X(mapped, "mapped")                                                                           \
+    X(memory, "memory")                                                                           \
+    X(opening, "opening")                                                                         \
+    X(os, "os")                                                                                   \
+    X(checkpoint, "checkpoint")                                                                   \
+    X(wait, "wait")                                                                               \
     X(more, "more")                                                                               \
     X(native_terms, "native_terms")                                                               \
     X(none, "none")                                                                               \
@@ -34,6 +44,7 @@
     X(private, "private")                                                                         \
     X(protected, "protected")                                                                     \
     X(public, "public")                                                                           \
+    X(salvage, "salvage")                                                                         \
     X(segments, "segments")                                                                       \
     X(set, "set")                                                                                 \
     X(slow, "slow")                                                                               \
@@ -47,6 +58,7 @@
     X(undefined, "undefined")                                                                     \
     X(used, "used")                                                                               \
     X(xets_retry, "xets_retry")                                                                   \
+    X(xets_wait, "xets_wait")                                                                     \
     XE_ATOMS_PLAN(X)
 
 /* Of match specifications and plans for them. */

@@ -34,6 +34,18 @@ extern ERL_NIF_TERM xe_call_nil;
 
 ERL_NIF_TERM xe_call_raise(ErlNifEnv *env, enum xe_result result);
 
+/* How a call ends that may have changed a durable table, and so owes its caller to wait
+ * (durable.h). */
+ERL_NIF_TERM xe_call_answer_owing(ErlNifEnv *env, enum xe_result result, const ERL_NIF_TERM *out);
+static inline ERL_NIF_TERM xe_call_answer(ErlNifEnv *env, enum xe_result result,
+                                          const ERL_NIF_TERM *out)
+{
+    const struct xe_epoch_slot *slot = xe_epoch_self;
+    if (XE_UNLIKELY(slot && slot->owed))
+        return xe_call_answer_owing(env, result, out);
+    return XE_LIKELY(result == XE_CALL_OK) ? *out : xe_call_raise(env, result);
+}
+
 #define XE_CALL(name, arity)                                                                      \
     static ERL_NIF_TERM name##_dirty(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[])         \
     {                                                                                             \
@@ -53,6 +65,26 @@ ERL_NIF_TERM xe_call_raise(ErlNifEnv *env, enum xe_result result);
             return enif_schedule_nif(env, #name, ERL_NIF_DIRTY_JOB_CPU_BOUND, name##_dirty,       \
                                      arity, argv);                                                \
         return xe_call_raise(env, result);                                                        \
+    }
+
+/* The same for calls that change tables. */
+#define XE_CALL_WRITE(name, arity)                                                                \
+    static ERL_NIF_TERM name##_dirty(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[])         \
+    {                                                                                             \
+        ERL_NIF_TERM out;                                                                         \
+        (void)argc;                                                                               \
+        enum xe_result result = name(env, argv, XE_TERM_NO_BUDGET, &out);                         \
+        return xe_call_answer(env, result, &out);                                                 \
+    }                                                                                             \
+    ERL_NIF_TERM name##_nif(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[])                  \
+    {                                                                                             \
+        ERL_NIF_TERM out;                                                                         \
+        (void)argc;                                                                               \
+        enum xe_result result = name(env, argv, XE_TERM_BUDGET_WORDS, &out);                      \
+        if (XE_UNLIKELY(result == XE_CALL_BUDGET))                                                \
+            return enif_schedule_nif(env, #name, ERL_NIF_DIRTY_JOB_CPU_BOUND, name##_dirty,       \
+                                     arity, argv);                                                \
+        return xe_call_answer(env, result, &out);                                                 \
     }
 
 static inline enum xe_result xe_call_of_term(enum xe_term_status status)
@@ -285,6 +317,24 @@ bool xe_call_get_access(ERL_NIF_TERM term, enum xe_access *out);
 #define XE_CALLS_EXPLAIN(X) X(explain, 2)
 #define XE_CALLS_FILE_SEED(X) X(file_seed, 1)
 /* On dirty IO schedulers. */
+#define XE_CALLS_DURABLE(X)                                                                       \
+    X(durable_prepare, 2)                                                                         \
+    X(durable_show, 2)                                                                            \
+    X(durable_log, 1)                                                                             \
+    X(durable_wait, 3)                                                                            \
+    X(durable_info, 1)
+/* On dirty schedulers for input and output. */
+#define XE_CALLS_DURABLE_IO(X)                                                                    \
+    X(durable_open, 4)                                                                            \
+    X(durable_replay, 2)                                                                          \
+    X(durable_attach, 2)                                                                          \
+    X(durable_close, 1)                                                                           \
+    X(durable_lost, 1)                                                                            \
+    X(durable_verify, 1)                                                                          \
+    X(durable_destroy, 1)                                                                         \
+    X(durable_holder, 2)                                                                          \
+    X(checkpoint_begin, 2)                                                                        \
+    X(checkpoint_write, 2)
 #define XE_CALLS_FILE(X)                                                                          \
     X(file_write, 3)                                                                              \
     X(file_dump, 2)                                                                               \
@@ -307,6 +357,8 @@ XE_CALLS_MATCH(XE_CALL_DECLARE)
 XE_CALLS_EXPLAIN(XE_CALL_DECLARE)
 XE_CALLS_FILE_SEED(XE_CALL_DECLARE)
 XE_CALLS_FILE(XE_CALL_DECLARE)
+XE_CALLS_DURABLE(XE_CALL_DECLARE)
+XE_CALLS_DURABLE_IO(XE_CALL_DECLARE)
 #undef XE_CALL_DECLARE
 
 #endif

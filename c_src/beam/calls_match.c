@@ -515,7 +515,7 @@ static enum xe_result scan(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t b
     job_end(&j);
     return result;
 }
-XE_CALL(scan, 5)
+XE_CALL_WRITE(scan, 5)
 
 /* (Table, Key, Spec): the object that the one with the key was replaced by; false: none was. */
 static enum xe_result update(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t budget,
@@ -539,7 +539,7 @@ static enum xe_result update(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t
     job_end(&j);
     return result;
 }
-XE_CALL(update, 3)
+XE_CALL_WRITE(update, 3)
 
 /* (Table, Spec, Reverse, Least, From): {Objects, Position}, some that may match, and where the
  * others begin. */

@@ -668,11 +668,11 @@ static enum xe_result take_first(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint
 {
     return take_end(env, argv[0], false, budget, out);
 }
-XE_CALL(take_first, 1)
+XE_CALL_WRITE(take_first, 1)
 
 static enum xe_result take_last(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t budget,
                                 ERL_NIF_TERM *out)
 {
     return take_end(env, argv[0], true, budget, out);
 }
-XE_CALL(take_last, 1)
+XE_CALL_WRITE(take_last, 1)

@@ -3,6 +3,7 @@
  */
 #include "../core/pages.h"
 #include "call.h"
+#include "durable.h"
 #include "estate.h"
 #include "registry.h"
 #include "term_native.h"
@@ -61,6 +62,18 @@ static enum xe_result new(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t bu
 }
 XE_CALL(new, 2)
 
+/* durable_prepare(Name, Settings): a table that is hidden (owner.h); its heir comes later. */
+static enum xe_result durable_prepare(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t budget,
+                                      ERL_NIF_TERM *out)
+{
+    struct xe_settings settings;
+    (void)budget;
+    if (!get_settings(env, argv[0], argv[1], &settings))
+        return XE_CALL_BADARG;
+    return xe_call_of_create(xe_owner_prepare(env, &settings, out));
+}
+XE_CALL(durable_prepare, 2)
+
 static enum xe_result delete_table(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t budget,
                                    ERL_NIF_TERM *out)
 {
@@ -69,12 +82,14 @@ static enum xe_result delete_table(ErlNifEnv *env, const ERL_NIF_TERM argv[], ui
     if (!xe_use_begin(env, argv[0], XE_NEED_END, &use))
         return XE_CALL_BADARG;
     bool mine = xe_owner_end(use.table);
+    if (mine)
+        xe_durable_owe_closing(use.table->core);
     bool dead = xe_owned_is_dead(use.table);
     xe_use_end(&use);
     *out = xe_am.yes;
     return mine ? XE_CALL_OK : dead ? XE_CALL_BADARG : XE_CALL_RETRY;
 }
-XE_CALL(delete_table, 1)
+XE_CALL_WRITE(delete_table, 1)
 
 static enum xe_result delete_all_objects(ErlNifEnv *env, const ERL_NIF_TERM argv[],
                                          uint64_t budget, ERL_NIF_TERM *out)
@@ -88,7 +103,7 @@ static enum xe_result delete_all_objects(ErlNifEnv *env, const ERL_NIF_TERM argv
     *out = xe_am.yes;
     return xe_call_of_core(status);
 }
-XE_CALL(delete_all_objects, 1)
+XE_CALL_WRITE(delete_all_objects, 1)
 
 /* Segments that are gone through with the gate closed, on a normal scheduler. */
 enum { GATED_INLINE = 250 };
@@ -109,7 +124,7 @@ static enum xe_result delete_count_all(ErlNifEnv *env, const ERL_NIF_TERM argv[]
     *out = enif_make_uint64(env, n);
     return result;
 }
-XE_CALL(delete_count_all, 1)
+XE_CALL_WRITE(delete_count_all, 1)
 
 static enum xe_result snapshot(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t budget,
                                ERL_NIF_TERM *out)

@@ -476,14 +476,14 @@ static enum xe_result update_counter(ErlNifEnv *env, const ERL_NIF_TERM argv[], 
 {
     return counter_call(env, argv, false, budget, out);
 }
-XE_CALL(update_counter, 3)
+XE_CALL_WRITE(update_counter, 3)
 
 static enum xe_result update_counter_default(ErlNifEnv *env, const ERL_NIF_TERM argv[],
                                              uint64_t budget, ERL_NIF_TERM *out)
 {
     return counter_call(env, argv, true, budget, out);
 }
-XE_CALL(update_counter_default, 4)
+XE_CALL_WRITE(update_counter_default, 4)
 
 /* --- update_element ----------------------------------------------------- */
 
@@ -689,11 +689,11 @@ static enum xe_result update_element(ErlNifEnv *env, const ERL_NIF_TERM argv[], 
 {
     return element_call(env, argv, false, budget, out);
 }
-XE_CALL(update_element, 3)
+XE_CALL_WRITE(update_element, 3)
 
 static enum xe_result update_element_default(ErlNifEnv *env, const ERL_NIF_TERM argv[],
                                              uint64_t budget, ERL_NIF_TERM *out)
 {
     return element_call(env, argv, true, budget, out);
 }
-XE_CALL(update_element_default, 4)
+XE_CALL_WRITE(update_element_default, 4)

@@ -344,7 +344,7 @@ static enum xe_result insert(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t
     *out = xe_am.yes;
     return put(env, argv, XE_PUT, budget, &status);
 }
-XE_CALL(insert, 2)
+XE_CALL_WRITE(insert, 2)
 
 static enum xe_result insert_new(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t budget,
                                  ERL_NIF_TERM *out)
@@ -355,7 +355,7 @@ static enum xe_result insert_new(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint
         *out = xe_call_bool(status == XE_OK);
     return result;
 }
-XE_CALL(insert_new, 2)
+XE_CALL_WRITE(insert_new, 2)
 
 /* The object that is in the table after it: the given one, or one that was there. */
 static enum xe_result put_new(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t budget,
@@ -383,7 +383,7 @@ static enum xe_result put_new(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_
     }
     return XE_CALL_RETRY;
 }
-XE_CALL(put_new, 2)
+XE_CALL_WRITE(put_new, 2)
 
 /* --- Compare and act ---------------------------------------------------- */
 
@@ -511,7 +511,7 @@ static enum xe_result delete_object(ErlNifEnv *env, const ERL_NIF_TERM argv[], u
     *out = xe_am.yes;
     return remove_from(env, argv, budget, &removed);
 }
-XE_CALL(delete_object, 2)
+XE_CALL_WRITE(delete_object, 2)
 
 /* How many they were. */
 static enum xe_result remove_object_count(ErlNifEnv *env, const ERL_NIF_TERM argv[],
@@ -523,7 +523,7 @@ static enum xe_result remove_object_count(ErlNifEnv *env, const ERL_NIF_TERM arg
         *out = enif_make_uint(env, removed);
     return result;
 }
-XE_CALL(remove_object_count, 2)
+XE_CALL_WRITE(remove_object_count, 2)
 
 /* Puts `p` in the place of exactly `old`. XE_ABSENT: that is not there. */
 static enum xe_status replace_equal(struct xe_use *use, const struct xe_object *old,
@@ -574,7 +574,7 @@ static enum xe_result replace(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_
     xe_encoder_clear(&is);
     return result;
 }
-XE_CALL(replace, 3)
+XE_CALL_WRITE(replace, 3)
 
 /* The same in a duplicate bag, for the one of the equal objects that has this number. */
 static enum xe_status replace_numbered(struct xe_use *use, const struct xe_object *old,
@@ -632,7 +632,7 @@ static enum xe_result replace_in_group(ErlNifEnv *env, const ERL_NIF_TERM argv[]
     xe_encoder_clear(&is);
     return result;
 }
-XE_CALL(replace_in_group, 4)
+XE_CALL_WRITE(replace_in_group, 4)
 
 /* --- By key ------------------------------------------------------------- */
 
@@ -663,25 +663,30 @@ static enum xe_result delete(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t
     *out = xe_am.yes;
     return delete_key(env, argv[0], argv[1], budget);
 }
-XE_CALL(delete, 2)
+XE_CALL_WRITE(delete, 2)
 
-/* Each key by itself. When it begins anew, those deleted already are deleted again, which is the
- * same but for what others have inserted meanwhile: as if they had done it before. */
+/* Each key by itself. When a key's objects cannot be deleted now, after others were, the result is
+ * the list of what is left to delete, and the caller goes on with these: in a durable table he has to
+ * wait for the others. */
 static enum xe_result delete_many(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t budget,
                                   ERL_NIF_TERM *out)
 {
     struct xe_form form;
-    ERL_NIF_TERM key, keys = argv[1];
+    ERL_NIF_TERM key, rest, keys = argv[1];
     unsigned n;
     enum xe_result result = xe_call_list_length(env, keys, budget, &n);
     if (result == XE_CALL_OK && !form_of(env, argv[0], XE_NEED_WRITE, &form))
         result = XE_CALL_BADARG;
-    while (result == XE_CALL_OK && enif_get_list_cell(env, keys, &key, &keys))
+    while (result == XE_CALL_OK && enif_get_list_cell(env, keys, &key, &rest)) {
         result = delete_key(env, argv[0], key, budget);
-    *out = xe_am.yes;
-    return result;
+        if (result == XE_CALL_OK)
+            keys = rest;
+    }
+    bool stopped = result != XE_CALL_OK && result != XE_CALL_BADARG && keys != argv[1];
+    *out = stopped ? keys : xe_am.yes;
+    return stopped ? XE_CALL_OK : result;
 }
-XE_CALL(delete_many, 2)
+XE_CALL_WRITE(delete_many, 2)
 
 /* Decodes first and removes what it has decoded: a budget may forbid the one, nothing the
  * other. */
@@ -740,7 +745,7 @@ static enum xe_result take(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t b
 {
     return take_key(env, argv[0], argv[1], budget, out);
 }
-XE_CALL(take, 2)
+XE_CALL_WRITE(take, 2)
 
 /*
  * Each key by itself. What has been taken must not be lost: when a key cannot be taken now, after
@@ -771,4 +776,4 @@ static enum xe_result take_many(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint6
         *out = enif_make_tuple2(env, *out, keys);
     return XE_CALL_OK;
 }
-XE_CALL(take_many, 2)
+XE_CALL_WRITE(take_many, 2)

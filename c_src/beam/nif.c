@@ -26,6 +26,7 @@
 #include "../core/reclaim.h"
 #include "../core/shared.h"
 #include "call.h"
+#include "durable.h"
 #include "estate.h"
 #include "files.h"
 #include "term_native.h"
@@ -53,6 +54,7 @@ struct shared {
     void *pages;
     void *core;
     void *registry;
+    void *durables;
     struct xe_native native; /* decided once: stored terms depend on it */
 };
 
@@ -92,6 +94,10 @@ static const struct xe_callbacks callbacks = {
     .ext_equal = ext_equal,
     .ext_compare = ext_compare,
     .object_equal = xe_term_object_equal,
+    .log_begin = xe_durable_log_begin,
+    .log_publish = xe_durable_log_publish,
+    .log_end = xe_durable_log_end,
+    .log_gone = xe_durable_log_gone,
 };
 
 ERL_NIF_TERM xe_call_nil;
@@ -122,10 +128,18 @@ static int loaded;
 /* This copy's, if it is the first one. */
 static struct shared own;
 
+/* The journals' thread stays until the emulator ends. Under the lock. */
+static bool start_journals(void)
+{
+    static bool started;
+    started = started || xe_journal_start(NULL);
+    return started;
+}
+
 static bool start_reclaimer(void)
 {
     pthread_mutex_lock(&loading);
-    bool ok = loaded > 0 || xe_reclaim_start(NULL);
+    bool ok = loaded > 0 || (xe_reclaim_start(NULL) && start_journals());
     loaded += ok;
     pthread_mutex_unlock(&loading);
     return ok;
@@ -136,7 +150,7 @@ static int start(ErlNifEnv *env, ErlNifResourceFlags flags)
     xe_atoms_init(env);
     xe_call_nil = enif_make_list_from_array(env, NULL, 0);
     bool ok = xe_core_init(&callbacks) == XE_OK && xe_term_init(env) && xe_owner_open(env, flags) &&
-              xe_files_open(env, flags) && start_reclaimer();
+              xe_files_open(env, flags) && xe_durable_open_types(env, flags) && start_reclaimer();
     return ok ? LOADED : LOAD_FAILED;
 }
 
@@ -145,7 +159,7 @@ static int load(ErlNifEnv *env, void **priv, ERL_NIF_TERM arg)
     xe_native_init(env, arg);
     int status = start(env, ERL_NIF_RT_CREATE | ERL_NIF_RT_TAKEOVER);
     own = (struct shared){SHARED_VERSION, xe_epoch_domain(),   xe_pages_domain(),
-                          xe_core_domain(), xe_owner_registry(), xe_native};
+                          xe_core_domain(), xe_owner_registry(), xe_durable_domain(), xe_native};
     *priv = &own;
     return status;
 }
@@ -154,7 +168,7 @@ static bool adopt(const struct shared *shared)
 {
     return shared->version == SHARED_VERSION && xe_epoch_adopt(shared->epochs) &&
            xe_pages_adopt(shared->pages) && xe_core_adopt(shared->core) &&
-           xe_owner_adopt(shared->registry);
+           xe_owner_adopt(shared->registry) && xe_durable_adopt(shared->durables);
 }
 
 static int upgrade(ErlNifEnv *env, void **priv, void **old, ERL_NIF_TERM arg)
@@ -235,6 +249,8 @@ static ErlNifFunc functions[] = {
     XE_CALLS_EXPLAIN(XE_NIF)
     XE_CALLS_FILE_SEED(XE_NIF)
     XE_CALLS_FILE(XE_NIF_IO)
+    XE_CALLS_DURABLE(XE_NIF)
+    XE_CALLS_DURABLE_IO(XE_NIF_IO)
 };
 
 ERL_NIF_INIT(xets, functions, load, NULL, upgrade, unload)

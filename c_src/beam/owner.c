@@ -172,7 +172,7 @@ static void owner_destroy(ErlNifEnv *env, void *obj)
 {
     struct xe_owned *table = obj;
     (void)env;
-    if (table->maker && state_of(table) == SNAPSHOT)
+    if (table->hidden || (table->maker && state_of(table) == SNAPSHOT))
         xe_estate_collected(table->estate);
     else if (table->estate)
         xe_estate_free(table->estate);
@@ -342,6 +342,7 @@ static struct xe_owned *owned_alloc(const struct xe_settings *settings, enum xe_
     table->keypos = settings->keypos;
     table->kind = kind;
     table->compressed = settings->compressed;
+    table->hidden = false;
     atomic_init(&table->access, (uint8_t)settings->access);
     atomic_init(&table->name, settings->name);
     table->is = *settings;
@@ -417,8 +418,52 @@ enum xe_create xe_owner_create(ErlNifEnv *env, const struct xe_settings *setting
     return result;
 }
 
+enum xe_create xe_owner_prepare(ErlNifEnv *env, const struct xe_settings *settings,
+                                ERL_NIF_TERM *out)
+{
+    ErlNifPid self;
+    struct xe_owned *table = owned_new(settings);
+    if (!table)
+        return XE_CREATE_NOMEM;
+    table->hidden = true;
+    /* Release: the table is complete. Pairs with state_of(). */
+    end_move(table, enif_self(env, &self)->pid);
+    *out = xe_owner_term(env, table);
+    enif_release_resource(table);
+    return XE_CREATED;
+}
+
+enum xe_create xe_owner_show(ErlNifEnv *env, struct xe_use *use, struct xe_heir *heir,
+                             ERL_NIF_TERM *out)
+{
+    ErlNifPid self;
+    struct xe_owned *table = use->table;
+    if (!xe_registry_add(table)) {
+        if (heir)
+            xe_heir_drop(heir);
+        return XE_CREATE_NOMEM;
+    }
+    /* The registry's reference. */
+    enif_keep_resource(table);
+    table->hidden = false;
+    enif_self(env, &self);
+    if (heir)
+        xe_estate_set_heir(env, table->estate, heir);
+    enum xe_create result = publish(env, use->slot, table, &self);
+    *out = xe_owner_handle(env, table);
+    if (result != XE_CREATED)
+        xe_owner_end(table);
+    return result;
+}
+
 enum xe_status xe_owner_snapshot(ErlNifEnv *env, struct xe_use *use, bool patient,
                                  ERL_NIF_TERM *out)
+{
+    return xe_owner_snapshot_at(env, use, patient, NULL, NULL, out);
+}
+
+enum xe_status xe_owner_snapshot_at(ErlNifEnv *env, struct xe_use *use, bool patient,
+                                    void (*instant)(void *arg), void *arg, ERL_NIF_TERM *out)
 {
     const struct xe_owned *of = use->table;
     ErlNifPid self;
@@ -430,7 +475,7 @@ enum xe_status xe_owner_snapshot(ErlNifEnv *env, struct xe_use *use, bool patien
     if (!table)
         return XE_NOMEM;
     table->seed = of->seed;
-    enum xe_status status = xe_table_snapshot(of->core, use->slot, patient, &table->core);
+    enum xe_status status = xe_table_snapshot_at(of->core, use->slot, patient, instant, arg, &table->core);
     if (status == XE_OK) {
         table->maker = enif_self(env, &self)->pid;
         /* Release: the snapshot is complete. Pairs with state_of(). */

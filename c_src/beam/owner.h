@@ -26,6 +26,9 @@
  *   MOVING(p)  DEAD       whoever made it MOVING: p is dead, and has no living heir
  *   SNAPSHOT   DEAD       delete/1, called by the process that made it
  *
+ * A table that is recovered from its files (durable.h) is OWNED, but hidden until that is done: only
+ * the process that recovers it has its identifier, and the garbage collection of that ends it.
+ *
  * The transitions from OWNED are compare-and-swaps, so that each is made once, whoever comes
  * first, and what belongs to it is done once: the message to a heir is sent by the
  * process that moved the table. In MOVING no code runs that can be interrupted by an exit of the
@@ -80,6 +83,7 @@ struct xe_owned {
     int keypos;
     enum xe_kind kind;
     bool compressed;
+    bool hidden; /* it is being filled, and known to its owner's process alone */
     _Atomic uint8_t access; /* enum xe_access */
     struct xe_table *core;
     uint64_t seed;             /* of the core's table */
@@ -146,6 +150,17 @@ enum xe_create {
 enum xe_create xe_owner_create(ErlNifEnv *env, const struct xe_settings *settings,
                                struct xe_heir *heir, ERL_NIF_TERM *out);
 
+/*
+ * The same in two steps, for a table that is filled before others may see it. In between it is that
+ * of the calling process, which uses it by its identifier (*out) and tells it to nobody; when that
+ * is forgotten the table goes. Showing it, with a use that is open, gives what
+ * xe_owner_create() gives.
+ */
+enum xe_create xe_owner_prepare(ErlNifEnv *env, const struct xe_settings *settings,
+                                ERL_NIF_TERM *out);
+enum xe_create xe_owner_show(ErlNifEnv *env, struct xe_use *use, struct xe_heir *heir,
+                             ERL_NIF_TERM *out);
+
 /* Ends the table. False: somebody else ends or moves it, or has done so. Inside a section. */
 bool xe_owner_end(struct xe_owned *table);
 
@@ -153,6 +168,10 @@ bool xe_owner_end(struct xe_owned *table);
  * XE_RETRY, XE_NOMEM, XE_DEAD. */
 enum xe_status xe_owner_snapshot(ErlNifEnv *env, struct xe_use *use, bool patient,
                                  ERL_NIF_TERM *out);
+
+/* The same; calls `instant` at that instant, in the gate (core/table.h). */
+enum xe_status xe_owner_snapshot_at(ErlNifEnv *env, struct xe_use *use, bool patient,
+                                    void (*instant)(void *arg), void *arg, ERL_NIF_TERM *out);
 
 /* Gives a table of the calling process to another one, and tells that with `gift`. Inside a
  * section. */

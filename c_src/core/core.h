@@ -125,6 +125,8 @@ struct xe_callbacks {
                                 struct xe_log_write *write);
     void (*log_publish)(void *log, struct xe_log_write *write);
     void (*log_end)(void *log, struct xe_log_write *write);
+    /* The table is gone, and nothing is told any more. On the reclaimer thread. */
+    void (*log_gone)(void *log);
 };
 
 /* The callbacks in use; set once by xe_core_init(), before any table is made. */

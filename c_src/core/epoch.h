@@ -64,6 +64,10 @@ struct xe_epoch_slot {
     _Atomic(const void *) writing;                  /* the table of a write section */
     _Atomic uint64_t owner;                         /* the living thread that has it, or 0 */
     struct xe_log_write *logging; /* what the write section writes to its table's log (log.h) */
+    /* The user's: what a call of this thread has published in a log, and must wait for
+     * (c_src/beam/durable.h). */
+    void *owed;
+    uint64_t owed_number;
     /* Limbo: what this thread retired, oldest first. Under `lock`: the
      * reclaimer thread sweeps the limbo of threads that have gone quiet. */
     _Alignas(XE_CACHE_LINE) _Atomic uint32_t lock;

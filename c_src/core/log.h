@@ -2,7 +2,7 @@
  * log.h - tables whose writes are written down: what such a table asks of its log.
  *
  * The core knows neither files nor formats. A table with a log (xe_table_set_log()) tells it, by
- * three callbacks, each thing that becomes of its objects:
+ * callbacks, each thing that becomes of its objects:
  *
  *   log_begin    what is going to be written. Before any lock is taken, so here bytes are made, room
  *                is reserved, and everything that can fail does.
@@ -10,6 +10,7 @@
  *                just before the first store that readers can see. The log gives the change its
  *                number here. Quick, never waits, never fails.
  *   log_end      the write is over. Not published: nothing has changed.
+ *   log_gone     the table is gone, and all that wrote to it have ended.
  *
  * Guarantees (referred to from code and tests)
  *   W1  Whoever has seen a change, or heard of it, publishes with a larger number: a change has its

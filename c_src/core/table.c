@@ -164,6 +164,8 @@ void xe_table_free(struct xe_table *t)
         xe_directory_free(d, !t->is_snapshot, &list);
     xe_image_free_list(list);
     xe_core_account(-atomic_load_explicit(&t->bytes, memory_order_relaxed));
+    if (t->log)
+        xe_cb.log_gone(t->log);
     if (t->segments)
         xe_cb.free(t->segments);
     xe_cb.free(t->allocation);

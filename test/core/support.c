@@ -664,6 +664,12 @@ static void log_end(void *log, struct xe_log_write *write)
     ((const struct log_calls *)log)->end(log, write);
 }
 
+static void log_gone(void *log)
+{
+    if (((const struct log_calls *)log)->gone)
+        ((const struct log_calls *)log)->gone(log);
+}
+
 void core_start(void)
 {
     static const struct xe_callbacks callbacks = {
@@ -678,6 +684,7 @@ void core_start(void)
         .log_begin = log_begin,
         .log_publish = log_publish,
         .log_end = log_end,
+        .log_gone = log_gone,
     };
     CHECK(xe_core_init(&callbacks) == XE_OK);
     CHECK(xe_reclaim_start(NULL));

@@ -44,6 +44,7 @@ struct log_calls {
                             struct xe_log_write *write);
     void (*publish)(void *log, struct xe_log_write *write);
     void (*end)(void *log, struct xe_log_write *write);
+    void (*gone)(void *log); /* NULL: nothing */
 };
 
 /* The callbacks, epochs and the reclaimer. Stopping tells whether all memory came back. */

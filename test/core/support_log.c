@@ -87,16 +87,23 @@ static void end(void *arg, struct xe_log_write *write)
     atomic_fetch_sub(&log->open, 1);
 }
 
+static void gone(void *arg)
+{
+    struct log *log = arg;
+    CHECK(log->open == 0 && !log->gone);
+    log->gone = true;
+}
+
 void log_start(struct log *log, struct xe_table *t, uint64_t cap)
 {
-    *log = (struct log){.calls = {begin, publish, end}, .cap = cap};
+    *log = (struct log){.calls = {begin, publish, end, gone}, .cap = cap};
     CHECK(log->at = calloc(cap, sizeof *log->at));
     xe_table_set_log(t, log);
 }
 
 void log_free(struct log *log)
 {
-    CHECK(log->open == 0);
+    CHECK(log->gone);
     for (uint64_t i = 0; i < log->n; i++)
         logged_free(log->at[i]);
     free(log->at);

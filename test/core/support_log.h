@@ -29,6 +29,7 @@ struct log {
     _Atomic(struct logged *) *at; /* in the order of their numbers, which count from 0 */
     _Atomic uint64_t n;
     uint64_t cap;
+    _Atomic bool gone; /* the table is */
     _Atomic uint32_t begun, open; /* writes that were begun, and those that have not ended */
     enum xe_status refuse;        /* what log_begin answers, if it is not XE_OK */
     /* Called with the number of a change, where it is published. */

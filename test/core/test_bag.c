@@ -354,7 +354,8 @@ static void g8_whatever_is_being_changed_is_marked_before_and_not_after(void **s
     (void)state;
     enum { N = 100 };
     for (uint32_t k = 0; k < 2; k++) {
-        struct odd_log log = {.calls = {begin_nothing, check_odd, end_nothing}};
+        static struct odd_log log;
+        log = (struct odd_log){.calls = {begin_nothing, check_odd, end_nothing, NULL}};
         struct xe_table *t = bag_new(kinds[k], 16);
         uint32_t keys[N];
         uint64_t values[N];

@@ -1,0 +1,597 @@
+/*
+ * durable.c - see durable.h.
+ */
+#include "durable.h"
+
+/* Its ErlDrv functions: erl_errno_id(), the names of errno, in the header for drivers. */
+#include <erl_driver.h>
+#include <errno.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "call.h"
+#include "durable_unit.h"
+
+enum {
+    LIST_VERSION = 1,
+    SPARE_BYTES = 65536,       /* a buffer that has grown larger is not kept */
+    DUE_BYTES = 16 * 1024 * 1024, /* of changes: fewer are no reason for a checkpoint */
+};
+
+/* For the number of a change: the end of all. */
+#define CLOSED UINT64_MAX
+
+/* The bytes of a change, and room for them in the journal. */
+struct xe_durable_unit {
+    struct xe_etf_writer writer;
+    struct xe_journal_room room;
+    uint64_t ticket;
+};
+
+/* All directories that this VM has open. */
+struct list {
+    uint64_t version;
+    pthread_mutex_t lock;
+    struct xe_durable *first;
+};
+
+static struct list own = {.version = LIST_VERSION, .lock = PTHREAD_MUTEX_INITIALIZER};
+static struct list *the = &own;
+static ErlNifResourceType *log_type;
+
+/* --- Units ------------------------------------------------------------------ */
+
+static struct xe_durable *durable_of(void *log)
+{
+    return ((struct xe_log *)log)->durable;
+}
+
+static struct xe_durable_unit *take_unit(struct xe_durable *d)
+{
+    /* Acquire: pairs with give_back(). */
+    struct xe_durable_unit *unit = atomic_exchange_explicit(&d->spare, NULL, memory_order_acquire);
+    if (unit)
+        return unit;
+    unit = enif_alloc(sizeof *unit);
+    if (unit)
+        xe_etf_writer_init(&unit->writer);
+    return unit;
+}
+
+static void free_unit(struct xe_durable_unit *unit)
+{
+    if (!unit)
+        return;
+    xe_etf_writer_clear(&unit->writer);
+    enif_free(unit);
+}
+
+static void give_back(struct xe_durable *d, struct xe_durable_unit *unit)
+{
+    unit->writer.len = 0;
+    if (unit->writer.cap > SPARE_BYTES)
+        free_unit(unit);
+    else
+        free_unit(atomic_exchange_explicit(&d->spare, unit, memory_order_acq_rel));
+}
+
+/* Words that the calling thread may spend. */
+static uint64_t budget_of_thread(void)
+{
+    return enif_thread_type() == ERL_NIF_THR_NORMAL_SCHEDULER ? XE_TERM_BUDGET_WORDS
+                                                              : XE_TERM_NO_BUDGET;
+}
+
+enum xe_status xe_durable_log_begin(void *log, const struct xe_log_change *change,
+                                    struct xe_log_write *write)
+{
+    struct xe_durable *d = durable_of(log);
+    struct xe_durable_unit *unit = take_unit(d);
+    if (!unit)
+        return XE_NOMEM;
+    enum xe_status status = xe_unit_write(&unit->writer, change, d->keypos, budget_of_thread());
+    if (status == XE_OK)
+        status = xe_journal_reserve(d->journal, unit->writer.len, &unit->room);
+    if (status == XE_OK) {
+        if (unit->room.large)
+            memcpy(unit->room.large, unit->writer.bytes, unit->writer.len);
+        write->record = unit;
+    } else {
+        give_back(d, unit);
+    }
+    return status;
+}
+
+void xe_durable_log_publish(void *log, struct xe_log_write *write)
+{
+    struct xe_durable *d = durable_of(log);
+    struct xe_durable_unit *unit = write->record;
+    xe_unit_complete(unit->room.large ? unit->room.large : unit->writer.bytes, write);
+    unit->ticket =
+        xe_journal_commit(d->journal, &unit->room, unit->writer.bytes, unit->writer.len);
+    /* Relaxed: a sum that decides nothing but when. */
+    atomic_fetch_add_explicit(&d->grown, unit->writer.len, memory_order_relaxed);
+}
+
+static bool is_due(struct xe_durable *d)
+{
+    uint64_t grown = atomic_load_explicit(&d->grown, memory_order_relaxed);
+    if (XE_LIKELY(grown < (d->after ? d->after : DUE_BYTES)) ||
+        atomic_load_explicit(&d->is_checkpointing, memory_order_relaxed))
+        return false;
+    return d->after || !d->table || grown > xe_table_bytes(d->table->core);
+}
+
+/* What the call of this thread has to wait for, or to tell. The section is open, so the log is
+ * there; the reference keeps it until the call ends. */
+static void owe(struct xe_log *log, uint64_t number)
+{
+    struct xe_epoch_slot *slot = xe_epoch_self;
+    if (slot->owed != log) {
+        if (slot->owed)
+            enif_release_resource(slot->owed);
+        enif_keep_resource(log);
+        slot->owed = log;
+    }
+    slot->owed_number = number;
+}
+
+void xe_durable_owe_closing(struct xe_table *t)
+{
+    struct xe_log *log = xe_table_log(t);
+    if (log)
+        owe(log, CLOSED);
+}
+
+void xe_durable_log_end(void *log, struct xe_log_write *write)
+{
+    struct xe_durable *d = durable_of(log);
+    struct xe_durable_unit *unit = write->record;
+    if (!write->published) {
+        xe_journal_cancel(d->journal, &unit->room);
+    } else {
+        xe_journal_notify(d->journal);
+        if (d->level != XE_DURABLE_MEMORY || XE_UNLIKELY(is_due(d)))
+            owe(log, unit->ticket);
+    }
+    give_back(d, unit);
+}
+
+bool xe_durable_is_due(struct xe_durable *d)
+{
+    bool is = false;
+    return is_due(d) && atomic_compare_exchange_strong_explicit(
+                            &d->is_checkpointing, &is, true, memory_order_acq_rel,
+                            memory_order_relaxed);
+}
+
+ERL_NIF_TERM xe_call_answer_owing(ErlNifEnv *env, enum xe_result result, const ERL_NIF_TERM *out)
+{
+    struct xe_epoch_slot *slot = xe_epoch_self;
+    struct xe_log *log = slot->owed;
+    slot->owed = NULL;
+    ERL_NIF_TERM answer;
+    if (result == XE_CALL_OK)
+        answer = enif_raise_exception(
+            env, enif_make_tuple4(env, xe_am.xets_wait, enif_make_resource(env, log),
+                                  slot->owed_number == CLOSED
+                                      ? xe_am.closed
+                                      : enif_make_uint64(env, slot->owed_number),
+                                  *out));
+    else
+        answer = xe_call_raise(env, result);
+    enif_release_resource(log);
+    return answer;
+}
+
+/* --- The list ---------------------------------------------------------------- */
+
+struct xe_log *xe_durable_get(ErlNifEnv *env, ERL_NIF_TERM term)
+{
+    void *obj;
+    return enif_get_resource(env, term, log_type, &obj) ? obj : NULL;
+}
+
+static void free_durable(struct xe_durable *d)
+{
+    pthread_cond_destroy(&d->unused);
+    pthread_mutex_destroy(&d->lock);
+    if (d->dir)
+        enif_free(d->dir);
+    enif_free(d);
+}
+
+/* All but the journal. NULL: out of memory, or the directory is gone. */
+static struct xe_durable *durable_alloc(const char *dir, const uint8_t *meta, size_t meta_bytes)
+{
+    struct stat st;
+    size_t n = strlen(dir) + 1;
+    struct xe_durable *d = enif_alloc(sizeof *d);
+    if (!d)
+        return NULL;
+    *d = (struct xe_durable){.dir = enif_alloc(n + meta_bytes), .meta_bytes = meta_bytes};
+    pthread_mutex_init(&d->lock, NULL);
+    pthread_cond_init(&d->unused, NULL);
+    if (!d->dir || stat(dir, &st) != 0) {
+        free_durable(d);
+        return NULL;
+    }
+    d->meta = (uint8_t *)memcpy(d->dir, dir, n) + n;
+    memcpy(d->meta, meta, meta_bytes);
+    d->device = st.st_dev;
+    d->inode = st.st_ino;
+    return d;
+}
+
+struct xe_log *xe_durable_new(ErlNifEnv *env, struct xe_journal *journal, const char *dir,
+                              const uint8_t *meta, size_t meta_bytes)
+{
+    struct xe_durable *d = durable_alloc(dir, meta, meta_bytes);
+    struct xe_log *log = d ? enif_alloc_resource(log_type, sizeof *log) : NULL;
+    if (!log) {
+        if (d)
+            free_durable(d);
+        return NULL;
+    }
+    log->durable = d;
+    d->journal = journal;
+    enif_self(env, &d->opener);
+    pthread_mutex_lock(&the->lock);
+    d->next = the->first;
+    the->first = d;
+    pthread_mutex_unlock(&the->lock);
+    return log;
+}
+
+void xe_durable_attach(struct xe_log *log, struct xe_owned *table)
+{
+    struct xe_durable *d = log->durable;
+    enif_keep_resource(log);
+    enif_keep_resource(table);
+    pthread_mutex_lock(&the->lock);
+    d->table = table;
+    pthread_mutex_unlock(&the->lock);
+    xe_table_set_log(table->core, log);
+}
+
+static struct xe_durable *find(const struct stat *st)
+{
+    struct xe_durable *d = the->first;
+    while (d && (d->device != st->st_dev || d->inode != st->st_ino))
+        d = d->next;
+    return d;
+}
+
+/* Whether a table lives that somebody has, and what new/2 returned for it. */
+static bool is_living(ErlNifEnv *env, struct xe_owned *table, ERL_NIF_TERM *handle)
+{
+    struct xe_epoch_slot *slot = xe_epoch_enter();
+    bool lives = xe_owner_life(env, table) != XE_IS_DEAD;
+    if (lives)
+        *handle = xe_owner_handle(env, table);
+    xe_epoch_leave(slot);
+    return lives;
+}
+
+enum xe_holder xe_durable_holder(ErlNifEnv *env, const char *dir, ERL_NIF_TERM ref,
+                                 ERL_NIF_TERM *handle)
+{
+    struct stat st;
+    ErlNifPid self;
+    if (stat(dir, &st) != 0)
+        return XE_HOLDER_NONE;
+    pthread_mutex_lock(&the->lock);
+    struct xe_durable *d = find(&st);
+    struct xe_owned *table = d ? d->table : NULL;
+    if (table)
+        enif_keep_resource(table);
+    pthread_mutex_unlock(&the->lock);
+    bool lives = table && is_living(env, table, handle);
+    if (table)
+        enif_release_resource(table);
+    if (lives)
+        return XE_HOLDER_TABLE;
+    /* Looked for again: it may have been closed meanwhile. */
+    pthread_mutex_lock(&the->lock);
+    d = find(&st);
+    enum xe_holder holder = XE_HOLDER_NONE;
+    if (d && !d->table && !d->is_closing && enif_is_process_alive(env, &d->opener))
+        holder = XE_HOLDER_OPENING;
+    else if (d)
+        holder = xe_durable_listen(d, enif_self(env, &self), ref) ? XE_HOLDER_CLOSING
+                                                                  : XE_HOLDER_NONE;
+    pthread_mutex_unlock(&the->lock);
+    return holder;
+}
+
+/* --- The journal, as long as it is open ----------------------------------------- */
+
+/* Keeps it open until let_go(). False: it is closing, or closed. */
+static bool hold(struct xe_durable *d)
+{
+    pthread_mutex_lock(&d->lock);
+    bool is_open = !d->is_closing;
+    d->users += is_open;
+    pthread_mutex_unlock(&d->lock);
+    return is_open;
+}
+
+static void let_go(struct xe_durable *d)
+{
+    pthread_mutex_lock(&d->lock);
+    if (--d->users == 0)
+        pthread_cond_broadcast(&d->unused);
+    pthread_mutex_unlock(&d->lock);
+}
+
+/* --- Waiting ------------------------------------------------------------------ */
+
+/* A process that is told when the journal has reached what it waits for. */
+struct waiter {
+    struct xe_journal_waiter of;
+    ErlNifPid pid;
+    ErlNifEnv *env;
+    ERL_NIF_TERM ref;
+};
+
+static void waiter_free(struct waiter *w)
+{
+    enif_free_env(w->env);
+    enif_free(w);
+}
+
+/* {Ref, ok | failed}. On the journal's thread, or the one that closes it. */
+static void reached(struct xe_journal_waiter *of, enum xe_status status)
+{
+    struct waiter *w = (void *)((uintptr_t)of - offsetof(struct waiter, of));
+    enif_send(NULL, &w->pid, w->env,
+              enif_make_tuple2(w->env, w->ref, status == XE_OK ? xe_am.ok : xe_am.failed));
+    waiter_free(w);
+}
+
+static struct waiter *waiter_new(const ErlNifPid *pid, ERL_NIF_TERM ref)
+{
+    struct waiter *w = enif_alloc(sizeof *w);
+    if (!w || !(w->env = enif_alloc_env())) {
+        if (w)
+            enif_free(w);
+        return NULL;
+    }
+    w->of = (struct xe_journal_waiter){.done = reached};
+    w->pid = *pid;
+    w->ref = enif_make_copy(w->env, ref);
+    return w;
+}
+
+/* The journal is open. */
+static enum xe_reaching await(struct xe_durable *d, uint64_t ticket, enum xe_durable_level level,
+                              const ErlNifPid *pid, ERL_NIF_TERM ref)
+{
+    /* From here on it may be told, and freed, at any time. */
+    struct waiter *w = waiter_new(pid, ref);
+    if (!w)
+        return XE_REACH_NOMEM;
+    if (ticket == XE_DURABLE_ALL)
+        ticket = xe_journal_last(d->journal);
+    switch (xe_journal_await(d->journal, ticket,
+                             level == XE_DURABLE_DISK ? XE_JOURNAL_DISK : XE_JOURNAL_OS, &w->of)) {
+    case XE_RETRY:
+        return XE_REACHING;
+    case XE_OK:
+        waiter_free(w);
+        return XE_REACHED;
+    default:
+        waiter_free(w);
+        return XE_REACH_FAILED;
+    }
+}
+
+enum xe_reaching xe_durable_wait(struct xe_durable *d, uint64_t ticket,
+                                 enum xe_durable_level level, const ErlNifPid *pid,
+                                 ERL_NIF_TERM ref)
+{
+    if (level == XE_DURABLE_MEMORY)
+        return XE_REACHED;
+    if (hold(d)) {
+        enum xe_reaching reaching = await(d, ticket, level, pid, ref);
+        let_go(d);
+        return reaching;
+    }
+    if (xe_durable_listen(d, pid, ref))
+        return XE_REACHING;
+    return d->close_error.code ? XE_REACH_FAILED : XE_REACHED;
+}
+
+bool xe_durable_error(struct xe_durable *d, struct xe_io_error *error)
+{
+    if (hold(d)) {
+        bool failed = xe_journal_error(d->journal, error);
+        let_go(d);
+        return failed;
+    }
+    pthread_mutex_lock(&d->lock);
+    bool failed = d->is_closed && d->close_error.code;
+    if (failed)
+        *error = d->close_error;
+    pthread_mutex_unlock(&d->lock);
+    return failed;
+}
+
+bool xe_durable_listen(struct xe_durable *d, const ErlNifPid *pid, ERL_NIF_TERM ref)
+{
+    struct xe_listener *l = enif_alloc(sizeof *l);
+    if (!l || !(l->env = enif_alloc_env())) {
+        if (l)
+            enif_free(l);
+        return false;
+    }
+    l->pid = *pid;
+    l->ref = enif_make_copy(l->env, ref);
+    pthread_mutex_lock(&d->lock);
+    bool is_closed = d->is_closed;
+    if (!is_closed) {
+        l->next = d->listeners;
+        d->listeners = l;
+    }
+    pthread_mutex_unlock(&d->lock);
+    if (is_closed) {
+        enif_free_env(l->env);
+        enif_free(l);
+    }
+    return !is_closed;
+}
+
+static void tell_listeners(struct xe_listener *l)
+{
+    while (l) {
+        struct xe_listener *next = l->next;
+        enif_send(NULL, &l->pid, l->env, enif_make_tuple2(l->env, l->ref, xe_am.closed));
+        enif_free_env(l->env);
+        enif_free(l);
+        l = next;
+    }
+}
+
+/* --- The end ----------------------------------------------------------------- */
+
+/* Nobody waits for the journal from now on who does not already. */
+static void begin_closing(struct xe_durable *d)
+{
+    pthread_mutex_lock(&d->lock);
+    d->is_closing = true;
+    pthread_mutex_unlock(&d->lock);
+}
+
+static void take_off(struct xe_durable *d)
+{
+    struct xe_durable **at;
+    pthread_mutex_lock(&the->lock);
+    for (at = &the->first; *at != d; at = &(*at)->next)
+        ;
+    *at = d->next;
+    struct xe_owned *table = d->table;
+    d->table = NULL;
+    pthread_mutex_unlock(&the->lock);
+    if (table)
+        enif_release_resource(table);
+}
+
+void xe_durable_close(struct xe_durable *d)
+{
+    struct xe_io_error error = {0};
+    begin_closing(d);
+    pthread_mutex_lock(&d->lock);
+    while (d->users)
+        pthread_cond_wait(&d->unused, &d->lock);
+    pthread_mutex_unlock(&d->lock);
+    xe_fill_end(&d->fill);
+    bool ok = xe_journal_close(d->journal, &error);
+    free_unit(atomic_exchange_explicit(&d->spare, NULL, memory_order_acquire));
+    take_off(d);
+    pthread_mutex_lock(&d->lock);
+    d->is_closed = true;
+    if (!ok)
+        d->close_error = error;
+    struct xe_listener *listeners = d->listeners;
+    d->listeners = NULL;
+    pthread_mutex_unlock(&d->lock);
+    tell_listeners(listeners);
+}
+
+void xe_durable_log_gone(void *log)
+{
+    xe_durable_close(durable_of(log));
+    enif_release_resource(log);
+}
+
+static void close_abandoned(struct xe_reclaim_job *job)
+{
+    struct xe_durable *d = (void *)((uintptr_t)job - offsetof(struct xe_durable, job));
+    xe_durable_close(d);
+    free_durable(d);
+}
+
+/* Nobody knows the log any more. If it has never been that of a core's table its journal is
+ * open. */
+static void log_destroy(ErlNifEnv *env, void *obj)
+{
+    struct xe_durable *d = ((struct xe_log *)obj)->durable;
+    (void)env;
+    if (d->is_closed) {
+        free_durable(d);
+        return;
+    }
+    begin_closing(d);
+    d->job.run = close_abandoned;
+    xe_reclaim_push(&d->job);
+}
+
+bool xe_durable_info(struct xe_durable *d, struct xe_journal_info *out)
+{
+    if (!hold(d))
+        return false;
+    xe_journal_info(d->journal, out);
+    let_go(d);
+    return true;
+}
+
+struct xe_owned *xe_durable_table(struct xe_durable *d)
+{
+    pthread_mutex_lock(&the->lock);
+    struct xe_owned *table = d->table;
+    if (table)
+        enif_keep_resource(table);
+    pthread_mutex_unlock(&the->lock);
+    return table;
+}
+
+void xe_durable_checkpointed(struct xe_durable *d, uint64_t number)
+{
+    if (!hold(d))
+        return;
+    xe_journal_checkpointed(d->journal, number);
+    let_go(d);
+    atomic_store_explicit(&d->checkpoint_time, (int64_t)time(NULL), memory_order_relaxed);
+}
+
+/* --- Errors ------------------------------------------------------------------- */
+
+static ERL_NIF_TERM make_text(ErlNifEnv *env, const char *text)
+{
+    ERL_NIF_TERM term;
+    size_t n = strlen(text);
+    memcpy(enif_make_new_binary(env, n, &term), text, n);
+    return term;
+}
+
+ERL_NIF_TERM xe_durable_make_error(ErlNifEnv *env, const struct xe_io_error *error)
+{
+    const char *code = error->code > 0 ? erl_errno_id(error->code) : xe_io_code_name(error->code);
+    return enif_make_tuple5(
+        env, enif_make_atom(env, code), make_text(env, xe_io_op_name(error->op)),
+        make_text(env, error->path),
+        error->offset == XE_IO_NOWHERE ? xe_am.none : enif_make_uint64(env, error->offset),
+        error->reason ? make_text(env, error->reason) : xe_am.none);
+}
+
+/* --- Loading ------------------------------------------------------------------ */
+
+bool xe_durable_start(ErlNifEnv *env, ErlNifResourceFlags flags)
+{
+    log_type = enif_open_resource_type(env, NULL, "xets_log", log_destroy, flags, NULL);
+    return log_type;
+}
+
+void *xe_durable_domain(void)
+{
+    return the;
+}
+
+bool xe_durable_adopt(void *domain)
+{
+    struct list *list = domain;
+    if (!list || list->version != LIST_VERSION)
+        return false;
+    the = list;
+    return true;
+}

@@ -1,0 +1,187 @@
+/*
+ * durable.h - tables that are kept in a directory.
+ *
+ *   xe_table (core) --log--> xe_durable --> xe_journal (core) --> files
+ *
+ * A durable table is a table with a log (core/log.h) which is a journal in a directory. What is
+ * here joins the two: it makes bytes of changes (durable_unit.h), counts what the journal has
+ * grown by, lets processes wait, and keeps track of which directories this VM has open.
+ *
+ * A call that has changed something waits until the change has reached the level that the table was
+ * opened with. No scheduler does: the NIF raises {xets_wait, Log, Number, Result}, and src/xets.erl
+ * hands that to xets_durable:wait/3, which asks (Log, Number) whether it is so by now, and else
+ * receives the message that the journal's thread sends. Calls of other tables pay for one look at
+ * a word of their epoch slot.
+ *
+ * States of a directory in this VM. Between two of them stands who may do something
+ *
+ *   OPENING   recovered by the process that opens it, step by step, into a table that is hidden
+ *   OPEN      the log of a table that is shown
+ *   CLOSING   the table is gone, or that process: the reclaimer thread writes and syncs what there
+ *             is, and unlocks the directory. Who wants to open it gets a message afterwards.
+ *   (closed)  not in the list
+ */
+#ifndef XE_DURABLE_H
+#define XE_DURABLE_H
+
+#include <erl_nif.h>
+#include <pthread.h>
+#include <sys/types.h>
+
+#include "../core/journal.h"
+#include "../core/log.h"
+#include "../core/reclaim.h"
+#include "../core/tablefile.h"
+#include "fill.h"
+#include "owner.h"
+
+/* A process that is told when a directory is closed. */
+struct xe_listener {
+    struct xe_listener *next;
+    ErlNifPid pid;
+    ErlNifEnv *env;
+    ERL_NIF_TERM ref;
+};
+
+struct xe_durable_unit;
+
+/* Where recovering is. */
+enum xe_durable_part {
+    XE_DURABLE_CHECKPOINT,
+    XE_DURABLE_BETWEEN, /* storing what is left of it */
+    XE_DURABLE_JOURNAL,
+};
+
+/* What salvaging has passed over. */
+struct xe_durable_lost {
+    uint64_t bytes;   /* of the checkpoint */
+    uint64_t records; /* of either, that are whole but say nothing */
+};
+
+/* When a write returns. */
+enum xe_durable_level {
+    XE_DURABLE_MEMORY, /* at once: what it wrote is in the journal's buffer */
+    XE_DURABLE_OS,
+    XE_DURABLE_DISK,
+};
+
+struct xe_durable {
+    /* Fixed, once it is open. */
+    struct xe_journal *journal;
+    enum xe_durable_level level;
+    int keypos;
+    uint64_t after;         /* bytes of journal at which a checkpoint is due; 0: when there are more
+                             * than the table has */
+    char *dir;
+    uint8_t *meta; /* what the files say of the table */
+    size_t meta_bytes;
+    dev_t device; /* of the directory: whatever its path, this is it */
+    ino_t inode;
+    ErlNifPid opener;
+    /* For one call at a time: who has not got `is_busy` does not touch them. */
+    _Atomic bool is_busy;
+    struct xe_fill fill;
+    bool salvage;         /* damage is passed over */
+    struct xe_durable_lost lost;
+    enum xe_durable_part part;
+    const uint8_t *bytes; /* the record, or unit, that is being read */
+    size_t size, at;
+    bool is_done; /* with that */
+    struct xe_tablefile_block block;
+    bool is_read; /* all is there that there was */
+    /* While it is open. */
+    _Atomic(struct xe_durable_unit *) spare;
+    _Atomic uint64_t grown;         /* bytes of changes since the last checkpoint was begun */
+    _Atomic bool is_checkpointing;
+    _Atomic int64_t checkpoint_time; /* of the last one, in seconds of the system's time; 0: none */
+    /* Under the lock of the list. */
+    struct xe_durable *next;
+    struct xe_owned *table; /* with a reference; NULL before and after */
+    /* Under its own lock, which comes behind that of the list. */
+    pthread_mutex_t lock;
+    pthread_cond_t unused;
+    uint32_t users; /* calls that keep the journal open */
+    struct xe_listener *listeners;
+    bool is_closing, is_closed;
+    struct xe_io_error close_error; /* code 0: none */
+    struct xe_reclaim_job job;
+};
+
+/* The log of a core's table, and what Erlang has of it: a resource, which lives as long as
+ * either. */
+struct xe_log {
+    struct xe_durable *durable;
+};
+
+/* Opens the resource types, those of calls_durable.c too; takes over those of an older copy. */
+bool xe_durable_open_types(ErlNifEnv *env, ErlNifResourceFlags flags);
+bool xe_durable_start(ErlNifEnv *env, ErlNifResourceFlags flags);
+/* The list of open directories, for another copy of the library, and what that calls. */
+void *xe_durable_domain(void);
+bool xe_durable_adopt(void *domain);
+
+/* The core's callbacks (core/log.h). */
+enum xe_status xe_durable_log_begin(void *log, const struct xe_log_change *change,
+                                    struct xe_log_write *write);
+void xe_durable_log_publish(void *log, struct xe_log_write *write);
+void xe_durable_log_end(void *log, struct xe_log_write *write);
+void xe_durable_log_gone(void *log);
+
+/* The call has ended a table: if it is durable, it owes its caller to wait until it is closed.
+ * Inside a section. */
+void xe_durable_owe_closing(struct xe_table *t);
+
+/* The log that a term names. */
+struct xe_log *xe_durable_get(ErlNifEnv *env, ERL_NIF_TERM term);
+
+/* A new log for a directory whose journal is open, which it takes over: NULL, out of memory, if it
+ * does not. To be released. */
+struct xe_log *xe_durable_new(ErlNifEnv *env, struct xe_journal *journal, const char *dir,
+                              const uint8_t *meta, size_t meta_bytes);
+/* Makes it the log of a table, which is still hidden. */
+void xe_durable_attach(struct xe_log *log, struct xe_owned *table);
+/* Writes, syncs and unlocks. By the reclaimer, or on a dirty scheduler before it is attached. */
+void xe_durable_close(struct xe_durable *d);
+
+/* What holds a directory in this VM. Completes the exit of an owner that is dead. */
+enum xe_holder {
+    XE_HOLDER_NONE,    /* it does not, or not any more */
+    XE_HOLDER_TABLE,   /* *handle: its name or identifier */
+    XE_HOLDER_OPENING, /* another process opens it */
+    XE_HOLDER_CLOSING, /* the caller gets {Ref, closed} */
+};
+enum xe_holder xe_durable_holder(ErlNifEnv *env, const char *dir, ERL_NIF_TERM ref,
+                                 ERL_NIF_TERM *handle);
+/* A process gets {Ref, closed}. False: it is closed, or there is no memory. */
+bool xe_durable_listen(struct xe_durable *d, const ErlNifPid *pid, ERL_NIF_TERM ref);
+
+/* Whether what was published with a number, and all before it, has reached a level. */
+enum xe_reaching {
+    XE_REACHED,
+    XE_REACHING,     /* the process gets {Ref, ok}, or {Ref, failed | closed}: ask again */
+    XE_REACH_FAILED, /* it never will: xe_durable_error() */
+    XE_REACH_CLOSING,
+    XE_REACH_NOMEM,
+};
+/* All that was published so far: for `ticket`. */
+#define XE_DURABLE_ALL (UINT64_MAX - 1)
+enum xe_reaching xe_durable_wait(struct xe_durable *d, uint64_t ticket,
+                                 enum xe_durable_level level, const ErlNifPid *pid,
+                                 ERL_NIF_TERM ref);
+/* Why nothing is kept any more. False: that is not so. */
+bool xe_durable_error(struct xe_durable *d, struct xe_io_error *error);
+
+/* What the journal says of itself. False: it is closed. */
+bool xe_durable_info(struct xe_durable *d, struct xe_journal_info *out);
+/* The table, with a reference. NULL: it is gone. */
+struct xe_owned *xe_durable_table(struct xe_durable *d);
+/* Tells the journal that a checkpoint has been written, if it is open still. */
+void xe_durable_checkpointed(struct xe_durable *d, uint64_t s);
+
+/* {Code, Operation, Path, Offset | none, Reason | none} */
+ERL_NIF_TERM xe_durable_make_error(ErlNifEnv *env, const struct xe_io_error *error);
+
+/* Whether a checkpoint is due, and nobody has been told. */
+bool xe_durable_is_due(struct xe_durable *d);
+
+#endif

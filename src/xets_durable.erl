@@ -1,0 +1,409 @@
+%% @private
+%% @doc Tables that are kept in a directory: opening, waiting, checkpoints, errors.
+%%
+%% The native side (c_src/beam/durable.h) keeps the files. Whatever takes long it does piece by
+%% piece, and what goes on with it is a process here.
+-module(xets_durable).
+
+-export([new/3, wait/3, sync/1, checkpoint/1, backup/2, info/1, failure/1]).
+-export([verify/1, repair/1, destroy/1]).
+-export([is_reason/1, format_error/1]).
+-export_type([level/0, error/0, reason/0, log/0]).
+
+-type level() :: memory | os | disk.
+%% When a write returns: when it is in the memory of this VM, with the operating system, or on the
+%% disk.
+-type error() :: {
+    Code :: atom(),
+    Operation :: binary(),
+    Path :: binary(),
+    Offset :: non_neg_integer() | none,
+    Reason :: binary() | none
+}.
+%% What failed, on which file, and where.
+-type reason() ::
+    error()
+    | {in_use, xets:table()}
+    | opening
+    | not_empty
+    | {differs, Option :: type | keypos | compressed, Stored :: term()}
+    | {bad_option | missing_option | unknown_option, term()}.
+%% Why a table is not opened, or not kept any more.
+-opaque log() :: reference().
+
+-define(METADATA_VERSION, 1).
+%% How often a directory is tried that somebody else had, and has not any more.
+-define(TRIES, 3).
+
+%%% Opening
+
+%% @doc Makes a durable table, or recovers it.
+-spec new(Name :: atom(), xets_options:settings(), xets_options:durable()) ->
+    {ok, xets:table()} | {error, already_exists | {durable, reason()}}.
+new(Name, Settings, Durable) ->
+    case element(3, Settings) andalso xets:whereis(Name) =/= undefined of
+        true -> {error, already_exists};
+        false -> open(Name, Settings, Durable, ?TRIES)
+    end.
+
+open(Name, Settings, {Dir, Level, After} = Durable, Tries) ->
+    case xets:durable_open_nif(Dir, metadata(Settings), Level, After) of
+        {ok, {Log, Stored}} ->
+            opened(Name, Settings, Log, Stored);
+        {error, {locked, _, _, _, _} = Error} ->
+            case holder(Dir) of
+                none when Tries > 1 -> open(Name, Settings, Durable, Tries - 1);
+                none -> {error, {durable, Error}};
+                closed -> open(Name, Settings, Durable, Tries);
+                Reason -> {error, {durable, Reason}}
+            end;
+        {error, Error} ->
+            {error, {durable, Error}}
+    end.
+
+%% Who has the directory, in this VM; one that is about to be closed is waited for.
+holder(Dir) ->
+    Ref = make_ref(),
+    case xets:durable_holder_nif(Dir, Ref) of
+        closing ->
+            receive
+                {Ref, closed} -> closed
+            end;
+        {ok, Table} ->
+            {in_use, Table};
+        Other ->
+            Other
+    end.
+
+opened(Name, Settings, Log, Stored) ->
+    try
+        ok = check(Stored, Settings),
+        Table = xets:durable_prepare_nif(Name, setelement(5, Settings, none)),
+        ok = replay(Log, Table),
+        ok = attach(Log, Table),
+        Table
+    of
+        Hidden -> show(Hidden, element(5, Settings), Log)
+    catch
+        throw:Reason ->
+            ok = xets:durable_close_nif(Log),
+            {error, {durable, Reason}};
+        Class:Error:Stack ->
+            ok = xets:durable_close_nif(Log),
+            erlang:raise(Class, Error, Stack)
+    end.
+
+replay(Log, Table) ->
+    case xets:durable_replay_nif(Log, Table) of
+        more -> replay(Log, Table);
+        ok -> ok;
+        {error, Error} -> throw(Error)
+    end.
+
+attach(Log, Table) ->
+    case xets:durable_attach_nif(Log, Table) of
+        ok -> ok;
+        {error, Error} -> throw(Error)
+    end.
+
+%% Where that fails the table is closed again.
+show(Hidden, Heir, Log) ->
+    try
+        {ok, xets:durable_show_nif(Hidden, Heir)}
+    catch
+        error:Reason when Reason =:= badarg; Reason =:= xets_retry ->
+            wait(Log, closed, {error, already_exists})
+    end.
+
+%%% Directories that nobody has open
+
+%% @doc As `xets:verify/1'.
+-spec verify(file:name_all()) -> ok | {error, reason()}.
+verify(Dir) ->
+    closed(Dir, fun xets:durable_verify_nif/1).
+
+%% @doc As `xets:destroy/1'.
+-spec destroy(file:name_all()) -> ok | {error, reason()}.
+destroy(Dir) ->
+    closed(Dir, fun xets:durable_destroy_nif/1).
+
+%% Fun with the path of a directory that no table has, as far as this VM is concerned.
+closed(Dir, Fun) ->
+    case xets_tabfile:path(Dir) of
+        {ok, Path} ->
+            case holder(Path) of
+                none -> Fun(Path);
+                closed -> closed(Dir, Fun);
+                Reason -> {error, Reason}
+            end;
+        _ ->
+            {error, {bad_option, dir}}
+    end.
+
+%% @doc As `xets:repair/1': what can be read goes into a table, and that into a checkpoint.
+-spec repair(file:name_all()) -> {ok, map()} | {error, reason() | busy}.
+repair(Dir) ->
+    closed(Dir, fun(Path) ->
+        case xets:durable_open_nif(Path, salvage, disk, 0) of
+            {ok, {Log, Stored}} -> repaired(Log, Stored);
+            Error -> Error
+        end
+    end).
+
+repaired(Log, Stored) ->
+    try
+        Table = xets:durable_prepare_nif(xets_repair, stored(Stored)),
+        ok = replay(Log, Table),
+        {Changes, Bytes, Segments, CheckpointBytes, Records} = xets:durable_lost_nif(Log),
+        ok = attach(Log, Table),
+        T = xets:durable_show_nif(Table, none),
+        Objects = xets:info(T, size),
+        Result = checkpoint(Log, false),
+        true = xets:delete(T),
+        case Result of
+            ok ->
+                {ok, #{
+                    objects => Objects,
+                    lost_changes => Changes,
+                    lost_bytes => Bytes + CheckpointBytes,
+                    lost_segments => Segments,
+                    lost_records => Records
+                }};
+            Error ->
+                Error
+        end
+    catch
+        throw:Reason ->
+            ok = xets:durable_close_nif(Log),
+            {error, Reason};
+        Class:Reason:Stack ->
+            ok = xets:durable_close_nif(Log),
+            erlang:raise(Class, Reason, Stack)
+    end.
+
+%% The settings of a table that only this process sees.
+stored(Stored) ->
+    try binary_to_term(Stored, [safe]) of
+        {xets_durable, ?METADATA_VERSION, [{type, Type}, {keypos, KeyPos}, {compressed, Compressed}]} ->
+            {Type, private, false, KeyPos, none, false, false, false, Compressed};
+        _ ->
+            throw({version, <<"read">>, <<"metadata">>, none, none})
+    catch
+        error:badarg -> throw({damaged, <<"read">>, <<"metadata">>, none, none})
+    end.
+
+%%% What a directory is for
+
+metadata(Settings) ->
+    {Type, KeyPos, Compressed} = form(Settings),
+    term_to_binary({xets_durable, ?METADATA_VERSION, [
+        {type, Type}, {keypos, KeyPos}, {compressed, Compressed}
+    ]}).
+
+form(Settings) ->
+    {element(1, Settings), element(4, Settings), element(9, Settings)}.
+
+check(Stored, Settings) ->
+    {Type, KeyPos, Compressed} = form(Settings),
+    Wanted = [{type, Type}, {keypos, KeyPos}, {compressed, Compressed}],
+    try binary_to_term(Stored, [safe]) of
+        {xets_durable, ?METADATA_VERSION, Had} when is_list(Had) ->
+            case [Option || Option <- Had, not lists:member(Option, Wanted)] of
+                [] -> ok;
+                [{Name, Value} | _] -> throw({differs, Name, Value})
+            end;
+        _ ->
+            throw({version, <<"read">>, <<"metadata">>, none, none})
+    catch
+        error:badarg -> throw({damaged, <<"read">>, <<"metadata">>, none, none})
+    end.
+
+%%% Waiting
+
+%% @doc Waits until what was written has reached the level of its table; then `Result' is
+%% that of the call. Number `closed': until the table is closed.
+-spec wait(log(), Number :: non_neg_integer() | sync | closed, Result) -> Result.
+wait(Log, Number, Result) ->
+    case wait(Log, Number) of
+        ok -> Result;
+        {error, Error} -> failed(Error)
+    end.
+
+wait(Log, Number) ->
+    Ref = make_ref(),
+    case xets:durable_wait_nif(Log, Number, Ref) of
+        wait ->
+            receive
+                {Ref, ok} -> ok;
+                % It can say more now.
+                {Ref, _} -> wait(Log, Number)
+            end;
+        checkpoint ->
+            checkpoint_elsewhere(Log),
+            wait(Log, Number);
+        Status ->
+            Status
+    end.
+
+failed(Error) ->
+    erlang:error({durable, Error}).
+
+%% @doc Why a table takes no changes any more.
+-spec failure(xets:table()) -> error() | none.
+failure(Table) ->
+    try xets:durable_log_nif(Table) of
+        Log when is_reference(Log) ->
+            case xets:durable_info_nif(Log) of
+                {_, _, _, _, _, _, Error} -> Error;
+                closed -> none
+            end;
+        _ ->
+            none
+    catch
+        error:_ -> none
+    end.
+
+%% @doc As `xets:sync/1'.
+-spec sync(xets:table()) -> ok | {error, error()} | badarg | not_durable.
+sync(Table) ->
+    with_log(Table, fun(Log) -> wait(Log, sync) end).
+
+with_log(Table, Fun) ->
+    try xets:durable_log_nif(Table) of
+        undefined -> badarg;
+        false -> not_durable;
+        Log -> Fun(Log)
+    catch
+        error:badarg -> badarg;
+        error:xets_retry ->
+            erlang:yield(),
+            with_log(Table, Fun)
+    end.
+
+%%% Checkpoints
+
+%% @doc As `xets:checkpoint/1', but for its errors.
+-spec checkpoint(xets:table()) -> ok | {error, error() | busy} | badarg | not_durable.
+checkpoint(Table) ->
+    with_log(Table, fun(Log) -> checkpoint(Log, false) end).
+
+checkpoint(Log, How) ->
+    case xets:checkpoint_begin_nif(Log, How) of
+        {ok, {Job, Snapshot}} ->
+            Result = write(Job, Snapshot),
+            xets:delete(Snapshot),
+            Result;
+        busy ->
+            {error, busy};
+        {error, _} = Error ->
+            Error
+    end.
+
+%% @doc As `xets:backup/2', but for its errors.
+-spec backup(xets:table(), file:name_all()) ->
+    ok | {error, error() | not_empty | term()} | badarg | not_durable.
+backup(Table, Dir) ->
+    with_log(Table, fun(Log) ->
+        case xets_tabfile:path(Dir) of
+            {ok, Path} -> backed_up(Log, Path, file:make_dir(Path));
+            _ -> {error, {bad_option, dir}}
+        end
+    end).
+
+backed_up(Log, Path, ok) ->
+    checkpoint(Log, Path);
+backed_up(Log, Path, {error, eexist}) ->
+    case file:list_dir_all(Path) of
+        {ok, []} -> checkpoint(Log, Path);
+        {ok, _} -> {error, not_empty};
+        {error, Code} -> {error, {Code, <<"list">>, Path, none, none}}
+    end;
+backed_up(_Log, Path, {error, Code}) ->
+    {error, {Code, <<"mkdir">>, Path, none, none}}.
+
+write(Job, Snapshot) ->
+    case xets:checkpoint_write_nif(Job, Snapshot) of
+        more -> write(Job, Snapshot);
+        Result -> Result
+    end.
+
+%% By a process that ends with no application. If it fails the journal goes on growing, and the next
+%% write that finds it too long asks for another one.
+checkpoint_elsewhere(Log) ->
+    spawn(fun() ->
+        group_leader(whereis(init), self()),
+        checkpoint(Log, true)
+    end),
+    ok.
+
+%%% Facts
+
+%% @doc The item `durable' of `xets:info/2'.
+-spec info(xets:table()) -> map() | false | undefined.
+info(Table) ->
+    case xets:durable_log_nif(Table) of
+        Log when is_reference(Log) -> facts(xets:durable_info_nif(Log));
+        NoLog -> NoLog
+    end.
+
+facts({Level, Assigned, Written, Synced, Bytes, Checkpoint, Error}) ->
+    #{
+        sync => Level,
+        bytes => Bytes,
+        checkpoint => Checkpoint,
+        unwritten => Assigned - Written,
+        unsynced => Assigned - Synced,
+        error => Error
+    };
+facts(closed) ->
+    undefined.
+
+%%% Errors
+
+%% @doc Whether `format_error/1' knows it.
+-spec is_reason(term()) -> boolean().
+is_reason({durable, Reason}) -> is_reason(Reason);
+is_reason({error, Reason}) -> is_reason(Reason);
+is_reason({_, Operation, Path, _, _}) -> is_binary(Operation) andalso is_binary(Path);
+is_reason({in_use, _}) -> true;
+is_reason({differs, _, _}) -> true;
+is_reason({Option, _}) -> lists:member(Option, [bad_option, missing_option, unknown_option]);
+is_reason(Reason) -> lists:member(Reason, [opening, busy, not_empty]).
+
+%% @doc A reason in words.
+-spec format_error(reason() | busy | {durable | error, reason() | busy}) -> unicode:chardata().
+format_error({durable, Reason}) ->
+    format_error(Reason);
+format_error({error, Reason}) ->
+    format_error(Reason);
+format_error(not_empty) ->
+    "the directory is not empty";
+format_error(busy) ->
+    "a checkpoint is being written already";
+format_error({in_use, Table}) ->
+    io_lib:format("the directory is that of the table ~tp", [Table]);
+format_error(opening) ->
+    "another process opens the directory";
+format_error({differs, Option, Stored}) ->
+    io_lib:format("the directory is of a table with ~tp ~tp", [Option, Stored]);
+format_error({missing_option, Option}) ->
+    io_lib:format("the option ~tp is missing", [Option]);
+format_error({unknown_option, Option}) ->
+    io_lib:format("there is no option ~tp", [Option]);
+format_error({bad_option, Option}) ->
+    io_lib:format("invalid option ~tp", [Option]);
+format_error({Code, Operation, Path, Offset, Reason}) ->
+    [Operation, " of ", Path, at(Offset), ": ", code(Code), wrong(Reason)].
+
+at(none) -> "";
+at(Offset) -> io_lib:format(", at byte ~b", [Offset]).
+
+wrong(none) -> "";
+wrong(Reason) -> [" (", Reason, ")"].
+
+code(damaged) -> "the file is damaged";
+code(foreign) -> "not a file of xets";
+code(version) -> "a file of a version that this release does not know";
+code(locked) -> "in use by another process of the system";
+code(closed) -> "it is closed";
+code(Code) -> file:format_error(Code).
