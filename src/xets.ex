@@ -1587,6 +1587,77 @@ defmodule Xets do
   def tab2file(table, file, options \\ []), do: :xets.tab2file(table, file, options)
 
   @doc """
+  Waits until all that was written to a durable table before is on the disk. Returns `:ok`, or `{:error,
+  reason}` if its files cannot be written any more; `format_error/1` says the reason in words.
+
+      iex> dir = Path.join(System.tmp_dir!(), "xets_sync_#{System.pid()}")
+      iex> table = Xets.new(:cities, durable: dir)
+      iex> Xets.insert(table, {"Oslo", 709_000})
+      iex> Xets.sync(table)
+      :ok
+      iex> Xets.delete(table)
+      iex> table = Xets.new(:cities, durable: dir)
+      iex> Xets.lookup(table, "Oslo")
+      [{"Oslo", 709_000}]
+      iex> Xets.delete(table)
+      iex> Xets.destroy(dir)
+      :ok
+
+  """
+  @spec sync(table) :: :ok | {:error, term}
+  defdelegate sync(table), to: :xets
+
+  @doc """
+  Writes all that a durable table has to a new file, and begins its journal anew, so that it is soon
+  recovered. It is used meanwhile as ever. Done by itself, too, when the journal has outgrown the
+  table. `{:error, :busy}`: it is being done already.
+  """
+  @spec checkpoint(table) :: :ok | {:error, :busy | term}
+  defdelegate checkpoint(table), to: :xets
+
+  @doc """
+  Writes what a durable table has at this instant into another directory, which must be empty: `new/2`
+  makes a table of that. It is used meanwhile as ever.
+
+      iex> dir = Path.join(System.tmp_dir!(), "xets_backup_#{System.pid()}")
+      iex> table = Xets.new(:cities, durable: dir)
+      iex> Xets.insert(table, {"Oslo", 709_000})
+      iex> Xets.backup(table, dir <> ".copy")
+      :ok
+      iex> copy = Xets.new(:cities, durable: dir <> ".copy")
+      iex> Xets.tab2list(copy)
+      [{"Oslo", 709_000}]
+      iex> Enum.each([table, copy], &Xets.delete/1)
+      iex> {Xets.verify(dir), Xets.destroy(dir), Xets.destroy(dir <> ".copy")}
+      {:ok, :ok, :ok}
+
+  """
+  @spec backup(table, Path.t()) :: :ok | {:error, term}
+  defdelegate backup(table, dir), to: :xets
+
+  @doc """
+  Reads all of the directory of a durable table that nobody has open: `:ok`, or `{:error, reason}` with
+  the first place that is not as it was written, for `format_error/1`.
+  """
+  @spec verify(Path.t()) :: :ok | {:error, term}
+  defdelegate verify(dir), to: :xets
+
+  @doc """
+  Makes the directory of a durable table usable again that is damaged, by leaving out what cannot be
+  read; never done by itself. Returns `{:ok, report}`, a map that says what is there, and what was
+  lost.
+  """
+  @spec repair(Path.t()) :: {:ok, map} | {:error, term}
+  defdelegate repair(dir), to: :xets
+
+  @doc """
+  Removes the files of a durable table that nobody has open, and its directory if nothing else is in
+  it.
+  """
+  @spec destroy(Path.t()) :: :ok | {:error, term}
+  defdelegate destroy(dir), to: :xets
+
+  @doc """
   Reads a table from a file, which `tab2file/3` or `:ets.tab2file/3` has written. The calling
   process becomes the owner of a table with the name, the type and the other options of the one that
   was written, and no heir.

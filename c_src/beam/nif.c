@@ -15,13 +15,14 @@
  *       module was purged: the library is linked with -z nodelete. So each copy keeps some
  *       hundred KiB, and 16 bytes of the C library's room for thread-local variables, which
  *       is enough for a hundred copies; the next one refuses to load.
- *   U4  One reclaimer serves, that of the newest copy; those of older ones end by
+ *   U4  One reclaimer serves, and one thread of the journals, those of the newest copy; those of older ones end by
  *       themselves. Unloading waits for nothing.
  *   U5  Which kinds of terms are native is decided by the first copy, for all: equal keys must
  *       have equal bytes.
  */
 #include <pthread.h>
 
+#include "../core/journal.h"
 #include "../core/pages.h"
 #include "../core/reclaim.h"
 #include "../core/shared.h"
@@ -54,6 +55,7 @@ struct shared {
     void *pages;
     void *core;
     void *registry;
+    void *journals;
     void *durables;
     struct xe_native native; /* decided once: stored terms depend on it */
 };
@@ -128,18 +130,10 @@ static int loaded;
 /* This copy's, if it is the first one. */
 static struct shared own;
 
-/* The journals' thread stays until the emulator ends. Under the lock. */
-static bool start_journals(void)
-{
-    static bool started;
-    started = started || xe_journal_start(NULL);
-    return started;
-}
-
 static bool start_reclaimer(void)
 {
     pthread_mutex_lock(&loading);
-    bool ok = loaded > 0 || (xe_reclaim_start(NULL) && start_journals());
+    bool ok = loaded > 0 || (xe_reclaim_start(NULL) && xe_journal_start(NULL));
     loaded += ok;
     pthread_mutex_unlock(&loading);
     return ok;
@@ -158,8 +152,9 @@ static int load(ErlNifEnv *env, void **priv, ERL_NIF_TERM arg)
 {
     xe_native_init(env, arg);
     int status = start(env, ERL_NIF_RT_CREATE | ERL_NIF_RT_TAKEOVER);
-    own = (struct shared){SHARED_VERSION, xe_epoch_domain(),   xe_pages_domain(),
-                          xe_core_domain(), xe_owner_registry(), xe_durable_domain(), xe_native};
+    own = (struct shared){SHARED_VERSION,      xe_epoch_domain(),   xe_pages_domain(),
+                          xe_core_domain(),    xe_owner_registry(), xe_journal_domain(),
+                          xe_durable_domain(), xe_native};
     *priv = &own;
     return status;
 }
@@ -168,7 +163,8 @@ static bool adopt(const struct shared *shared)
 {
     return shared->version == SHARED_VERSION && xe_epoch_adopt(shared->epochs) &&
            xe_pages_adopt(shared->pages) && xe_core_adopt(shared->core) &&
-           xe_owner_adopt(shared->registry) && xe_durable_adopt(shared->durables);
+           xe_owner_adopt(shared->registry) && xe_journal_adopt(shared->journals) &&
+           xe_durable_adopt(shared->durables);
 }
 
 static int upgrade(ErlNifEnv *env, void **priv, void **old, ERL_NIF_TERM arg)
@@ -188,8 +184,10 @@ static void unload(ErlNifEnv *env, void *priv)
     (void)env;
     (void)priv;
     pthread_mutex_lock(&loading);
-    if (--loaded == 0)
+    if (--loaded == 0) {
         xe_reclaim_dismiss();
+        xe_journal_dismiss();
+    }
     pthread_mutex_unlock(&loading);
 }
 
