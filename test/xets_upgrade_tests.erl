@@ -5,6 +5,7 @@
 -include_lib("eunit/include/eunit.hrl").
 
 -export([log/2]).
+-export([write_until_told/2]).
 
 -define(UPGRADES, 4).
 
@@ -28,6 +29,7 @@ upgrade_test_() ->
               {"U1 a traversal goes on", fun a_traversal_goes_on/0},
               {"U1 bags keep their order", fun bags_keep_their_order/0},
               {"U1 snapshots stay", fun snapshots_stay/0},
+              {"U1 durable tables stay", fun durable_tables_stay/0},
               {"U5 what is native stays", fun what_is_native_stays/0},
               {"U1 memory is counted as one", fun memory_is_counted_as_one/0},
               {"U3 memory is given back", fun memory_is_given_back/0},
@@ -129,6 +131,37 @@ tables_stay() ->
      end || Round <- lists:seq(-?UPGRADES, -1)],
     [true = xets:delete(Table) || Table <- Tables],
     ?assertEqual([undefined || _ <- Tables], [xets:info(Table) || Table <- Tables]).
+
+%% While a process writes, and waits for the disk; and one that was opened by an older copy is closed by
+%% a newer one.
+durable_tables_stay() ->
+    Name = lists:concat(["xets_upgrade_", os:getpid(), "_", erlang:unique_integer([positive])]),
+    Dir = filename:join(os:getenv("TMPDIR", "/tmp"), Name),
+    New = fun() -> xets:new(durable, [public, {durable, #{dir => Dir, sync => disk}}]) end,
+    Table = New(),
+    {Writer, Monitor} = spawn_monitor(fun() -> write_until_told(Table, 1) end),
+    [begin
+         upgrade(),
+         true = xets:insert(Table, {{round, Round}, Round}),
+         ok = xets:checkpoint(Table)
+     end || Round <- lists:seq(1, ?UPGRADES)],
+    Writer ! stop,
+    receive {'DOWN', Monitor, process, Writer, {written, N}} -> ok end,
+    Had = lists:sort(xets:tab2list(Table)),
+    ?assertEqual(N + ?UPGRADES, length(Had)),
+    true = xets:delete(Table),
+    upgrade(),
+    Again = New(),
+    ?assertEqual(Had, lists:sort(xets:tab2list(Again))),
+    true = xets:delete(Again),
+    ok = xets:destroy(Dir).
+
+write_until_told(Table, N) ->
+    true = xets:insert(Table, {N, N}),
+    receive
+        stop -> exit({written, N})
+    after 0 -> ?MODULE:write_until_told(Table, N + 1)
+    end.
 
 with_objects(Table, Objects) ->
     true = xets:insert(Table, Objects),

@@ -15,8 +15,8 @@
  *       module was purged: the library is linked with -z nodelete. So each copy keeps some
  *       hundred KiB, and 16 bytes of the C library's room for thread-local variables, which
  *       is enough for a hundred copies; the next one refuses to load.
- *   U4  One reclaimer serves, and one thread of the journals, those of the newest copy; those of older ones end by
- *       themselves. Unloading waits for nothing.
+ *   U4  One reclaimer serves, and one thread of the journals, that of the newest copy; those of
+ *       older ones end by themselves. Unloading waits for nothing.
  *   U5  Which kinds of terms are native is decided by the first copy, for all: equal keys must
  *       have equal bytes.
  */
