@@ -147,6 +147,12 @@ defmodule Xets do
       saves something. Binaries of up to 1 MiB are compressed, too, and then are copied to
       whoever reads them; other tables share them. Every read of a compressed object, be it of
       one element, decompresses it.
+    * `{:durable, path}`, `{:durable, %{dir: path}}` - the table is kept in a directory: if there is a
+      table in it, that is recovered, else a new one is made. The type, the key position and
+      `:compressed` must be those that it was made with. The map may have `:sync`, when a write
+      returns: `:memory`, at once; `:os`, when it is with the operating system, and so survives the
+      end of the emulator (the default); `:disk`, when it is on the disk; and `:checkpoint_after`,
+      after so many bytes of changes the table is written anew (`checkpoint/1`);
     * `{:read_concurrency, boolean}`, `{:decentralized_counters, boolean}` - accepted as by
       `:ets`, and shown by `info/1`. Readers never lock, whatever these say.
 
@@ -214,7 +220,7 @@ defmodule Xets do
   One fact about a table, or `:undefined` if there is no such table.
 
   Besides the items of `info/1` there are `:fixed`, `:safe_fixed`,
-  `:safe_fixed_monotonic_time`, `:binary`, `:stats` and, not in `:ets`, `:snapshot`: whether it is
+  `:safe_fixed_monotonic_time`, `:binary`, `:stats` and, not in `:ets`, `:durable` (see `:xets.info/2`) and `:snapshot`: whether it is
   one, and `:xets`: a map of figures about the memory and the structure of the table.
 
       iex> table = Xets.new(:facts)
