@@ -184,7 +184,9 @@ repaired(Log, Stored) ->
 %% The settings of a table that only this process sees.
 stored(Stored) ->
     try binary_to_term(Stored, [safe]) of
-        {xets_durable, ?METADATA_VERSION, [{type, Type}, {keypos, KeyPos}, {compressed, Compressed}]} ->
+        {xets_durable, ?METADATA_VERSION, [
+            {type, Type}, {keypos, KeyPos}, {compressed, Compressed}
+        ]} ->
             {Type, private, false, KeyPos, none, false, false, false, Compressed};
         _ ->
             throw({version, <<"read">>, <<"metadata">>, none, none})

@@ -110,7 +110,11 @@ write(14, duplicate_bag) -> {select_replace, [[{{'$1', 1}, [], [{{'$1', 2}}]}]]}
 write(14, set) -> {select_replace, [[{{'$1', 1}, [], [{{'$1', {const, <<0:800>>}}}]}]]};
 write(15, Type) when Type =:= set -> {update, [key(), [{{'$1', '$2'}, [], [{{'$1', {{'$2'}}}}]}]]};
 write(16, _) -> {select_delete, [[{{'_', rand:uniform(3)}, [], [true]}]]};
-write(17, _) -> case rand:uniform(50) of 1 -> {delete_all_objects, []}; _ -> {insert, [object()]} end;
+write(17, _) ->
+    case rand:uniform(50) of
+        1 -> {delete_all_objects, []};
+        _ -> {insert, [object()]}
+    end;
 write(_, _) -> {insert, [object()]}.
 
 object() -> {key(), value()}.
@@ -198,7 +202,8 @@ group(Type, Dir) ->
 
 together(Funs) ->
     Workers = [spawn_monitor(Fun) || Fun <- Funs],
-    [receive {'DOWN', M, process, P, Reason} -> ?assertEqual(normal, Reason) end || {P, M} <- Workers].
+    [receive {'DOWN', M, process, P, Reason} -> ?assertEqual(normal, Reason) end
+     || {P, M} <- Workers].
 
 many_processes_wait_at_once_test_() ->
     {timeout, 60, fun() ->
@@ -267,7 +272,9 @@ what_is_written_meanwhile_is_kept_test_() ->
             N = 2000,
             T = durable(#{dir => Dir, sync => memory}, [public, ordered_set]),
             xets:insert(T, [{I, 0} || I <- lists:seq(1, N)]),
-            Writer = fun() -> [xets:update_counter(T, I, 1) || _ <- [1, 2], I <- lists:seq(1, N)] end,
+            Writer = fun() ->
+                [xets:update_counter(T, I, 1) || _ <- [1, 2], I <- lists:seq(1, N)]
+            end,
             Checks = fun() -> [ok = checkpointed(T) || _ <- lists:seq(1, 4)] end,
             together([Writer, Writer, Checks]),
             Again = reopened(T, Dir, [ordered_set]),
@@ -553,7 +560,8 @@ told({Port, _} = Child, Enough, Last) ->
 %% An emulator that evaluates an expression; `Shell' comes before it.
 child(Expression, Shell) ->
     Erl = filename:join([code:root_dir(), "bin", "erl"]),
-    Paths = [["-pa ", filename:absname(filename:dirname(code:which(M))), " "] || M <- [xets, ?MODULE]],
+    Paths = [["-pa ", filename:absname(filename:dirname(code:which(M))), " "]
+             || M <- [xets, ?MODULE]],
     Command = io_lib:format("~s exec ~s -noshell -noinput ~s -eval '~s'",
                             [Shell, Erl, Paths, Expression]),
     Port = open_port({spawn_executable, "/bin/sh"},

@@ -124,7 +124,8 @@ ERL_NIF_TERM durable_open_nif(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[
     (void)argc;
     bool salvage = argv[1] == xe_am.salvage;
     if (!get_path(env, argv[0], dir) ||
-        !(salvage || enif_inspect_binary(env, argv[1], &meta)) || !get_level(argv[2], &level) || !enif_get_uint64(env, argv[3], &after))
+        !(salvage || enif_inspect_binary(env, argv[1], &meta)) ||
+        !get_level(argv[2], &level) || !enif_get_uint64(env, argv[3], &after))
         return enif_make_badarg(env);
     const struct xe_journal_options options = {.io = &xe_io_system, .dir = dir, .create = !salvage,
                                                .meta = meta.data, .meta_bytes = meta.size,
@@ -399,8 +400,8 @@ static ERL_NIF_TERM wait_for(ErlNifEnv *env, struct xe_durable *d, uint64_t tick
     }
 }
 
-/* durable_wait(Log, Ticket | sync | closed, Ref) -> ok | checkpoint | wait | {error, Error}. `wait':
- * a message comes, {Ref, ok}, or {Ref, failed | closed}: then ask again. `checkpoint': one is due,
+/* durable_wait(Log, Ticket | sync | closed, Ref) -> ok | checkpoint | wait | {error, Error}. Of
+ * these `wait': a message comes, {Ref, ok}, or {Ref, failed | closed}: then ask again. `checkpoint': one is due,
  * which nobody else is told; after that ask again. */
 ERL_NIF_TERM durable_wait_nif(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[])
 {
@@ -559,7 +560,8 @@ static bool job_begin(ErlNifEnv *env, struct job *job, const char *dir, ERL_NIF_
         .kind = XE_TABLEFILE_CHECKPOINT, .atomic = true, .sync = true};
     enum xe_status status = take_snapshot(env, job, snapshot);
     if (status == XE_DEAD)
-        return xe_io_fail(error, XE_IO_CLOSED, XE_IO_OPEN, dir, XE_IO_NOWHERE, "the table is closed");
+        return xe_io_fail(error, XE_IO_CLOSED, XE_IO_OPEN, dir, XE_IO_NOWHERE,
+                          "the table is closed");
     if (status != XE_OK)
         return xe_io_fail(error, status == XE_RETRY ? EAGAIN : ENOMEM, XE_IO_MEMORY, dir,
                           XE_IO_NOWHERE, NULL);

@@ -30,72 +30,11 @@
 #include "table_internal.h"
 
 enum {
-    KEY_PRINT = 0xf8, /* of a fingerprint */
     READ_TRIES = 4,
     READ_SEGMENTS = 8, /* of a run that is read without locks, at most */
 };
 
 #define LOW (~XE_BAG_KEY_HASH)
-#define SPREAD 0x000fff00u /* the bits of it in a duplicate bag's hash */
-
-/* --- Hashes ------------------------------------------------------------- */
-
-static uint8_t key_print(uint64_t hash)
-{
-    return (uint8_t)(hash >> 32 << 3);
-}
-
-/* Bits to tell equal objects apart. Any will do; a counter spreads best. */
-static uint32_t next_spread(void)
-{
-    static _Thread_local uint32_t n;
-    return n++ * 0x9e3779b1u >> 20;
-}
-
-static uint64_t mix(uint64_t identity, uint64_t seed)
-{
-    uint64_t x = (identity ^ seed) * 0x9e3779b97f4a7c15ull;
-    return (x ^ x >> 32) * 0xd6e8feb86659fd93ull;
-}
-
-enum xe_status xe_table_prepare(const struct xe_table *t, const struct xe_object *o,
-                                struct xe_prepared *p)
-{
-    if (t->kind == XE_ORDERED) {
-        xe_key_init_order(&p->key, o->bytes, o->klen, o->handles, o->n_key_handles);
-        return xe_record_prepare_keyed(o, p);
-    }
-    enum xe_status status = xe_record_prepare(t->seed, o, p);
-    if (t->kind == XE_SET || status != XE_OK)
-        return status;
-    uint64_t identity = mix(o->identity, t->seed);
-    uint32_t low = (uint32_t)(identity >> 32) & ~(uint32_t)KEY_PRINT;
-    if (t->kind == XE_DUPLICATE_BAG)
-        low = (low & ~SPREAD) | next_spread() << 8;
-    p->in_bag = true;
-    p->tail = (struct xe_bag_tail){.low = low | key_print(p->key.hash),
-                                   .sequence = {0, (uint32_t)identity & 0xffff0000u}};
-    p->key.hash = (p->key.hash & XE_BAG_KEY_HASH) | p->tail.low;
-    p->units += sizeof p->tail / XE_RECORD_ALIGN;
-    return XE_OK;
-}
-
-void xe_bag_number_as(struct xe_prepared *p, uint64_t sequence)
-{
-    p->tail.sequence[0] = (uint32_t)sequence;
-    p->tail.sequence[1] =
-        (p->tail.sequence[1] & 0xffff0000u) | (uint32_t)(sequence >> 32 & 0xffff);
-}
-
-void xe_bag_number(struct xe_prepared *p)
-{
-    xe_bag_number_as(p, xe_core_sequence((uint32_t)(p->key.hash >> 32), 1));
-}
-
-uint32_t xe_bag_print_shift(const struct xe_table *t, uint64_t lo, uint64_t hi)
-{
-    return t->kind == XE_BAG && ((lo ^ hi) & XE_BAG_KEY_HASH) == 0 ? 8 : 0;
-}
 
 /* --- Matching ----------------------------------------------------------- */
 
@@ -114,7 +53,7 @@ static struct target target_key(const struct xe_key *key)
 
 static struct target target_object(const struct xe_table *t, const struct xe_prepared *p)
 {
-    uint32_t open = t->kind == XE_DUPLICATE_BAG ? SPREAD | 0xff : 0;
+    uint32_t open = t->kind == XE_DUPLICATE_BAG ? XE_BAG_SPREAD | 0xff : 0;
     return (struct target){.lo = p->key.hash & ~(uint64_t)open, .hi = p->key.hash | open,
                            .key = &p->key, .equal = p};
 }
@@ -156,8 +95,8 @@ static void search_begin(struct search *it, const struct xe_image *img, uint64_t
     it->home = xe_image_home(img, what->lo > img->lo ? what->lo : img->lo);
     it->last = xe_image_home(img, what->hi < hi ? what->hi : hi);
     /* Where all are of keys with this half of a hash only an object can be told by it. */
-    it->mask = what->equal ? 0xff : img->print_shift ? 0 : KEY_PRINT;
-    it->print = what->equal ? xe_image_print(img, what->key->hash) : key_print(what->key->hash);
+    it->mask = what->equal ? 0xff : img->print_shift ? 0 : XE_BAG_KEY_PRINT;
+    it->print = what->equal ? xe_image_print(img, what->key->hash) : xe_bag_key_print(what->key->hash);
     search_bucket(it, it->home);
 }
 

@@ -4,10 +4,10 @@
  * The core knows neither files nor formats. A table with a log (xe_table_set_log()) tells it, by
  * callbacks, each thing that becomes of its objects:
  *
- *   log_begin    what is going to be written. Before any lock is taken, so here bytes are made, room
- *                is reserved, and everything that can fail does.
- *   log_publish  it is about to be seen: with the locks of its segments held, or in the closed gate,
- *                just before the first store that readers can see. The log gives the change its
+ *   log_begin    what is going to be written. Before any lock is taken, so here bytes are made,
+ *                room is reserved, and everything that can fail does.
+ *   log_publish  it is about to be seen: with the locks of its segments held, or in the closed
+ *                gate, just before the first store that readers can see. The log gives the change its
  *                number here. Quick, never waits, never fails.
  *   log_end      the write is over. Not published: nothing has changed.
  *   log_gone     the table is gone, and all that wrote to it have ended.
@@ -23,8 +23,8 @@
  * For W2 what is told says what happens, and not what was asked for: an insertion that
  * finds a key there is no change, an update is the object that came of it, what is taken out of an
  * ordered table is the key that was there. The objects of a bag's key are ordered by numbers
- * that are taken before objects are published, under the lock of one of perhaps several segments; in
- * a table with a log they are taken together with the log's (xe_log_publish_numbered()).
+ * that are taken before objects are published, under the lock of one of perhaps several segments;
+ * in a table with a log they are taken together with the log's (xe_log_publish_numbered()).
  */
 #ifndef XE_LOG_H
 #define XE_LOG_H

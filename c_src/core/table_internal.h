@@ -486,6 +486,16 @@ static inline uint64_t xe_bag_group_mask(const struct xe_table *t, uint64_t lo, 
     return 0;
 }
 
+/* Of a bag's fingerprint, the bits that are the key's; of a duplicate bag's hash, those that tell equal
+ * objects apart (bag.c). */
+#define XE_BAG_KEY_PRINT 0xf8
+#define XE_BAG_SPREAD 0x000fff00u
+
+static inline uint8_t xe_bag_key_print(uint64_t hash)
+{
+    return (uint8_t)(hash >> 32 << 3);
+}
+
 /* Which byte of the hashes in a range tells best what is looked for: the shift to it. */
 uint32_t xe_bag_print_shift(const struct xe_table *t, uint64_t lo, uint64_t hi);
 /* Whether a segment has an object with this key. */

@@ -93,9 +93,13 @@ static enum xe_status write_things(struct xe_table *t, struct thing *things, uin
     for (uint32_t i = 0; i < n; i++)
         CHECK(xe_table_prepare(t, &things[i].o, &p[i]) == XE_OK);
     struct xe_epoch_slot *slot = xe_epoch_enter();
-    enum xe_status status = n > 1                     ? xe_table_put_many(t, slot, p, n, XE_PUT, true)
-                            : xe_kind_is_bag(t->kind) ? xe_bag_put(t, slot, p, XE_PUT, true)
-                                                      : xe_table_put(t, slot, p, XE_PUT);
+    enum xe_status status;
+    if (n > 1)
+        status = xe_table_put_many(t, slot, p, n, XE_PUT, true);
+    else if (xe_kind_is_bag(t->kind))
+        status = xe_bag_put(t, slot, p, XE_PUT, true);
+    else
+        status = xe_table_put(t, slot, p, XE_PUT);
     xe_epoch_leave(slot);
     return status;
 }

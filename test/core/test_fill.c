@@ -11,6 +11,7 @@
 
 #include "order_internal.h"
 #include "support_bag.h"
+#include "support_log.h"
 
 enum { MANY = 6000, REC_BYTES = XE_RECORD_INLINE_MAX + XE_READ_SLACK };
 
@@ -183,6 +184,27 @@ static void a_snapshot_stays_as_it_is(void **state)
 /* --- Room ------------------------------------------------------------------ */
 
 /* Room for all: filling makes no segment more, or hardly one. */
+static void a_log_is_told_of_each_object(void **state)
+{
+    (void)state;
+    for (int kind = 0; kind < 2; kind++) {
+        struct xe_table_config config = {.seed = 1, .kind = kind ? XE_ORDERED : XE_SET};
+        struct xe_table *t = xe_table_new(&config), *again = xe_table_new(&config);
+        struct plain *p = plain_new(t, 0, 500, 1);
+        struct log log;
+        log_start(&log, t, 500);
+        fill(t, p, 100);
+        assert_int_equal(log.n, p->n);
+        log_replay(&log, log.n, again);
+        check_all(again, p);
+        free(p);
+        xe_table_delete(t);
+        xe_table_delete(again);
+        xe_reclaim_drain();
+        log_free(&log);
+    }
+}
+
 static void there_is_room_for_what_is_expected(void **state)
 {
     (void)state;
@@ -304,6 +326,7 @@ int main(int argc, char **argv)
         TEST(tables_are_filled_in_any_order),
         TEST(what_is_there_is_replaced),
         TEST(a_snapshot_stays_as_it_is),
+        TEST(a_log_is_told_of_each_object),
         TEST(there_is_room_for_what_is_expected),
         TEST(expectations_may_be_wrong),
         TEST(what_is_done_is_stored_when_memory_fails),
