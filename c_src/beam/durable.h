@@ -160,7 +160,6 @@ enum xe_reaching {
     XE_REACHED,
     XE_REACHING,     /* the process gets {Ref, ok}, or {Ref, failed | closed}: ask again */
     XE_REACH_FAILED, /* it never will: xe_durable_error() */
-    XE_REACH_CLOSING,
     XE_REACH_NOMEM,
 };
 /* All that was published so far: for `ticket`. */
