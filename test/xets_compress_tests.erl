@@ -232,8 +232,8 @@ damaged_blocks() ->
                        {k, [I rem 10 || I <- lists:seq(1, 1000)]}]].
 
 %% Of these objects: no arity, but words.
-head_size(<<0:1, Arity:4, 0:1, Words:1, 0:1, Rest/binary>>) when Arity > 0 ->
-    1 + Words * varint_size(Rest).
+head_size(<<0:1, Arity:4, 0:3, Rest/binary>>) when Arity > 0 ->
+    1 + varint_size(Rest).
 
 varint_size(<<0:1, _/bits>>) -> 1;
 varint_size(<<_, Rest/binary>>) -> 1 + varint_size(Rest).
