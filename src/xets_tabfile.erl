@@ -154,9 +154,9 @@ read(File, OptionList) ->
 read(Input, File, Properties, Into) ->
     Table = create_table(Properties, Into),
     {size, Size} = lists:keyfind(size, 1, Properties),
-    try load(Input, identifier(Table), Size) of
-        Size -> {ok, Table};
-        _ -> throw(invalid_object_count)
+    try
+        load(Input, identifier(Table), Size) =:= Size orelse throw(invalid_object_count),
+        {ok, Table}
     catch
         throw:{no_object, _, _} when Into =/= [] ->
             delete(Table),

@@ -105,6 +105,7 @@ forged_test_() ->
         %% Without a seed, as from somebody else; and with what is unknown here.
         {ok, V} = Forged(Meta([{new, thing} | lists:keydelete(hash_seed, 1, Head(2, 1))]), T),
         ?assertEqual(Two, sorted(V)),
+        Tables = length(xets:all()),
         [?assertEqual({error, invalid_object_count}, Forged(Meta(Head(Size, 1)), T))
          || Size <- [0, 1, 3, 20000, 1 bsl 59, 1 bsl 70, -1, a]],
         ?assertMatch({error, {badfile, _, Offset, <<_/binary>>}} when Offset > 100,
@@ -121,6 +122,8 @@ forged_test_() ->
         %% More than there is room for at once, and fewer than that is made for.
         [xets:insert(T, {I, I}) || I <- lists:seq(1, 20000)],
         ?assertEqual({error, invalid_object_count}, Forged(Meta(Head(1 bsl 40, 1)), T)),
+        %% Of those that were refused none has left its table.
+        ?assertEqual(Tables, length(xets:all())),
         ?assertMatch({ok, _}, Forged(Meta(Head(20000, 2)), T))
     end).
 
