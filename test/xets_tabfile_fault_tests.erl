@@ -300,6 +300,22 @@ the_table_that_is_filled_test_() ->
         stop(Reader)
     end).
 
+%% Whoever gives up removes what he has written, and not what somebody else has under its name.
+only_what_is_ones_own_is_removed_test_() ->
+    dir_test("", fun(Path) ->
+        [File, New] = [list_to_binary(Path(Name)) || Name <- ["t", "t.new"]],
+        {ok, {Own, New}} = xets:file_write_nif(File, none, false),
+        ok = xets:file_abort_nif(Own),
+        ?assertEqual({ok, []}, file:list_dir(Path(""))),
+        {ok, {Lost, New}} = xets:file_write_nif(File, none, false),
+        ok = file:delete(New),
+        {ok, {Others, New}} = xets:file_write_nif(File, none, false),
+        ok = xets:file_abort_nif(Lost),
+        ?assert(filelib:is_file(New)),
+        ok = xets:file_finish_nif(Others),
+        ?assertEqual({ok, ["t"]}, file:list_dir(Path("")))
+    end).
+
 %%% The native functions
 
 %% Whatever they are given.

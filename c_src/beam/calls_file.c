@@ -154,7 +154,9 @@ static void output_end(struct output *o)
     struct xe_io_error ignored;
     xe_tablefile_abort(o->writer);
     if (o->lock) {
-        xe_io_unlink(&xe_io_system, o->new_path, &ignored);
+        /* Where the writer has removed it somebody else may write one of this name by now. */
+        if (xe_file_has_path(o->lock))
+            xe_io_unlink(&xe_io_system, o->new_path, &ignored);
         xe_file_close(o->lock, &ignored);
     }
     if (o->dump) {

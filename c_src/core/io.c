@@ -273,6 +273,14 @@ bool xe_io_lock(const struct xe_io *io, const char *path, struct xe_file **out,
                   path);
 }
 
+bool xe_file_has_path(struct xe_file *f)
+{
+    int code;
+    while ((code = f->io->lock(f)) == EINTR)
+        ;
+    return code == 0;
+}
+
 bool xe_io_rename(const struct xe_io *io, const char *from, const char *to,
                   struct xe_io_error *error)
 {

@@ -151,6 +151,10 @@ bool xe_file_allocate(struct xe_file *f, uint64_t bytes, struct xe_io_error *err
 bool xe_io_lock(const struct xe_io *io, const char *path, struct xe_file **out,
                 struct xe_io_error *error);
 
+/* Whether a file that the caller has locked has its path still: once that is unlinked, or renamed,
+ * it may be another one's. */
+bool xe_file_has_path(struct xe_file *f);
+
 bool xe_io_rename(const struct xe_io *io, const char *from, const char *to,
                   struct xe_io_error *error);
 /* A file that is not there has been unlinked. */
