@@ -329,7 +329,7 @@ static bool read_header(struct xe_tablefile_reader *r, uint8_t *h, struct xe_io_
     if (!xe_file_size(r->file, &r->info.bytes, error) ||
         !xe_file_read(r->file, h, HEADER, 0, &got, error))
         return false;
-    if (got < HEADER || memcmp(h, magic, sizeof magic) != 0)
+    if (got < HEADER || r->info.bytes < HEADER || memcmp(h, magic, sizeof magic) != 0)
         return xe_io_fail(error, XE_IO_FOREIGN, XE_IO_READ, path, 0, "not a file of xets");
     if (xe_load32(h + 8) != VERSION)
         return xe_io_fail(error, XE_IO_VERSION, XE_IO_READ, path, 8, "of another version");
