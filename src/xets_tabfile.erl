@@ -260,7 +260,7 @@ checked_properties(Input, File, Meta) ->
             _ = xets:file_close_nif(Input),
             case Class of
                 throw -> throw(Reason);
-                _ -> throw({badfile, File, 64, <<"the properties of a table">>})
+                _ -> throw({badfile, File, 64, <<"not the properties of a table">>})
             end
     end.
 

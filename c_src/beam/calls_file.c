@@ -43,7 +43,7 @@ struct input {
     struct xe_reclaim_job job;
     struct xe_tablefile_reader *reader;
     struct xe_tablefile_block block;
-    const uint8_t *first; /* the first record of the block, which is at block.offset of the file */
+    const uint8_t *first; /* byte of the block, which is at block.offset of the file */
     const uint8_t *record; /* the one that objects are read of, or NULL */
     size_t size, at;
     uint64_t most; /* objects that it can have */
@@ -408,7 +408,8 @@ static enum xe_tablefile_status next_record(struct input *in, struct xe_io_error
         in->first = NULL;
         if (status != XE_TABLEFILE_OK)
             return status;
-        in->first = in->record = xe_tablefile_record(&in->block, &in->size);
+        in->first = in->block.at;
+        in->record = xe_tablefile_record(&in->block, &in->size);
     }
     return XE_TABLEFILE_OK;
 }
@@ -423,9 +424,9 @@ static ERL_NIF_TERM make_found(ErlNifEnv *env, const struct input *in, enum xe_f
     case XE_FILL_NOMEM:
         return xe_call_raise(env, XE_CALL_LIMIT);
     case XE_FILL_BAD:
-        return make_failure(env, "damaged", offset, "an object");
+        return make_failure(env, "damaged", offset, "no object");
     case XE_FILL_NO_OBJECT:
-        return make_failure(env, "no_object", offset, "an object with a key");
+        return make_failure(env, "no_object", offset, "no object with a key");
     default:
         return enif_make_badarg(env);
     }

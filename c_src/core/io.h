@@ -68,7 +68,7 @@ struct xe_io_error {
     int code; /* errno, or enum xe_io_code; 0: nothing has failed */
     enum xe_io_op op;
     uint64_t offset;    /* the first bad byte, or where was written; XE_IO_NOWHERE */
-    const char *reason; /* of enum xe_io_code: a constant, what was expected there; or NULL */
+    const char *reason; /* of enum xe_io_code: a constant, what is wrong there; or NULL */
     char path[XE_IO_PATH_SHOWN]; /* ends with a zero */
 };
 

@@ -142,7 +142,7 @@ enum xe_tablefile_status {
 
 /* A valid block, until the next one is read or the reader is closed. */
 struct xe_tablefile_block {
-    uint64_t offset;  /* in the file, of its first record's first byte */
+    uint64_t offset;  /* in the file, of the byte at `at`, while it is new */
     uint32_t records; /* that xe_tablefile_record() has not returned yet */
     bool huge;
     const uint8_t *at, *end;
