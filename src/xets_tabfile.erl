@@ -91,7 +91,7 @@ write(Snapshot, Properties, File, #options{format = Format, sync = Sync} = Optio
                 dump(Output, Snapshot, File);
             ets ->
                 Extended = {Options#options.object_count, Options#options.md5sum},
-                xets_tabfile_log:write(Snapshot, Properties, NewPath, File, Extended, Sync)
+                xets_tabfile_log:write(Snapshot, Properties, NewPath, File, Extended)
         end,
         ok_or_throw(xets:file_finish_nif(Output), File)
     catch

@@ -7,7 +7,7 @@
 %% it that is of all terms before, as they were written.
 -module(xets_tabfile_log).
 
--export([write/6, read/3, properties/1]).
+-export([write/5, read/3, properties/1]).
 
 -define(MAJOR, 1). % of the format
 -define(OBJECTS, 1000). % written at a time
@@ -16,12 +16,11 @@
 %%% Writing
 
 %% @doc Writes the objects of a table to `Path', which is known to the caller as `File'.
--spec write(xets:table(), xets_tabfile:properties(), Path, File, Extended, Sync) -> ok when
+-spec write(xets:table(), xets_tabfile:properties(), Path, File, Extended) -> ok when
     Path :: binary(),
     File :: file:name_all(),
-    Extended :: {ObjectCount :: boolean(), MD5 :: boolean()},
-    Sync :: boolean().
-write(Table, Properties, Path, File, {ObjectCount, MD5}, Sync) ->
+    Extended :: {ObjectCount :: boolean(), MD5 :: boolean()}.
+write(Table, Properties, Path, File, {ObjectCount, MD5}) ->
     Log = make_ref(),
     Options = [{name, Log}, {file, log_file(Path)}, {repair, truncate}],
     ok(opened(disk_log:open(Options)), File),
@@ -31,7 +30,6 @@ write(Table, Properties, Path, File, {ObjectCount, MD5}, Sync) ->
         {Sum, Count} = log_all(Log, First, State, 0, File),
         End = [{count, Count} || ObjectCount] ++ [{md5, erlang:md5_final(Sum)} || MD5],
         _ = End =:= [] orelse log(Log, [['$end_of_table', End]], Sum, File),
-        _ = Sync andalso ok(disk_log:sync(Log), File),
         ok(disk_log:close(Log), File)
     catch
         Class:Reason:Stack ->

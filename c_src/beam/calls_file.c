@@ -290,7 +290,9 @@ static bool publish(struct output *o, struct xe_io_error *error)
 {
     struct xe_tablefile_writer *writer = o->writer;
     o->writer = NULL;
-    if ((writer && !xe_tablefile_finish(writer, error)) ||
+    /* What somebody else has written: the lock's file is that file. */
+    if (!(writer ? xe_tablefile_finish(writer, error)
+                 : !o->sync || xe_file_sync(o->lock, false, error)) ||
         !xe_io_rename(&xe_io_system, o->new_path, o->path, error))
         return false;
     /* From here on the name that is locked is nobody's. */
