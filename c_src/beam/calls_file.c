@@ -46,7 +46,6 @@ struct input {
     const uint8_t *first; /* byte of the block, which is at block.offset of the file */
     const uint8_t *record; /* the one that objects are read of, or NULL */
     size_t size, at;
-    uint64_t most; /* objects that it can have */
     bool is_read; /* to its end */
     struct xe_fill fill;
 };
@@ -367,7 +366,7 @@ static ERL_NIF_TERM make_meta(ErlNifEnv *env, const struct xe_tablefile_info *in
 /* file_read(Path) -> {ok, {Input, Metadata}} | {error, Error} */
 ERL_NIF_TERM file_read_nif(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[])
 {
-    enum { KIND_OFFSET = 12, OBJECT_BYTES_MIN = 3 };
+    enum { KIND_OFFSET = 12 };
     struct xe_tablefile_info info;
     struct xe_io_error error;
     char *path = get_path(env, argv[0], 0);
@@ -386,7 +385,7 @@ ERL_NIF_TERM file_read_nif(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[])
     struct input *in = enif_alloc(sizeof *in);
     struct handle *h = in ? handle_new(input_type, NULL) : NULL;
     if (in)
-        *in = (struct input){.reader = reader, .most = info.bytes / OBJECT_BYTES_MIN};
+        *in = (struct input){.reader = reader};
     if (!h || !xe_fill_begin(&in->fill)) {
         if (h)
             enif_release_resource(h);
@@ -395,6 +394,7 @@ ERL_NIF_TERM file_read_nif(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[])
         xe_tablefile_close(reader);
         return xe_call_raise(env, XE_CALL_LIMIT);
     }
+    in->fill.external = info.bytes;
     ERL_NIF_TERM meta = make_meta(env, &info);
     give_back(h, in);
     return make_ok(env, enif_make_tuple2(env, handle_term(env, h), meta));
@@ -478,9 +478,8 @@ ERL_NIF_TERM file_load_nif(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[])
     (void)argc;
     if (!in)
         return enif_make_badarg(env);
-    /* As many as the file can have. */
     if (!in->first && enif_get_uint64(env, argv[2], &expected))
-        in->fill.expected = expected < in->most ? expected : in->most;
+        in->fill.expected = expected;
     ERL_NIF_TERM result = load(env, in, argv[1]);
     give_back(h, in);
     return result;

@@ -10,6 +10,7 @@ enum {
     SECTION_OBJECTS = 1024,   /* that are stored in one section */
     SECTION_READ = 64 * 1024, /* bytes of objects that are read before the environment is cleared */
     CHAIN_OBJECTS = 64,       /* a chain of buckets has hardly as many */
+    RECORD_PER_BYTE = 8,      /* of the external format: a [] has 1, and a word beside a large one */
 };
 
 bool xe_fill_begin(struct xe_fill *f)
@@ -98,6 +99,9 @@ static enum xe_fill_status expect(struct xe_fill *f, ErlNifEnv *env, ERL_NIF_TER
 {
     uint32_t units = (uint32_t)(f->len / f->n / XE_RECORD_ALIGN);
     enum xe_fill_status status = XE_FILL_OK;
+    /* Who has made up the number gets no more memory than the file has bytes for. */
+    uint64_t most = f->external * RECORD_PER_BYTE / (units * XE_RECORD_ALIGN);
+    f->expected = f->expected < most ? f->expected : most;
     bool more = f->expected > f->n && f->form.kind == XE_SET;
     while (more && status == XE_FILL_OK) {
         struct xe_use use;

@@ -25,7 +25,8 @@ struct xe_fill {
     uint64_t objects; /* read so far */
     struct xe_form form; /* of the table, once it is known; keypos is 0 before */
     uint64_t seed;
-    uint64_t expected; /* the caller's to set: objects that will come, if the table is empty */
+    /* The caller's to set: objects that will come, if the table is empty, and of how many bytes. */
+    uint64_t expected, external;
     uint64_t position; /* up to which hash there is room for them */
     uint64_t slack;    /* so far apart are hashes that may come in any order */
     /* What is collected, and how many of them are stored already. */
