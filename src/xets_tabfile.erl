@@ -438,7 +438,7 @@ format_error(Reason) ->
     disk_log_error(Reason).
 
 disk_log_error(Reason) ->
-    lists:flatten(disk_log:format_error({error, Reason})).
+    string:trim(lists:flatten(disk_log:format_error({error, Reason})), trailing).
 
 shown(File) when is_binary(File) ->
     case unicode:characters_to_list(File) of
