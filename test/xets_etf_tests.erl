@@ -127,6 +127,16 @@ put_in(T, 8) -> <<104, 3, T/binary, 116, 2:32, 97, 1, T/binary, 97, 2, 104, 1, T
 put_in(T, 9) -> <<104, 2, 104, 1, T/binary, 104, 2, T/binary, 70, 0:64>>;
 put_in(T, 10) -> <<104, 3, 97, 1, T/binary, 108, 1:32, T/binary, 106>>.
 
+%% Whether there are tuples as large as that, the release says.
+too_large_a_tuple_test_() ->
+    {timeout, 60, fun() ->
+        N = 1 bsl 24,
+        Tuple = <<105, N:32, (binary:copy(<<106>>, N))/binary>>,
+        Is = try decoded(Tuple) of _ -> true catch error:badarg -> false end,
+        [?assertEqual(Is, is_tuple(read(Bytes, 1, 0, infinity, safe)))
+         || Bytes <- [Tuple, <<104, 2, 97, 1, Tuple/binary>>]]
+    end}.
+
 other_ways() ->
     Digits = fun(N, D) -> <<D:N/little-unit:8>> end,
     [{lists:concat(["small big of ", D, ", bytes ", N, ", sign ", S]),

@@ -187,7 +187,7 @@ static bool read_in_place(struct walk *k, uint64_t keypos)
     if (room(k) < head || (*k->p != ETF_TUPLE_SMALL && *k->p != ETF_TUPLE))
         return false;
     uint64_t arity = head == 2 ? k->p[1] : etf_load32(k->p + 1);
-    if (arity < keypos || arity > room(k) - head)
+    if (arity < keypos || arity > room(k) - head || arity > TUPLE_MAX)
         return false;
     k->p += head;
     return put_object(k, arity, keypos) && finish_object(k);

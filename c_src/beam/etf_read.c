@@ -165,7 +165,8 @@ static bool emit_tuple(struct walk *k)
     const uint8_t *p = k->p;
     size_t head = p[0] == ETF_TUPLE_SMALL ? 2 : 5;
     uint64_t n, count, any;
-    if (room(k) < head || (n = head == 2 ? p[1] : etf_load32(p + 1)) > room(k) - head)
+    if (room(k) < head || (n = head == 2 ? p[1] : etf_load32(p + 1)) > room(k) - head ||
+        n > TUPLE_MAX)
         return false;
     k->p = p + head;
     if (!charge(e, xe_cost_tuple(n)) || !etf_gather(k, n, &count, &any))

@@ -17,6 +17,7 @@ enum {
     SMALL_FRAMES = 32,
     SMALL_VALUES = 64,
     BYTES_PER_WORD = 8, /* of terms that are made, for the budget */
+    TUPLE_MAX = (1 << 24) - 1, /* elements: whether there are larger tuples, the release says */
 };
 
 /* What the terms of a frame are. */
