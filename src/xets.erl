@@ -2444,9 +2444,9 @@ tab2file(Table, File) ->
 %% <dt>`{extended_info, [object_count | md5sum]}'</dt><dd>As for `ets': what `file2tab/2' verifies
 %% if it is asked to. Files in our own format have both, in their way, and are always verified.</dd>
 %% </dl>
-%% A file that is there is replaced when the new one, which is written beside it as `File.new', is
-%% whole, and stays as it is if anything fails. `File' may also be a binary, which `ets' does not
-%% take.
+%% A file that is there is replaced when the new one, which is written beside it as `File.new' (or
+%% `File.new2' and so on if several processes write the same file), is whole, and stays as it is if
+%% anything fails. `File' may also be a binary, which `ets' does not take.
 %%
 %% Returns `ok' or `{error, Reason}', with what `ets' returns as reasons: `badtab' if there is no
 %% such table, or the calling process may not read it; `{file_error, File, Code}' with a
@@ -2495,8 +2495,11 @@ file2tab(File) ->
 %% Returns `{ok, Table}', as `new/2' returns it, or `{error, Reason}', with what `ets' returns as
 %% reasons: `{read_error, {file_error, File, Code}}' with a `t:file:posix/0';
 %% `{read_error, {not_a_log_file, File}}' for files of something else; `cannot_create_table', above
-%% all if its name is taken; and, beyond `ets', `{badfile, File, Offset, What}' for a file in our
-%% format that is damaged, with the first byte of what is wrong. `format_error/1' says it in words.
+%% all if its name is taken; `invalid_object_count' if the file has not as many objects as it says;
+%% `badfile' or `checksum_error' for a file in the format of `ets' that is damaged;
+%% `{unsupported_file_version, {Major, Minor}}' for one of a later release; and, beyond `ets',
+%% `{badfile, File, Offset, What}' for a file in our format that is damaged, with the first byte of
+%% what is wrong. `format_error/1' says it in words.
 %%
 %% Errors: `badarg' if the process may not write to the table of the option `table', or objects have
 %% no element at its key position; `system_limit' if there is no memory.
@@ -2517,7 +2520,7 @@ file2tab(File, Options) ->
 %% @doc What a file says of the table in it.
 %%
 %% Returns `{ok, Items}' with the items of the table's `info/1' that are typed below; the version is
-%% that of the format. Nothing but the beginning of the file is read. Or `{error, Reason}', as
+%% that of the format. The objects in the file are not looked at. Or `{error, Reason}', as
 %% `file2tab/2'.
 -spec tabfile_info(File) -> {ok, [Item]} | {error, Reason} when
     File :: file:name_all(),

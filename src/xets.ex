@@ -1698,7 +1698,7 @@ defmodule Xets do
   def file2tab(file, options \\ []), do: :xets.file2tab(file, options)
 
   @doc """
-  What a file says of the table in it. Only its beginning is read.
+  What a file says of the table in it. The objects in it are not looked at.
 
       iex> path = Path.join(System.tmp_dir!(), "xets_tabfile_info_#{System.pid()}")
       iex> table = Xets.new(:cities)
