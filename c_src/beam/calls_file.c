@@ -200,7 +200,8 @@ static bool lock_new(struct output *o, struct xe_io_error *error)
 }
 
 /* Makes the file, and the dump into it, if it has metadata: else somebody else writes it. */
-static bool output_begin(struct output *o, const ErlNifBinary *meta, struct xe_io_error *error)
+static bool output_begin(ErlNifEnv *env, struct output *o, const ErlNifBinary *meta,
+                         struct xe_io_error *error)
 {
     struct xe_tablefile_options options = {
         .kind = XE_TABLEFILE_TABLE, .atomic = false, .sync = o->sync};
@@ -211,7 +212,7 @@ static bool output_begin(struct output *o, const ErlNifBinary *meta, struct xe_i
     o->dump = enif_alloc(sizeof *o->dump);
     if (!o->dump)
         return xe_io_no_memory(error, o->new_path);
-    xe_dump_begin(o->dump);
+    xe_dump_begin(o->dump, env);
     o->writer = xe_tablefile_create(&xe_io_system, o->new_path, &options, meta->data, meta->size,
                                     error);
     return o->writer;
@@ -233,7 +234,8 @@ ERL_NIF_TERM file_write_nif(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[])
                          .path = get_path(env, argv[0], 0),
                          .new_path = get_path(env, argv[0], SUFFIX_BYTES)};
     struct handle *h = handle_new(output_type, NULL);
-    bool begun = o->path && o->new_path && h && output_begin(o, has_meta ? &meta : NULL, &error);
+    bool begun = o->path && o->new_path && h &&
+                 output_begin(env, o, has_meta ? &meta : NULL, &error);
     if (!begun) {
         output_end(o);
         if (h)

@@ -14,11 +14,12 @@ enum {
     CHUNK_OBJECTS = 512,
 };
 
-void xe_dump_begin(struct xe_dump *d)
+void xe_dump_begin(struct xe_dump *d, ErlNifEnv *env)
 {
     xe_etf_writer_init(&d->writer);
     d->objects = d->position = 0;
     d->is_done = false;
+    d->has_flat = xe_flat_is_usable(env);
 }
 
 void xe_dump_end(struct xe_dump *d)
@@ -52,7 +53,7 @@ static enum xe_etf_status write_any(struct xe_dump *d, const uint8_t *rec, int k
 static inline bool write_object(struct xe_dump *d, const uint8_t *rec, const struct xe_form *form,
                                 struct xe_tablefile_writer *out, struct xe_io_error *error)
 {
-    if (!xe_flat_write(&d->writer, form->kind, rec, form->keypos)) {
+    if (!d->has_flat || !xe_flat_write(&d->writer, form->kind, rec, form->keypos)) {
         enum xe_etf_status status = write_any(d, rec, form->keypos);
         if (XE_UNLIKELY(status != XE_ETF_OK))
             return fail(error, status);

@@ -21,6 +21,7 @@ struct xe_dump {
     uint64_t objects;  /* written so far, or about to be */
     uint64_t position; /* in tables of hashes: the next one's */
     bool is_done;
+    bool has_flat; /* file_flat.h is usable */
     struct xe_chunk chunk;
 };
 
@@ -34,7 +35,7 @@ enum xe_dump_status {
 /* Opens a section for a snapshot of the calling process. */
 bool xe_dump_use(ErlNifEnv *env, ERL_NIF_TERM snapshot, struct xe_use *use);
 
-void xe_dump_begin(struct xe_dump *d);
+void xe_dump_begin(struct xe_dump *d, ErlNifEnv *env);
 void xe_dump_end(struct xe_dump *d);
 
 /* Writes some more objects: about a MiB, or a larger one, or a key's in a bag. On a dirty

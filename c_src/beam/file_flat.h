@@ -19,9 +19,26 @@ enum {
     FLAT_BYTE = 97,
     FLAT_INTEGER = 98,
     FLAT_ELEMENT_MAX = 5,
-    FLAT_SMALL_TAG = 15, /* the low bits of a small integer's word (term.h) */
+    FLAT_SMALL_TAG = 15, /* the low bits of a small integer's word (xe_flat_is_usable()) */
     FLAT_SMALL_SHIFT = 4,
 };
+
+static inline uint64_t xe_flat_word(int64_t i)
+{
+    return (uint64_t)i << FLAT_SMALL_SHIFT | FLAT_SMALL_TAG;
+}
+
+/* Whether small integers are such words, and other immediates are not: else all is left to etf.h. */
+static inline bool xe_flat_is_usable(ErlNifEnv *env)
+{
+    static const int samples[] = {0, 1, -1, 4711, INT32_MAX, INT32_MIN};
+    ERL_NIF_TERM others[] = {xe_am.yes, enif_make_list(env, 0)};
+    for (size_t i = 0; i < sizeof samples / sizeof samples[0]; i++)
+        if (enif_make_int(env, samples[i]) != xe_flat_word(samples[i]))
+            return false;
+    return (others[0] & FLAT_SMALL_TAG) != FLAT_SMALL_TAG &&
+           (others[1] & FLAT_SMALL_TAG) != FLAT_SMALL_TAG;
+}
 
 /* Whether a word is that of a small integer of at most 32 bits. */
 static inline bool xe_flat_is_int(uint64_t word, int64_t *out)
@@ -110,7 +127,7 @@ static inline const uint8_t *xe_flat_read(const uint8_t *from, size_t size, uint
         } else {
             return NULL;
         }
-        words[i] = (uint64_t)value << FLAT_SMALL_SHIFT | FLAT_SMALL_TAG;
+        words[i] = xe_flat_word(value);
     }
     return from;
 }

@@ -22,8 +22,10 @@ bool xe_fill_begin(struct xe_fill *f)
         .other = enif_alloc(XE_FILL_OBJECTS * sizeof *f->other),
         .bytes = enif_alloc(XE_FILL_BYTES + XE_READ_SLACK),
     };
-    if (f->reader && f->env && f->items && f->other && f->bytes)
+    if (f->reader && f->env && f->items && f->other && f->bytes) {
+        f->has_flat = xe_flat_is_usable(f->env);
         return true;
+    }
     xe_fill_end(f);
     return false;
 }
@@ -178,7 +180,7 @@ static inline const uint8_t *collect_flat(struct xe_fill *f, const uint8_t *byte
 {
     uint64_t words[XE_TERM_FLAT_ARITY_MAX], hash;
     int arity;
-    const uint8_t *end = xe_flat_read(bytes, size, words, &arity);
+    const uint8_t *end = f->has_flat ? xe_flat_read(bytes, size, words, &arity) : NULL;
     if (!end || arity < f->form.keypos || xe_kind_is_bag(f->form.kind))
         return NULL;
     uint8_t *rec = f->bytes + f->len;

@@ -29,6 +29,7 @@ struct xe_fill {
     uint64_t expected, external;
     uint64_t position; /* up to which hash there is room for them */
     uint64_t slack;    /* so far apart are hashes that may come in any order */
+    bool has_flat;       /* file_flat.h is usable */
     /* What is collected, and how many of them are stored already. */
     size_t n, stored, len;
     struct xe_fill_item *items, *other;
