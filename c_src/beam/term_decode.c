@@ -660,7 +660,6 @@ static enum xe_term_status decode_nodes(ErlNifEnv *env, const struct xe_view *v,
     struct xe_body b = xe_cursor_body(&c, v);
     enum xe_term_status status;
     bool native = xe_native_has(XE_NATIVE_TUPLE);
-    bool list = native && xe_native_has(XE_NATIVE_LIST);
     if (b.words > budget)
         return XE_TERM_BUDGET;
     if (!key && !b.has_key) {
@@ -674,10 +673,10 @@ static enum xe_term_status decode_nodes(ErlNifEnv *env, const struct xe_view *v,
         }
     }
     if (XE_LIKELY(native))
-        status = xe_native_decode_body(env, &c, &b, &key_bytes, keypos, key, list ? tail : 0, out);
+        status = xe_native_decode_body(env, &c, &b, &key_bytes, keypos, key, out);
     else
         status = decode_body_portably(env, &c, &b, keypos, key, out);
-    if (status == XE_TERM_OK && tail && !list)
+    if (status == XE_TERM_OK && tail)
         *out = enif_make_list_cell(env, *out, tail);
     return status;
 }

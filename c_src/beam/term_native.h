@@ -263,21 +263,20 @@ void xe_native_decode_init(ErlNifEnv *env);
  * The object, or with a `tail` [Object | tail], of a body that is not flat; without a key (0) it is
  * decoded. False: not that way. O(words of the object), which are at most a block.
  */
+bool xe_native_decode_small(ErlNifEnv *env, const struct xe_view *v, int keypos, ERL_NIF_TERM key,
+                            ERL_NIF_TERM tail, uint64_t budget, ERL_NIF_TERM *out);
+
 /* Likewise of a body without handles, and with its key. */
 bool xe_native_decode_plain(ErlNifEnv *env, const uint8_t *body, int keypos, ERL_NIF_TERM key,
-                            ERL_NIF_TERM tail, uint64_t budget, ERL_NIF_TERM *out);
-bool xe_native_decode_small(ErlNifEnv *env, const struct xe_view *v, int keypos, ERL_NIF_TERM key,
                             ERL_NIF_TERM tail, uint64_t budget, ERL_NIF_TERM *out);
 
 enum xe_term_status xe_native_decode(ErlNifEnv *env, const struct xe_cursor *c, ERL_NIF_TERM *out);
 
 /* An object whose body is not flat, the cursor at its first node. Unless the body has the key, that
- * is `key`, or if it is 0 what `key_bytes` stands at. With a `tail` *out is [Object | tail]. The
- * cursors are moved. */
+ * is `key`, or if it is 0 what `key_bytes` stands at. The cursors are moved. */
 enum xe_term_status xe_native_decode_body(ErlNifEnv *env, struct xe_cursor *c,
                                           const struct xe_body *body, struct xe_cursor *key_bytes,
-                                          int keypos, ERL_NIF_TERM key, ERL_NIF_TERM tail,
-                                          ERL_NIF_TERM *out);
+                                          int keypos, ERL_NIF_TERM key, ERL_NIF_TERM *out);
 
 /* The object of a flat body; with a `tail`: [Object | tail], the cell in front of the tuple. */
 static inline ERL_NIF_TERM xe_term_make_flat(ErlNifEnv *env, const uint8_t *body, int keypos,
@@ -296,7 +295,7 @@ static inline ERL_NIF_TERM xe_term_make_flat(ErlNifEnv *env, const uint8_t *body
     return tail ? enif_make_list_cell(env, object, tail) : object;
 }
 
-/* A binary of up to XE_TERM_BIN_VALUE_MAX bytes on the heap, if such are native; else by erl_nif. */
+/* A binary: natively if it has up to XE_TERM_BIN_VALUE_MAX bytes and such are; else by erl_nif. */
 ERL_NIF_TERM xe_native_make_binary(ErlNifEnv *env, const uint8_t *bytes, size_t size);
 
 #endif

@@ -342,14 +342,10 @@ enum xe_term_status xe_native_decode(ErlNifEnv *env, const struct xe_cursor *c, 
 
 enum xe_term_status xe_native_decode_body(ErlNifEnv *env, struct xe_cursor *c,
                                           const struct xe_body *body, struct xe_cursor *key_bytes,
-                                          int keypos, ERL_NIF_TERM key, ERL_NIF_TERM tail,
-                                          ERL_NIF_TERM *out)
+                                          int keypos, ERL_NIF_TERM key, ERL_NIF_TERM *out)
 {
     struct builder b;
     struct source s = {c, body, body->has_key || key ? c : key_bytes, body->has_key ? 0 : key,
                        (size_t)keypos};
-    enum xe_term_status status = decode_body(&b, env, &s, out);
-    if (status == XE_TERM_OK && tail)
-        *out = enif_make_list_cell(env, *out, tail);
-    return status;
+    return decode_body(&b, env, &s, out);
 }
