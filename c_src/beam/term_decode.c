@@ -237,7 +237,7 @@ static ERL_NIF_TERM read_float(struct decoder *d)
 static ERL_NIF_TERM read_ref(struct decoder *d)
 {
     ERL_NIF_TERM words[XE_REF_WORDS] = {xe_term_traits.nil, xe_term_traits.nil};
-    XE_ASSERT(xe_native_has(XE_NATIVE_REF));
+    XE_ASSERT(xe_native.ref);
     ERL_NIF_TERM t = enif_make_tuple_from_array(d->env, words, XE_REF_WORDS);
     uint64_t *at = xe_term_at(t);
     memcpy(at + 1, d->c.p, 8 * XE_REF_WORDS);
