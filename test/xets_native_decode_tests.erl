@@ -1,5 +1,6 @@
 %% Terms built where they lie (c_src/beam/term_native_decode.c): the same as those that are made by
-%% documented calls, of the same size, and good for the collector, at all edges of buffer and blocks.
+%% documented calls, of the same size, and good for the collector, at all edges of blocks, and of
+%% what is built at once.
 -module(xets_native_decode_tests).
 
 -include_lib("eunit/include/eunit.hrl").
@@ -9,7 +10,7 @@
 
 -define(ALL, 16#3ff).
 -define(BLOCK, 4096). % words
--define(BUFFER, 512).
+-define(AT_ONCE, 3966). % the largest object that is (term_native_small.c)
 
 with(Kinds, Fun) ->
     natives(Kinds),
@@ -61,11 +62,11 @@ without_a_kind_test_() ->
 
 %%% Edges
 
-%% The object is a tuple of 4 words, the packed list fills up what is before the edge: objects of all
-%% sizes then lie just before it, at it, and behind it.
+%% The object is a tuple of 4 words, the packed list fills up what is before the edge: objects of
+%% all sizes then lie just before it, at it, and behind it.
 edges_test_() ->
     [{lists:concat([Words, " words"]), {timeout, 60, fun() -> edge(Words) end}}
-     || Words <- [?BUFFER, ?BLOCK, 2 * ?BLOCK]].
+     || Words <- [?AT_ONCE, ?BLOCK, 2 * ?BLOCK]].
 
 edge(Words) ->
     Last = [{1}, {1, 2}, {1, 2, 3}, {{1}, {2}}, [1], [{1}], [a | b], [{a} | {b}], 1.5, 1 bsl 64,
@@ -83,7 +84,7 @@ list_lengths_test_() ->
     {timeout, 60, fun list_lengths/0}.
 
 list_lengths() ->
-    [builds(Make(N)) || Words <- [?BUFFER, ?BLOCK], Size <- [2, 4, 5, 6],
+    [builds(Make(N)) || Words <- [?AT_ONCE, ?BLOCK], Size <- [2, 4, 5, 6],
                         N <- lists:seq(Words div Size - 2, Words div Size + 2),
                         Make <- [fun(Length) -> lists:seq(1, Length) end,
                                  fun(Length) -> lists:seq(1, Length) ++ {tail} end,
@@ -149,13 +150,15 @@ deep_test_() ->
 
 deep() ->
     [builds(lists:foldl(fun(_, T) -> Nest(T) end, a, lists:seq(1, Depth)))
-     || Nest <- nests(), Depth <- [47, 48, 49, 50, 200, 20000]].
+     || Nest <- nests(), Depth <- [47, 48, 49, 50, 62, 63, 64, 65, 66, 200, 20000]].
 
 many_handles_test_() ->
     {timeout, 60, fun many_handles/0}.
 
 many_handles() ->
     Shared = [bytes(100), closure(1), external_pid(), {}, #{}, bytes(65), bits(521)],
+    [builds([lists:nth(1 + I rem 7, Shared) || I <- lists:seq(1, N)]) || N <- lists:seq(1, 20)],
+    [builds([bytes(100 + I) || I <- lists:seq(1, N)]) || N <- [3, 4, 5, 7, 8, 9]],
     builds([lists:nth(1 + I rem 7, Shared) || I <- lists:seq(1, 1000)]),
     builds([{lists:nth(1 + I rem 7, Shared), I} || I <- lists:seq(1, 5000)]),
     builds(list_to_tuple([lists:nth(1 + I rem 7, Shared) || I <- lists:seq(1, 300)])),
