@@ -117,7 +117,7 @@ enum {
     SUBTAG_TUPLE = 0x00,
     SUBTAG_FUN = 0x14,
     MAP_KIND_MASK = 0xc0, /* in the header of a map */
-    MAP_KIND_NODE = 0x40, /* an inner node of a large map; all others have a size behind the header */
+    MAP_KIND_NODE = 0x40, /* an inner node of a large map; others have a size behind the header */
 };
 
 /* Learnt at load. */

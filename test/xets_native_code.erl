@@ -1,5 +1,5 @@
-%% Modules that are loaded and purged while tests run. When one is purged, the emulator looks through
-%% the heaps of all processes for what points into it.
+%% Modules that are loaded and purged while tests run. When one is purged, the emulator looks
+%% through the heaps of all processes for what points into it.
 -module(xets_native_code).
 
 -export([load/2, literal/1, spare/0, purge/1, delete/1]).

@@ -2,8 +2,9 @@
 %% state of rand of the process, so a seed gives the same shapes again (references differ).
 %%
 %% Where there are several ways in which a term can have come to lie in memory, they are drawn, too:
-%% maps made at once, by insertions, by deletions, by merging and by choosing from larger ones; binaries that are whole, a part of
-%% another, with room to be appended to, or a literal; terms that occur twice in one.
+%% maps made at once, by insertions, by deletions, by merging and by choosing from larger ones;
+%% binaries that are whole, a part of another, with room to be appended to, or a literal; terms that
+%% occur twice in one.
 -module(xets_native_gen).
 
 -export([seed/1, term/0, term/1, leaf/0, object/1, kinds/0, kind/1, map/1, pick/1, chance/1]).

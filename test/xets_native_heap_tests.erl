@@ -160,7 +160,8 @@ sizes_around_blocks_test_() ->
                          {"binaries", fun(N) -> binaries(N div 6) end},
                          {"tuples in tuples", fun(N) -> nest(N div 3) end},
                          {"lists in lists", fun(N) -> lists_in_lists(N div 2) end},
-                         {"flat maps", fun(N) -> [#{a => I, {I} => b} || I <- lists:seq(1, N div 12)]
+                         {"flat maps", fun(N) ->
+                                               [#{a => I, {I} => b} || I <- lists:seq(1, N div 12)]
                                        end},
                          {"integer", fun(N) -> 1 bsl (64 * (N - 1) - 1) end},
                          {"large map", fun(N) -> #{m => xets_terms:numbers(N div 4)} end}]].
@@ -235,8 +236,8 @@ has_own_form(T) when is_tuple(T) -> has_own_form(tuple_to_list(T));
 has_own_form([H | T]) -> has_own_form(H) orelse has_own_form(T);
 has_own_form(_) -> false.
 
-%% Terms that are equal without lying in memory in the same way: what is stored as one is found by the
-%% other, as in ets. (Whether some of the references are equal is for the emulator to say.)
+%% Terms that are equal without lying in memory in the same way: what is stored as one is found by
+%% the other, as in ets. (Whether some of the references are equal is for the emulator to say.)
 equal_in_two_forms_test_() ->
     xets_test_lib:both(fun equal_in_two_forms/1).
 

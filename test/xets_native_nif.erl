@@ -1,6 +1,6 @@
 %% Stored objects, decoded in all places where that can happen, and what they look like there, for
-%% xets_native_heap_tests. The library is native_nif.so in the directory that the environment variable
-%% XETS_TEST_LIB names.
+%% xets_native_heap_tests. The library is native_nif.so in the directory that the environment
+%% variable XETS_TEST_LIB names.
 %%
 %% Part is what is decoded: 0 the object, -1 its key, else the element at that position.
 -module(xets_native_nif).

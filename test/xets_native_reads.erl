@@ -72,9 +72,9 @@ objects(#{groups := Groups}) ->
 %% @doc The calls that read a table of this type and leave it as it is.
 -spec reads(xets:type()) -> [atom()].
 reads(Type) ->
-    [lookup, lookup_twin, lookup_element, lookup_elements, lookup_many, tab2list, match, match_object,
-     select, select_body, select_equal, select_compared, select_by_ets, select_map, pages, traverse,
-     traverse_keys, foldl, foldr, slots, snapshot, refused]
+    [lookup, lookup_twin, lookup_element, lookup_elements, lookup_many, tab2list, match,
+     match_object, select, select_body, select_equal, select_compared, select_by_ets, select_map,
+     pages, traverse, traverse_keys, foldl, foldr, slots, snapshot, refused]
         ++ [counters || Type =:= set orelse Type =:= ordered_set]
         ++ [Name || Type =:= set orelse Type =:= ordered_set, Name <- [updates, put_new]]
         ++ [Name || Type =:= ordered_set, Name <- [range, backwards, positions]].

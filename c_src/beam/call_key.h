@@ -156,7 +156,7 @@ static inline void xe_call_object_key(struct xe_key *key, const struct xe_owned 
 }
 
 /* The key term, for decoding an object of a hash table that has it to reuse; 0: the stored one may
- * differ by the sign of a zero. */
+ * differ by the sign of a zero, or have a process alias for a reference. */
 static inline ERL_NIF_TERM xe_call_reusable_key(ERL_NIF_TERM term, const struct xe_encoder *e)
 {
     return xe_term_is_immediate(term) ? term : xe_term_reusable_key(e, term);
@@ -174,7 +174,7 @@ static inline ERL_NIF_TERM xe_call_key_of(const struct xe_view *view, ERL_NIF_TE
 
 /* The same for an object that xe_call_plain_body() has a body of: nothing restores its key. */
 static inline ERL_NIF_TERM xe_call_key_of_plain(enum xe_kind kind, ERL_NIF_TERM term,
-                                               const struct xe_encoder *e)
+                                                const struct xe_encoder *e)
 {
     if (XE_UNLIKELY(kind == XE_ORDERED))
         return e->len == e->klen ? term : 0;

@@ -4,7 +4,6 @@
  */
 #include "match_internal.h"
 #include "term_native.h"
-#include "term_native.h"
 
 /* Past these many words of a body, a node in it is measured before it is charged for. */
 enum { MEASURE_WORDS = 256, SHORT_TUPLE = 16 };
@@ -415,7 +414,8 @@ static enum xe_step identical_binaries(struct xe_matcher *m, const struct xe_val
     return xe_step_of_bool(memcmp(other.data, bin->data, bin->size) == 0);
 }
 
-/* A reference that is stored as a node, and a term: nothing is decoded. */
+/* A reference that is stored as a node, which is so only where they are native, and a term: nothing
+ * is decoded. */
 static enum xe_step identical_refs(const struct xe_value *node, const struct xe_value *v)
 {
     if (!xe_term_is_boxed(v->term))

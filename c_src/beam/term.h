@@ -43,8 +43,9 @@
  * their key bytes are equal and, handle by handle, their EXT terms are equal.
  * Therefore in key bytes: a binary to 4 KiB is a BIN by content, a larger one
  * an EXTBIN; where the running release has 0.0 =:= -0.0 (up to OTP 26) the sign of
- * zero is masked, and the exact key is repeated in the body (BODY_KEY below). A key with
- * more than XE_TERM_KEY_HANDLES_MAX handles is a single EXT.
+ * zero is masked, and the exact key is repeated in the body (BODY_KEY below); so it is
+ * where references are native and the key has a process alias. A key with more than
+ * XE_TERM_KEY_HANDLES_MAX handles is a single EXT.
  *
  * Objects of ordered tables have a key of two parts instead (key.h): their key bytes are its order
  * bytes, and if there are restore bytes, XE_REC_RESTORE is set and the body begins with
@@ -219,8 +220,8 @@ static inline enum xe_term_status xe_term_encode_key(struct xe_encoder *e, ERL_N
 }
 
 /* What decoding may reuse when the object found has the key bytes (and handles)
- * of the key just encoded: the key, or 0 if the sign of a zero may differ. (Zeros
- * in the environments of funs are not seen.) */
+ * of the key just encoded: the key, or 0 if the sign of a zero may differ, or a reference that
+ * the given one has as a process alias. (Zeros in the environments of funs are not seen.) */
 static inline ERL_NIF_TERM xe_term_reusable_key(const struct xe_encoder *e, ERL_NIF_TERM key)
 {
     return e->neg_zero ? 0 : key;

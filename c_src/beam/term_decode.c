@@ -1,5 +1,6 @@
 /*
- * term_decode.c - stored bytes to terms, with documented erl_nif calls only.
+ * term_decode.c - stored bytes to terms: where it can be, natively (term_native.h); here by
+ * documented erl_nif calls, but for references, which none of them makes.
  *
  * Nodes are read in order by one loop over two stacks: finished terms, and
  * frames for the containers whose elements are being read. When the last element of a

@@ -346,7 +346,7 @@ bool xe_node_skip(struct xe_cursor *c, uint64_t max_nodes, struct xe_extent *x);
 /* The term of the node at the cursor, in `env`. O(size of the node), whatever it is. */
 enum xe_term_status xe_node_decode(ErlNifEnv *env, const struct xe_cursor *c, ERL_NIF_TERM *out);
 
-/* Likewise, by documented calls only. */
+/* Likewise, by documented calls only, but for REF nodes. */
 enum xe_term_status xe_node_decode_portably(ErlNifEnv *env, const struct xe_cursor *c,
                                             ERL_NIF_TERM *out);
 

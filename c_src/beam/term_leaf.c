@@ -277,8 +277,8 @@ bool xe_leaf_native_ref(struct xe_encoder *e, const uint64_t *at)
     return true;
 }
 
-/* Where equal terms must have equal bytes, as the ordinary reference that it is equal to: as -0.0 is
- * written as 0.0. */
+/* Where equal terms must have equal bytes, as the ordinary reference that it is equal to: as -0.0
+ * is written as 0.0. */
 bool xe_leaf_native_alias(struct xe_encoder *e, ERL_NIF_TERM t, const uint64_t *at)
 {
     if (!e->in_key && !e->mask_zeros) {

@@ -574,8 +574,8 @@ static bool probe_ref(struct probe *p, ERL_NIF_TERM t)
            (at[1] & REF_MARKER) == REF_MARKER && copies(p, t, 1 + XE_REF_WORDS);
 }
 
-/* A reference with another header is a process alias. Nobody can reach a process by it any more: read
- * from its external format it is an ordinary reference, equal and of the same words. */
+/* A reference with another header is a process alias. Nobody can reach a process by it any more:
+ * read from its external format it is an ordinary reference, equal and of the same words. */
 static bool probe_alias(struct probe *p, ERL_NIF_TERM t)
 {
     const uint64_t *at = boxed(t), *plain;

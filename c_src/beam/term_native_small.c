@@ -12,7 +12,7 @@ enum {
     SMALL_DEPTH = 64,
     SMALL_HANDLES = 8,
     KEY_WORDS_MAX = 0x80, /* of a key that is decoded here */
-    ALL_KINDS = (1 << XE_NATIVE_KINDS) - 1,
+    ALL_KINDS = (1 << XE_NATIVE_KINDS) - 1, /* nothing is asked for node by node */
 };
 
 /* Where building stands: what comes back in two registers. No `p`: the attempt has ended. */
