@@ -292,6 +292,17 @@ decoding_budget_test() ->
          ?assertEqual(budget, roundtrip({k, Term}, 1, [], Words - 1))
      end || {_, Term} <- samples(), erts_debug:flat_size(Term) > 0].
 
+%% Key and body together, also where the key is decoded by itself.
+decoding_budget_of_keys_test() ->
+    Object = {binary:copy(<<1>>, 1600), lists:seq(1, 100)},
+    Within = fun() ->
+                     ?assertEqual(budget, roundtrip(Object, 1, [], 300)),
+                     ?assertEqual({ok, Object}, roundtrip(Object, 1, [], 10000))
+             end,
+    Within(),
+    xets_term_nif:order(true),
+    try Within() after xets_term_nif:order(false) end.
+
 flat_objects_need_no_budget_test() ->
     ?assertEqual({ok, {k, 1, a, []}}, roundtrip({k, 1, a, []}, 1, [k], 0)).
 

@@ -689,9 +689,10 @@ static enum xe_term_status decode_any(ErlNifEnv *env, const struct xe_view *v, i
     if (xe_term_body(v)[0] & XE_TERM_BODY_FLAT)
         return decode_flat(env, v, keypos, key, tail, budget, out);
     if (!key && (v->flags & XE_REC_ORDER) && !body_has_key(v)) {
-        enum xe_term_status status = xe_term_decode_key(env, v, budget, &key);
+        enum xe_term_status status = decode_ordered_key(env, v, budget, &key);
         if (status != XE_TERM_OK)
             return status;
+        budget -= xe_term_key_words(v); /* no more than it: that was asked first */
     }
     if (XE_LIKELY(xe_native_decode_small(env, v, keypos, key, tail, budget, out)))
         return XE_TERM_OK;
