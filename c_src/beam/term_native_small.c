@@ -11,7 +11,7 @@
 enum {
     SMALL_DEPTH = 64,
     SMALL_HANDLES = 8,
-    KEY_WORDS_MAX = 0x80, /* of a key that is decoded here */
+    KEY_WORDS_MAX = 0x80,                   /* of a key that is decoded here */
     ALL_KINDS = (1 << XE_NATIVE_KINDS) - 1, /* nothing is asked for node by node */
 };
 
