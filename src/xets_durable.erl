@@ -391,7 +391,7 @@ format_error({differs, Option, Stored}) ->
 format_error({missing_option, Option}) ->
     io_lib:format("the option ~tp is missing", [Option]);
 format_error({unknown_option, Option}) ->
-    io_lib:format("there is no option ~tp", [Option]);
+    io_lib:format("unknown option: ~0tp", [Option]);
 format_error({bad_option, Option}) ->
     io_lib:format("invalid option ~tp", [Option]);
 format_error({Code, Operation, Path, Offset, Reason}) ->

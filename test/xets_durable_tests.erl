@@ -391,7 +391,7 @@ bad_options_test_() ->
              {#{}, <<"the option dir is missing">>},
              {#{dir => "d", sync => often}, <<"invalid option sync">>},
              {#{dir => "d", checkpoint_after => -1}, <<"invalid option checkpoint_after">>},
-             {#{dir => "d", dirs => 1}, <<"there is no option dirs">>}]].
+             {#{dir => "d", dirs => 1}, <<"unknown option: dirs">>}]].
 
 no_directory_test() ->
     in_dir(fun(Dir) ->

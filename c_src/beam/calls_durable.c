@@ -599,7 +599,7 @@ ERL_NIF_TERM checkpoint_begin_nif(ErlNifEnv *env, int argc, const ERL_NIF_TERM a
         return xe_call_raise(env, XE_CALL_LIMIT);
     }
     *job = (struct job){.log = log, .is_backup = is_backup};
-    xe_dump_begin(&job->dump);
+    xe_dump_begin(&job->dump, env);
     enif_keep_resource(log);
     bool ok = job_begin(env, job, is_backup ? dir : log->durable->dir, &snapshot, &error);
     atomic_init(&h->job, ok ? job : NULL);
