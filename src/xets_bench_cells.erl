@@ -10,7 +10,7 @@
 
 -export_type([cell/0, job/0, group/0]).
 
--type group() :: real | point | ordered | scans | bags | memory | together | stalls.
+-type group() :: real | point | ordered | scans | bags | memory | together | stalls | durable.
 
 -type cell() :: #{
     group := group(),
@@ -36,14 +36,15 @@ groups() ->
         {bags, "Bags"},
         {memory, "Memory"},
         {together, "Together: two processes on two cores, tuned ETS"},
-        {stalls, "No stalls"}
+        {stalls, "No stalls"},
+        {durable, "Durable tables, beside the peer in brackets"}
     ].
 
 %% @doc All jobs, in the order in which they run.
 -spec jobs() -> [job()].
 jobs() ->
     real() ++ points() ++ fills() ++ ordered() ++ scans() ++ bags() ++ memory() ++ together() ++
-        stalls().
+        stalls() ++ durable().
 
 one(Group, Row, Column, Target, Measure) ->
     #{
@@ -380,3 +381,30 @@ stalls() ->
     Hold = one(stalls, "longest hold of a normal scheduler, any call", none,
         {under_or_empty, ?MS}, {xets_bench_holds, #{}}),
     [Grow, Hold].
+
+%% Durable tables ---------------------------------------------------------------------------------
+
+durable() ->
+    Inserts = [
+        one(durable, Row, none, {faster, Target}, {xets_bench_durable, #{
+            what => insert, sync => Sync, processes => Processes
+        }})
+     || {Row, Sync, Processes, Target} <- [
+            {"insert, level os, 1 process (DETS: insert)", os, 1, 6.0},
+            {"insert, level os, 100 processes (DETS: insert)", os, 100, 20.0},
+            {"insert, level memory, 1 process (DETS: insert)", memory, 1, 100.0},
+            {"insert, level disk, 100 processes (DETS: insert, sync)", disk, 100, 60.0}
+        ]
+    ],
+    Cell = fun(Row, Target) ->
+        #{group => durable, row => Row, column => none, target => {faster, Target}}
+    end,
+    Large = #{
+        measure => {xets_bench_durable, #{what => large}},
+        cells => [
+            {lookup, Cell("1 M: lookup (DETS: lookup)", 50.0)},
+            {open_dets, Cell("1 M: open after a crash (DETS: the same)", 10.0)},
+            {open_ets, Cell("1 M: open after a crash (ETS: file2tab)", 3.0)}
+        ]
+    },
+    Inserts ++ [Large].

@@ -14,20 +14,17 @@ measure(#{type := Type}, #{large := Count, few_rounds := Rounds}) ->
     Pair = xets_bench_pair:open([Type]),
     Make = xets_bench_objects:maker(int),
     ok = fill(0, Count, Make, Pair),
-    Dir = directory(),
     ok = xets_bench_lib:tidy(),
-    try
-        Samples = [
+    Samples = xets_bench_lib:in_directory(fun(Dir) ->
+        [
             {Op, xets_bench_lib:interleave(Rounds, ?SIDES ++ [none], fun(Side, _Round) ->
                 timed(Op, Side, Pair, file(Dir, Side), Count) / Count
             end)}
          || Op <- [tab2file, file2tab]
-        ],
-        maps:from_list([{Op, xets_bench_lib:net(Of)} || {Op, Of} <- Samples])
-    after
-        ok = file:del_dir_r(Dir),
-        ok = xets_bench_pair:close(Pair)
-    end.
+        ]
+    end),
+    ok = xets_bench_pair:close(Pair),
+    maps:from_list([{Op, xets_bench_lib:net(Of)} || {Op, Of} <- Samples]).
 
 fill(Count, Count, _Make, _Pair) ->
     ok;
@@ -35,13 +32,6 @@ fill(I, Count, Make, Pair) ->
     Key = xets_bench_lib:permute(I, Count, 1),
     ok = xets_bench_pair:insert(Pair, Make(Key, Key)),
     fill(I + 1, Count, Make, Pair).
-
-directory() ->
-    Unique = erlang:unique_integer([positive]),
-    Name = lists:concat(["xets_bench.", os:getpid(), ".", Unique]),
-    Dir = filename:join(os:getenv("TMPDIR", "/tmp"), Name),
-    ok = file:make_dir(Dir),
-    Dir.
 
 file(Dir, Side) -> filename:join(Dir, Side).
 

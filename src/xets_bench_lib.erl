@@ -10,10 +10,11 @@
 -export([fresh/1, fresh/2, tidy/0, elapsed/1]).
 -export([interleave/3, net/1]).
 -export([info/3, loops/1]).
+-export([in_directory/1]).
 
 -export_type([side/0, samples/0, outcome/0]).
 
--type side() :: ets | xets | none.
+-type side() :: ets | dets | xets | none.
 %% `none' is the loop without a call in it.
 
 -type samples() :: #{side() => [number()]}.
@@ -222,3 +223,18 @@ loops(none) -> xets_bench_on_none.
 -spec info(ets | xets, term(), memory | size) -> term().
 info(Side, Table, memory) -> Side:info(Table, memory) * erlang:system_info(wordsize);
 info(Side, Table, Item) -> Side:info(Table, Item).
+
+%% Files ------------------------------------------------------------------------------------------
+
+%% @doc The result of the fun, which gets an empty directory: it is gone afterwards.
+-spec in_directory(fun((Dir :: file:filename()) -> Result)) -> Result.
+in_directory(Fun) ->
+    Unique = erlang:unique_integer([positive]),
+    Name = lists:concat(["xets_bench.", os:getpid(), ".", Unique]),
+    Dir = filename:join(os:getenv("TMPDIR", "/tmp"), Name),
+    ok = file:make_dir(Dir),
+    try
+        Fun(Dir)
+    after
+        ok = file:del_dir_r(Dir)
+    end.
