@@ -43,6 +43,12 @@ defmodule ReadmeTest do
     assert run(steps(session, ~r/^\d+> (.*)$/), &erlang/2) > 0
   end
 
+  test "a durable table, its recovery and a backup" do
+    [_, _, _, _, session | _] = blocks("erlang")
+    on_exit(fn -> Enum.each(["/tmp/accounts", "/tmp/accounts.monday"], &File.rm_rf!/1) end)
+    assert run(steps(session, ~r/^\d+> (.*)$/), &erlang/2) > 0
+  end
+
   # The blocks of code in a language.
   defp blocks(language) do
     for [_, block] <- Regex.scan(~r/^```#{language}\n(.*?)^```$/ms, File.read!(@readme)),
