@@ -1,10 +1,11 @@
 defmodule Xets.Persistent do
   @moduledoc """
-  Tables that are there again after their owner has ended: the interface of `PersistentEts`, of the
-  package persistent_ets, on durable tables.
+  Tables that are there again after their owner has ended: the interface of `PersistentEts`, of
+  the package persistent_ets, on durable tables.
 
-  A table is made by `new/3` in place of `Xets.new/2`. All functions of `Xets` are used with it as with
-  any other table, but for `give_away/3` and `delete/1`, for which there are those of this module.
+  A table is made by `new/3` in place of `Xets.new/2`. All functions of `Xets` are used with it as
+  with any other table, but for `give_away/3` and `delete/1`, for which there are those of this
+  module.
 
   As any table it goes with its owner, and what was in it stays in its directory, where the next
   `new/3` finds it:
@@ -12,45 +13,46 @@ defmodule Xets.Persistent do
       iex> dir = Path.join(System.tmp_dir!(), "xets_persistent_#{System.pid()}")
       iex> {owner, monitor} =
       ...>   spawn_monitor(fn ->
-      ...>     Xets.Persistent.new(:cities, dir, [:named_table])
-      ...>     Xets.insert(:cities, {"Oslo", 709_000})
+      ...>     Xets.Persistent.new(:towns, dir, [:named_table])
+      ...>     Xets.insert(:towns, {"Oslo", 709_000})
       ...>     exit(:crash)
       ...>   end)
       iex> receive do {:DOWN, ^monitor, :process, ^owner, :crash} -> :ok end
-      iex> Xets.Persistent.new(:cities, dir, [:named_table])
-      iex> Xets.tab2list(:cities)
+      iex> Xets.Persistent.new(:towns, dir, [:named_table])
+      iex> Xets.tab2list(:towns)
       [{"Oslo", 709_000}]
-      iex> Xets.Persistent.delete(:cities)
+      iex> Xets.Persistent.delete(:towns)
       iex> Xets.destroy(dir)
       :ok
 
   ## What is lost, and when
 
-  `PersistentEts` writes the whole table to a file from time to time, and what was written to the table
-  since the last time is lost in a crash. Here each change is written when it is made, and what is lost
-  depends on the level (`:persist_opts` of `new/3`): by default nothing, if the owner or the emulator
-  crash or are killed, and at most what was written in the last period (`:persist_every`), if the
-  machine loses its power.
+  `PersistentEts` writes the whole table to a file from time to time, and what was written to the
+  table since the last time is lost in a crash. Here each change is written when it is made, and
+  what is lost depends on the level (`:persist_opts` of `new/3`): by default nothing, if the owner
+  or the emulator crash or are killed, and at most what was written in the last period
+  (`:persist_every`), if the machine loses its power.
 
   ## The process beside the owner
 
-  For each table a process brings to the disk, period by period, what was written. It is linked to the
-  owner: if it fails, because the files cannot be written any more, so does the owner, unless that traps
-  exits. When the table goes it ends, and tells nobody. It follows the table to a new owner: at
-  once to that of `give_away/3` and to the heir, whose option `PersistentEts` needs for itself and
-  which is free here; and within a period to one to whom `Xets.give_away/3` has given it.
+  For each table a process brings to the disk, period by period, what was written. It is linked to
+  the owner: if it fails, because the files cannot be written any more, so does the owner, unless
+  that traps exits. When the table goes it ends, and tells nobody. It follows the table to a new
+  owner: at once to that of `give_away/3` and to the heir, whose option `PersistentEts` needs for
+  itself and which is free here; and within a period to one to whom `Xets.give_away/3` has given
+  it.
 
   ## Coming from persistent_ets
 
-  The path is that of a directory, and not of a file. A file that `PersistentEts` has written is read by
-  `Xets.file2tab/2`, once:
+  The path is that of a directory, and not of a file. A file that `PersistentEts` has written is
+  read by `Xets.file2tab/2`, once:
 
-      table = Xets.Persistent.new(:cities, "cities", [:named_table])
+      table = Xets.Persistent.new(:towns, "cities", [:named_table])
       {:ok, _} = Xets.file2tab("cities.tab", table: table)
 
   """
 
-  use GenServer
+  @behaviour GenServer
 
   @type option ::
           Xets.option()
@@ -67,24 +69,24 @@ defmodule Xets.Persistent do
   @longest_period 0xFFFFFFFF
 
   @doc """
-  Makes a table that is kept in the directory `path`: the one that is there already, with what it has,
-  or a new one.
+  Makes a table that is kept in the directory `path`: the one that is there already, with what it
+  has, or a new one.
 
   The calling process becomes its owner. Options are those of `Xets.new/2`, but for `:private`, as
   another process brings the table to the disk, and `:durable`; and
-    * `persist_every: milliseconds` - how often all that was written is brought to the disk. Default
-      60,000;
+    * `persist_every: milliseconds` - how often all that was written is brought to the disk.
+      Default 60,000;
     * `persist_opts: options` - a list of
-        * `sync: :memory | :os | :disk` - when a write to the table returns: at once; when it is with the
-          operating system, and so survives the end of the emulator (the default); when it is on the
-          disk. `false` and `true`, as `PersistentEts` has them, are both `:os`: once in a period
-          all is on the disk anyway;
+        * `sync: :memory | :os | :disk` - when a write to the table returns: at once; when it is
+          with the operating system, and so survives the end of the emulator (the default); when
+          it is on the disk. `false` and `true`, as `PersistentEts` has them, are both `:os`: once
+          in a period all is on the disk anyway;
         * `checkpoint_after: bytes` - see `Xets.new/2`;
         * `extended_info: list` - accepted as by `PersistentEts`. Files are always verified.
 
-  Returns the name, if the table is named, else an identifier. Raises `ArgumentError` as `Xets.new/2`
-  does, also if what the directory has cannot be read, or has another type or key position; nothing
-  is made anew then.
+  Returns the name, if the table is named, else an identifier. Raises `ArgumentError` as
+  `Xets.new/2` does, also if what the directory has cannot be read, or has another type or key
+  position; nothing is made anew then.
   """
   @spec new(atom, Path.t(), [option]) :: Xets.table()
   def new(name, path, options \\ []) when is_atom(name) and is_list(options) do
@@ -97,7 +99,7 @@ defmodule Xets.Persistent do
     :private in options &&
       raise ArgumentError, "a private table cannot be persistent: another process reads it"
 
-    List.keymember?(tuples(options), :durable, 0) &&
+    Enum.any?(options, &match?({:durable, _}, &1)) &&
       raise ArgumentError, "the option :durable is made from the path and :persist_opts"
 
     table = Xets.new(name, [{:durable, durable(path, persist)} | options])
@@ -120,8 +122,8 @@ defmodule Xets.Persistent do
   end
 
   @doc """
-  Returns `:ok` when all that was written to the table before is on the disk; or `{:error, reason}`, for
-  `Xets.format_error/1`, if it cannot be written any more. For every process.
+  Returns `:ok` when all that was written to the table before is on the disk; or `{:error,
+  reason}`, for `Xets.format_error/1`, if it cannot be written any more. For every process.
   """
   @spec flush(Xets.table()) :: :ok | {:error, term}
   def flush(table), do: Xets.sync(table)
@@ -145,8 +147,6 @@ defmodule Xets.Persistent do
     {Enum.reduce(found, default, fn {_, value}, _ -> value end), others}
   end
 
-  defp tuples(options), do: Enum.filter(options, &is_tuple/1)
-
   defp durable(path, persist) when is_list(persist) do
     Enum.reduce(persist, %{dir: path}, fn
       {:sync, sync}, map when is_boolean(sync) -> Map.put(map, :sync, :os)
@@ -164,9 +164,9 @@ defmodule Xets.Persistent do
 
   ## Who keeps a table
 
-  # It is linked to the owner, and says which table it keeps: there is no list of tables, which would
-  # need a process that lives longer than any of them. Nobody, where it has yet to follow the table to
-  # this owner: it will, and then sees what else has become of it.
+  # It is linked to the owner, and says which table it keeps: there is no list of tables, which
+  # would need a process that lives longer than any of them. Nobody, where it has yet to follow
+  # the table to this owner: it will, and then sees what else has become of it.
   defp keeper(table) do
     with identifier when is_reference(identifier) <- identifier(table),
          owner when is_pid(owner) <- Xets.info(identifier, :owner),
@@ -215,16 +215,14 @@ defmodule Xets.Persistent do
 
   @impl true
   def handle_info(:persist, state) do
-    with %{} = state <- follow(state),
-         :ok <- Xets.sync(state.table) do
-      {:noreply, again(state)}
-    else
-      :gone -> {:stop, :normal, state}
-      {:error, reason} -> {:stop, {:not_persistent, reason}, state}
+    result = persist(state.table)
+
+    # A table that has been closed meanwhile is no failure.
+    case {follow(state), result} do
+      {:gone, _} -> {:stop, :normal, state}
+      {state, :ok} -> {:noreply, again(state)}
+      {state, {:error, reason}} -> {:stop, {:not_persistent, reason}, state}
     end
-  rescue
-    # Deleted between the two.
-    ArgumentError -> handle_info({:EXIT, self(), :normal}, again(state))
   end
 
   # Of the owner, or of one before.
@@ -236,6 +234,13 @@ defmodule Xets.Persistent do
   end
 
   def handle_info(_other, state), do: {:noreply, state}
+
+  defp persist(table) do
+    Xets.sync(table)
+  rescue
+    # There is no such table any more.
+    ArgumentError -> :ok
+  end
 
   # To the owner that the table has now. One that is dead by then ends the link at once, and is
   # followed again.

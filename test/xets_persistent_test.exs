@@ -3,10 +3,14 @@ defmodule Xets.PersistentTest do
 
   alias Xets.Persistent
 
+  # The machine may have other work.
+  @patience 10_000
+
   doctest Xets.Persistent
 
   setup do
-    dir = Path.join(System.tmp_dir!(), "xets_persistent_#{System.pid()}_#{System.unique_integer()}")
+    name = "xets_persistent_#{System.pid()}_#{System.unique_integer([:positive])}"
+    dir = Path.join(System.tmp_dir!(), name)
     on_exit(fn -> File.rm_rf!(dir) end)
     {:ok, dir: dir}
   end
@@ -32,7 +36,7 @@ defmodule Xets.PersistentTest do
       assert Xets.tab2list(:with_options) == [{:a, 1}, {:b, 2}]
       keeper = keeper(owner)
       kill(owner)
-      assert_receive {:"ETS-TRANSFER", :with_options, ^owner, :mine}
+      assert_receive {:"ETS-TRANSFER", :with_options, ^owner, :mine}, @patience
       # It has followed when it has got over the old owner's end.
       :sys.get_state(keeper)
       assert keeper == keeper(me)
@@ -61,7 +65,8 @@ defmodule Xets.PersistentTest do
 
     test "refuses a directory that is in use, or has another table", %{dir: dir} do
       table = Persistent.new(:t, dir, [:bag])
-      assert message(fn -> Persistent.new(:u, dir, [:bag]) end) =~ "the directory is that of the table"
+      in_use = message(fn -> Persistent.new(:u, dir, [:bag]) end)
+      assert in_use =~ "the directory is that of the table"
       Persistent.delete(table)
       assert message(fn -> Persistent.new(:u, dir) end) =~ "a table with type bag"
     end
@@ -83,11 +88,11 @@ defmodule Xets.PersistentTest do
   test "all is brought to the disk period by period", %{dir: dir} do
     table = Persistent.new(:t, dir, persist_every: 1, persist_opts: [sync: :memory])
     keeper = keeper(self())
-    :erlang.trace(keeper, true, [:receive])
     Xets.insert(table, for(n <- 1..100, do: {n, n}))
-    # The second one that it gets is after the first has been dealt with.
-    assert_receive {:trace, ^keeper, :receive, :persist}
-    assert_receive {:trace, ^keeper, :receive, :persist}
+    :erlang.trace(keeper, true, [:receive])
+    # It gets the second one after it has dealt with the first.
+    assert_receive {:trace, ^keeper, :receive, :persist}, @patience
+    assert_receive {:trace, ^keeper, :receive, :persist}, @patience
     assert %{unsynced: 0, unwritten: 0} = Xets.info(table, :durable)
     Persistent.delete(table)
   end
@@ -124,19 +129,18 @@ defmodule Xets.PersistentTest do
     assert_raise ArgumentError, fn -> Persistent.give_away(table, self(), :not_mine) end
     monitor = Process.monitor(keeper)
     kill(other)
-    assert_receive {:DOWN, ^monitor, :process, ^keeper, :normal}
+    assert_receive {:DOWN, ^monitor, :process, ^keeper, :normal}, @patience
     assert Xets.info(table) == :undefined
   end
 
   test "a table that Xets.give_away/3 has given away is followed", %{dir: dir} do
     table = Persistent.new(:t, dir, persist_every: 1)
     keeper = keeper(self())
-    :erlang.trace(keeper, true, [:receive])
     other = owner(fn -> :ok end)
     Xets.give_away(table, other, :gift)
-    assert_receive {:trace, ^keeper, :receive, :persist}
-    assert_receive {:trace, ^keeper, :receive, :persist}
-    :sys.get_state(keeper)
+    :erlang.trace(keeper, true, [:receive])
+    assert_receive {:trace, ^keeper, :receive, :persist}, @patience
+    assert_receive {:trace, ^keeper, :receive, :persist}, @patience
     assert keeper(other) == keeper
     kill(other)
   end
@@ -145,10 +149,35 @@ defmodule Xets.PersistentTest do
     owner = owner(fn -> Xets.insert(Persistent.new(:t, dir), {1, 1}) end)
     monitor = Process.monitor(owner)
     Process.exit(keeper(owner), :kill)
-    assert_receive {:DOWN, ^monitor, :process, ^owner, :killed}
+    assert_receive {:DOWN, ^monitor, :process, ^owner, :killed}, @patience
     table = Persistent.new(:t, dir)
     assert Xets.tab2list(table) == [{1, 1}]
     Persistent.delete(table)
+  end
+
+  # In an emulator whose files may have 30 MB.
+  test "an owner whose table cannot be written any more is told why, by its end", %{dir: dir} do
+    program = """
+    {Owner, Monitor} = spawn_monitor(fun() ->
+        Options = [{persist_every, 1}, {persist_opts, [{sync, memory}]}],
+        T = 'Elixir.Xets.Persistent':new(t, <<"#{dir}">>, Options),
+        catch xets:insert(T, {1, <<0:800000000>>}),
+        receive after infinity -> ok end
+    end),
+    receive
+        {'DOWN', Monitor, process, Owner, {not_persistent, Reason}} ->
+            io:format("ended: ~ts~n", [xets:format_error(Reason)])
+    end,
+    halt(0).
+    """
+
+    paths = for module <- [Xets, Kernel], do: ["-pa ", Path.dirname(:code.which(module)), " "]
+    erl = Path.join([:code.root_dir(), "bin", "erl"])
+    run = "exec #{erl} -noshell -noinput #{paths} -eval \"$PROGRAM\""
+    arguments = ["-c", "trap '' XFSZ; ulimit -f 60000; " <> run]
+    options = [env: [{"PROGRAM", program}], stderr_to_stdout: true]
+    {printed, 0} = System.cmd("sh", arguments, options)
+    assert printed =~ ~r/^ended: .*#{dir}/m
   end
 
   test "a file of PersistentEts is read once", %{dir: dir} do
@@ -176,14 +205,14 @@ defmodule Xets.PersistentTest do
         Process.sleep(:infinity)
       end)
 
-    assert_receive {:ready, ^owner}, 5000
+    assert_receive {:ready, ^owner}, @patience
     owner
   end
 
   defp kill(pid) do
     monitor = Process.monitor(pid)
     Process.exit(pid, :kill)
-    assert_receive {:DOWN, ^monitor, :process, ^pid, _}
+    assert_receive {:DOWN, ^monitor, :process, ^pid, _}, @patience
   end
 
   defp keeper(owner) do
