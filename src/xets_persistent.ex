@@ -97,7 +97,7 @@ defmodule Xets.Persistent do
       raise ArgumentError, ":persist_every is not a number of milliseconds: #{inspect(every)}"
 
     :private in options &&
-      raise ArgumentError, "a private table cannot be persistent: another process reads it"
+      raise ArgumentError, "a private table cannot be persistent: another process looks after it"
 
     Enum.any?(options, &match?({:durable, _}, &1)) &&
       raise ArgumentError, "the option :durable is made from the path and :persist_opts"
