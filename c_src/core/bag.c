@@ -759,7 +759,20 @@ static enum xe_status take_key(struct xe_table *t, struct xe_epoch_slot *slot,
     return status;
 }
 
-/* The same where it is told to a log: with the key as one of the objects has it. */
+/* The same where it is told to a log. */
+static enum xe_status take_and_tell(struct xe_table *t, struct xe_epoch_slot *slot,
+                                    const struct xe_log_change *change, const struct xe_key *key,
+                                    uint32_t most, xe_accept_fn accept, void *arg, bool patient,
+                                    struct xe_run *run)
+{
+    struct xe_log_write write;
+    enum xe_status status = xe_log_begin(t, slot, change, &write);
+    if (status != XE_OK)
+        return status;
+    return xe_log_end(t, slot, take_key(t, slot, key, most, accept, arg, patient, run));
+}
+
+/* With the key as one of the objects has it. */
 static enum xe_status take_logged(struct xe_table *t, struct xe_epoch_slot *slot,
                                   const struct xe_key *key, uint32_t most, xe_accept_fn accept,
                                   void *arg, bool patient, struct xe_run *run)
@@ -767,20 +780,17 @@ static enum xe_status take_logged(struct xe_table *t, struct xe_epoch_slot *slot
     struct target what = target_key(key);
     struct xe_run any;
     struct xe_view view;
-    struct xe_log_write write;
     const struct xe_log_change change = {.op = XE_LOG_DELETE, .view = &view};
     xe_run_begin(&any);
     enum xe_status status = find(t, slot, &what, 1, patient, &any);
     if (any.n > 0) {
         xe_record_view(any.at[0].rec, &view);
-        status = xe_log_begin(t, slot, &change, &write);
+        status = take_and_tell(t, slot, &change, key, most, accept, arg, patient, run);
     } else if (status == XE_OK) {
         status = XE_ABSENT;
     }
     xe_run_end(&any);
-    return status == XE_OK ? xe_log_end(t, slot, take_key(t, slot, key, most, accept, arg,
-                                                          patient, run))
-                           : status;
+    return status;
 }
 
 enum xe_status xe_bag_take(struct xe_table *t, struct xe_epoch_slot *slot,
