@@ -218,6 +218,16 @@ NIF(walk)
                             enif_make_atom(env, found));
 }
 
+/* [Term], decoded n times. */
+static ERL_NIF_TERM decode_times(ErlNifEnv *env, struct kept *kept, int part, int n)
+{
+    ERL_NIF_TERM list = enif_make_list(env, 0), t = 0;
+    for (int i = 0; i < n; i++)
+        if (decode_part(env, kept, part, XE_TERM_NO_BUDGET, &t) == XE_TERM_OK)
+            list = enif_make_list_cell(env, t, list);
+    return list;
+}
+
 /* copies(Kept, Part, N) -> [Term]: decoded N times into an environment of no process, and copied
  * from there when all are done. */
 NIF(copies)
@@ -225,11 +235,8 @@ NIF(copies)
     struct kept *kept = get_kept(env, argv[0]);
     int part = get_int(env, argv[1]), n = get_int(env, argv[2]);
     ErlNifEnv *own = enif_alloc_env();
-    ERL_NIF_TERM list = enif_make_list(own, 0), t = 0;
+    ERL_NIF_TERM list = decode_times(own, kept, part, n), t;
     UNUSED_ARGS;
-    for (int i = 0; i < n; i++)
-        if (decode_part(own, kept, part, XE_TERM_NO_BUDGET, &t) == XE_TERM_OK)
-            list = enif_make_list_cell(own, t, list);
     t = enif_make_copy(env, list);
     /* What is decoded into an environment that has been used must not need what was there. */
     enif_clear_env(own);
@@ -246,11 +253,8 @@ NIF(send)
     struct kept *kept = get_kept(env, argv[2]);
     int part = get_int(env, argv[3]), n = get_int(env, argv[4]);
     ErlNifEnv *own = enif_alloc_env();
-    ERL_NIF_TERM list = enif_make_list(own, 0), t = 0;
+    ERL_NIF_TERM list = decode_times(own, kept, part, n);
     UNUSED_ARGS;
-    for (int i = 0; i < n; i++)
-        if (decode_part(own, kept, part, XE_TERM_NO_BUDGET, &t) == XE_TERM_OK)
-            list = enif_make_list_cell(own, t, list);
     bool sent = enif_get_local_pid(env, argv[0], &pid) &&
                 enif_send(env, &pid, own,
                           enif_make_tuple2(own, enif_make_copy(own, argv[1]), list));

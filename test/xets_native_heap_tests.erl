@@ -84,7 +84,9 @@ everywhere(Object, KeyPos, Form) ->
          _ = kinds(Encoding),
          Kept = keep(Object, KeyPos, Form),
          _ = kinds(Decoding),
-         [well_formed(part_of(Object, KeyPos, Part), Kept, Part) || Part <- Parts]
+         % a large map that was stored without its shape costs an attempt that is given up
+         Times = case Encoding =:= Decoding of true -> 2; false -> 3 end,
+         [well_formed(part_of(Object, KeyPos, Part), Kept, Part, Times) || Part <- Parts]
      end || {Encoding, Decoding} <- [{?ALL_KINDS, ?ALL_KINDS}, {0, ?ALL_KINDS}, {?ALL_KINDS, 0},
                                      {some_kinds(), some_kinds()}]],
     _ = kinds(?ALL_KINDS),
@@ -98,6 +100,10 @@ part_of(Object, KeyPos, -1) -> element(KeyPos, Object);
 part_of(Object, _, Pos) -> element(Pos, Object).
 
 well_formed(Expected, Kept, Part) ->
+    well_formed(Expected, Kept, Part, 2).
+
+%% At most `Times' the words of the result are taken, and some that are left of blocks.
+well_formed(Expected, Kept, Part, Times) ->
     % what comes to lie in a fragment is followed by all else
     collected(minor),
     {{ok, Result}, Words, Found} = walk(Kept, Part),
@@ -105,8 +111,7 @@ well_formed(Expected, Kept, Part) ->
     same(Expected, Result),
     Size = erts_debug:flat_size(Result),
     ?assert(Size > 100 orelse Size =:= erts_debug:size(Result)),
-    % what is left of blocks, and, seldom, of an attempt that was given up
-    ?assert(Words =< 3 * Size + 64),
+    ?assert(Words =< Times * Size + 64),
     collected(pick([minor, major, twice])),
     same(Expected, Result),
     [same(Expected, Copy) || Copy <- copies(Kept, Part, pick([1 | [20 || Size < ?BLOCK div 10]]))],

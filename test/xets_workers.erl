@@ -114,7 +114,7 @@ end_all(Running) ->
 
 ms() ->
     case {os:getenv("XETS_TEST_MS"), os:getenv("XETS_TEST_SMALL")} of
-        {false, false} -> 300;
+        {false, false} -> 500;
         {false, _} -> 200;
         {Ms, _} -> list_to_integer(Ms)
     end.
