@@ -112,20 +112,6 @@ static enum xe_fill_status of_core(enum xe_status status)
     }
 }
 
-static enum xe_fill_status of_read(enum xe_etf_status status)
-{
-    switch (status) {
-    case XE_ETF_OK:
-        return XE_FILL_OK;
-    case XE_ETF_BAD:
-        return XE_FILL_BAD;
-    case XE_ETF_NO_OBJECT:
-        return XE_FILL_NO_OBJECT;
-    default:
-        return XE_FILL_NOMEM;
-    }
-}
-
 /* The terms of a unit, one after the other. */
 struct reading {
     struct xe_fill *fill;
@@ -151,7 +137,7 @@ static enum xe_fill_status delete_key(struct reading *r)
     const struct xe_owned *t = r->use->table;
     struct xe_form form = xe_call_form(t);
     xe_call_encoder(&e, r->fill->env, &form, XE_TERM_NO_BUDGET);
-    enum xe_fill_status status = of_read(xe_etf_read_key(
+    enum xe_fill_status status = xe_fill_of_etf(xe_etf_read_key(
         r->fill->reader, &e, r->bytes + r->at, r->size - r->at, &used));
     if (status == XE_FILL_OK) {
         init_key(&key, t, &e);
@@ -180,7 +166,7 @@ static enum xe_fill_status object_read(struct reading *r, struct object *x)
     struct xe_form form = xe_call_form(t);
     xe_call_encoder(&x->e, r->fill->env, &form, XE_TERM_NO_BUDGET);
     x->is_prepared = false;
-    enum xe_fill_status status = of_read(xe_etf_read_object(
+    enum xe_fill_status status = xe_fill_of_etf(xe_etf_read_object(
         r->fill->reader, &x->e, r->bytes + r->at, r->size - r->at, t->keypos, &used));
     if (status != XE_FILL_OK)
         return status;

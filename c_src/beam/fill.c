@@ -42,20 +42,6 @@ void xe_fill_end(struct xe_fill *f)
         enif_free_env(f->env);
 }
 
-static enum xe_fill_status of_etf(enum xe_etf_status status)
-{
-    switch (status) {
-    case XE_ETF_OK:
-        return XE_FILL_OK;
-    case XE_ETF_BAD:
-        return XE_FILL_BAD;
-    case XE_ETF_NO_OBJECT:
-        return XE_FILL_NO_OBJECT;
-    default:
-        return XE_FILL_NOMEM;
-    }
-}
-
 static enum xe_fill_status of_core(enum xe_status status)
 {
     switch (status) {
@@ -232,7 +218,7 @@ static inline enum xe_fill_status fill_one(struct xe_fill *f, ErlNifEnv *env, ER
         return XE_FILL_OK;
     }
     xe_call_encoder(&e, f->env, &f->form, XE_TERM_NO_BUDGET);
-    enum xe_fill_status status = of_etf(
+    enum xe_fill_status status = xe_fill_of_etf(
         xe_etf_read_object(f->reader, &e, bytes + *at, size - *at, f->form.keypos, &used));
     if (XE_LIKELY(status == XE_FILL_OK)) {
         xe_term_object(&e, &o);

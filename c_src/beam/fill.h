@@ -45,6 +45,21 @@ enum xe_fill_status {
     XE_FILL_NO_OBJECT, /* they are a tuple without a key, or no tuple */
 };
 
+/* What the status of reading an object means here. */
+static inline enum xe_fill_status xe_fill_of_etf(enum xe_etf_status status)
+{
+    switch (status) {
+    case XE_ETF_OK:
+        return XE_FILL_OK;
+    case XE_ETF_BAD:
+        return XE_FILL_BAD;
+    case XE_ETF_NO_OBJECT:
+        return XE_FILL_NO_OBJECT;
+    default:
+        return XE_FILL_NOMEM;
+    }
+}
+
 /* False: out of memory. */
 bool xe_fill_begin(struct xe_fill *f);
 void xe_fill_end(struct xe_fill *f);
