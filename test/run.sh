@@ -2,8 +2,8 @@
 # usage: test/run.sh [suite...]
 #
 # Runs the suites named, or all, two at a time. A failure does not stop the others.
-# Each suite's output goes to the terminal and to _build/logs/SUITE.log; the last line has the sum
-# of the totals that the runners printed.
+# Each suite's output goes to the terminal and to _build/logs/SUITE.log. At the end come the lines
+# that say what failed, and last the sum of the totals that the runners printed.
 set -u
 cd "$(dirname "$0")/.." || exit
 # Run by make, the makes below would look for its job server.
@@ -15,6 +15,7 @@ tests=_build/erl/test
 erl=${ERL:-erl}
 passed=0
 failed=0
+failures=()
 mkdir -p $logs
 
 make_c() { ${MAKE:-make} -s -C c_src "$@"; }
@@ -28,7 +29,10 @@ run_programs() {
             [ -e "$source" ] || continue
             program=$dir/$(basename "$source" .c)
             echo "-- $program"
-            "$program" || status=1
+            "$program" || {
+                echo "-- $program ended with status $?"
+                status=1
+            }
         done
     done
     return $status
@@ -213,6 +217,17 @@ totals() {
     ' "$1"
 }
 
+# The first lines of a suite's log that say what failed, each no longer than a terminal is wide.
+what_failed() {
+    grep -E \
+        -e '\*failed\*|\*timed out\*|[*]{3} .*(cancelled|skipped)|^\*\*(error|exit|throw):' \
+        -e '\{(expected|value|pattern|unexpected_[a-z]*),' \
+        -e '^\[  (FAILED  |ERROR   )\]|^-- .* ended with status|[Aa]ssert' \
+        -e '(ERROR|WARNING|SUMMARY): [A-Za-z]*Sanitizer|runtime error:' \
+        -e '^ +[0-9]+\) (test|doctest) |^not ok: |(error|warning):|^make.*Error ' \
+        "$logs/$1.log" | grep -v '^--$' | head -n 12 | cut -c 1-160
+}
+
 # Adds up what a suite has come to, given its exit status and its seconds.
 conclude() {
     local name=$1 status=$2 seconds=$3 p f
@@ -222,6 +237,7 @@ conclude() {
         f=1
     fi
     echo "=== $name: $p passed, $f failed ($seconds s)"
+    [ "$f" = 0 ] || failures+=("$name")
     passed=$((passed + p))
     failed=$((failed + f))
 }
@@ -283,6 +299,11 @@ else
     for name in $beside; do report "$name"; done
 fi
 
+for name in ${failures[@]+"${failures[@]}"}; do
+    echo
+    echo "=== failed: $name"
+    what_failed "$name"
+done
 echo
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]
