@@ -15,6 +15,7 @@
 enum {
     LIST_VERSION = 1,
     SPARE_BYTES = 65536,       /* a buffer that has grown larger is not kept */
+    LOOKS = 10,                /* see look_later() */
     DUE_BYTES = 16 * 1024 * 1024, /* of changes: fewer are no reason for a checkpoint */
 };
 
@@ -165,25 +166,6 @@ bool xe_durable_is_due(struct xe_durable *d)
                             memory_order_relaxed);
 }
 
-ERL_NIF_TERM xe_call_answer_owing(ErlNifEnv *env, enum xe_result result, const ERL_NIF_TERM *out)
-{
-    struct xe_epoch_slot *slot = xe_epoch_self;
-    struct xe_log *log = slot->owed;
-    slot->owed = NULL;
-    ERL_NIF_TERM answer;
-    if (result == XE_CALL_OK)
-        answer = enif_raise_exception(
-            env, enif_make_tuple4(env, xe_am.xets_wait, enif_make_resource(env, log),
-                                  slot->owed_number == CLOSED
-                                      ? xe_am.closed
-                                      : enif_make_uint64(env, slot->owed_number),
-                                  *out));
-    else
-        answer = xe_call_raise(env, result);
-    enif_release_resource(log);
-    return answer;
-}
-
 /* --- The list ---------------------------------------------------------------- */
 
 struct xe_log *xe_durable_get(ErlNifEnv *env, ERL_NIF_TERM term)
@@ -322,6 +304,83 @@ static void let_go(struct xe_durable *d)
     if (--d->users == 0)
         pthread_cond_broadcast(&d->unused);
     pthread_mutex_unlock(&d->lock);
+}
+
+/* --- Calls that wait ---------------------------------------------------------- */
+
+/*
+ * What the operating system shall have it has within a few microseconds, while the journal's thread
+ * is awake: so the process looks a few times, each time after others have run, before it sleeps
+ * until there is a message. Making, sending and receiving that takes longer than the writing.
+ */
+
+/* What a call that has to wait goes on with. */
+enum { ARG_LOG, ARG_NUMBER, ARG_RESULT, ARG_LOOKS, N_ARGS };
+
+static ERL_NIF_TERM raise_wait(ErlNifEnv *env, const ERL_NIF_TERM argv[])
+{
+    return enif_raise_exception(env, enif_make_tuple4(env, xe_am.xets_wait, argv[ARG_LOG],
+                                                      argv[ARG_NUMBER], argv[ARG_RESULT]));
+}
+
+static bool has_reached(struct xe_durable *d, uint64_t ticket)
+{
+    bool has = hold(d);
+    if (has) {
+        has = xe_journal_has_reached(d->journal, ticket, XE_JOURNAL_OS);
+        let_go(d);
+    }
+    return has;
+}
+
+static ERL_NIF_TERM look_again(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]);
+
+/* Lets other processes run before it looks again, or has the process sleep. */
+static ERL_NIF_TERM look_later(ErlNifEnv *env, const ERL_NIF_TERM argv[], int looks)
+{
+    if (looks == LOOKS)
+        return raise_wait(env, argv);
+    ERL_NIF_TERM args[N_ARGS] = {argv[ARG_LOG], argv[ARG_NUMBER], argv[ARG_RESULT],
+                                 enif_make_int(env, looks + 1)};
+    enif_consume_timeslice(env, 100);
+    return enif_schedule_nif(env, "durable_look", 0, look_again, N_ARGS, args);
+}
+
+static ERL_NIF_TERM look_again(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[])
+{
+    ErlNifUInt64 ticket;
+    int looks;
+    struct xe_log *log = xe_durable_get(env, argv[ARG_LOG]);
+    (void)argc;
+    if (!log || !enif_get_uint64(env, argv[ARG_NUMBER], &ticket) ||
+        !enif_get_int(env, argv[ARG_LOOKS], &looks))
+        return raise_wait(env, argv);
+    return has_reached(log->durable, ticket) ? argv[ARG_RESULT] : look_later(env, argv, looks);
+}
+
+/* Whether it is worth looking. A checkpoint that is due is for who waits to make. */
+static bool is_soon(struct xe_durable *d, uint64_t number)
+{
+    return number != CLOSED && d->level != XE_DURABLE_DISK && !is_due(d) &&
+           enif_thread_type() == ERL_NIF_THR_NORMAL_SCHEDULER;
+}
+
+ERL_NIF_TERM xe_call_answer_owing(ErlNifEnv *env, enum xe_result result, const ERL_NIF_TERM *out)
+{
+    struct xe_epoch_slot *slot = xe_epoch_self;
+    struct xe_log *log = slot->owed;
+    uint64_t number = slot->owed_number;
+    slot->owed = NULL;
+    ERL_NIF_TERM answer;
+    if (result == XE_CALL_OK) {
+        ERL_NIF_TERM ticket = number == CLOSED ? xe_am.closed : enif_make_uint64(env, number);
+        const ERL_NIF_TERM args[N_ARGS] = {enif_make_resource(env, log), ticket, *out};
+        answer = is_soon(log->durable, number) ? look_later(env, args, 0) : raise_wait(env, args);
+    } else {
+        answer = xe_call_raise(env, result);
+    }
+    enif_release_resource(log);
+    return answer;
 }
 
 /* --- Waiting ------------------------------------------------------------------ */

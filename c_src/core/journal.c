@@ -4,9 +4,11 @@
 #include "journal.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "journal_internal.h"
 
@@ -17,11 +19,13 @@ enum {
     SEGMENT_MIN = 2 * XE_SEGMENT_RECORDS,
     LOCK_BYTES = 16, /* token and id of who has it */
     PAUSE_NS = 200000,
+    WATCH_NS = 50000,  /* see rest() */
+    WATCH_LOOKS = 16,  /* between two looks at the clock */
 };
 
 /* Raised with any change of struct xe_journal, or of what it leads to; the sizes catch most. */
 #define LAYOUT                                                                                     \
-    (UINT64_C(1) << 32 | sizeof(struct xe_journal) << 16 | sizeof(struct xe_journal_domain))
+    (UINT64_C(2) << 32 | sizeof(struct xe_journal) << 16 | sizeof(struct xe_journal_domain))
 
 /* Static: the library stays in memory for good (c_src/Makefile). */
 static struct xe_journal_domain own = {
@@ -36,6 +40,7 @@ struct xe_journal_domain *xe_journal_the = &own;
 static struct xe_reclaim_threads ops;
 static void *thread;
 static uint64_t me; /* 0: there is none */
+static bool has_many_cores;
 
 void *xe_journal_domain(void)
 {
@@ -65,6 +70,7 @@ void xe_journal_queue_locked(struct xe_journal *j)
     else
         d->queue = j;
     d->queue_last = j;
+    atomic_fetch_add_explicit(&d->queueings, 1, memory_order_relaxed);
     pthread_cond_broadcast(&d->work);
 }
 
@@ -95,16 +101,66 @@ static void serve_one(struct xe_journal_domain *d)
     serve(d, j);
 }
 
+static void relax(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+static uint64_t now_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+/* Looks for work without sleeping. The lock is dropped meanwhile. */
+static void watch(struct xe_journal_domain *d, uint64_t until)
+{
+    uint64_t seen = atomic_load_explicit(&d->queueings, memory_order_relaxed);
+    pthread_mutex_unlock(&d->lock);
+    do {
+        for (int i = 0; i < WATCH_LOOKS; i++) {
+            if (atomic_load_explicit(&d->queueings, memory_order_relaxed) != seen)
+                break;
+            relax();
+        }
+        sched_yield(); /* to who will have work, if that is on this core */
+    } while (atomic_load_explicit(&d->queueings, memory_order_relaxed) == seen && now_ns() < until);
+    pthread_mutex_lock(&d->lock);
+}
+
+/*
+ * Waits for work, under the lock. To be woken takes several times as long as what there is to do
+ * then, so the thread stays awake for a while if the last work came within that while: for who
+ * writes, waits, and writes again. *awake: whether it does.
+ */
+static void rest(struct xe_journal_domain *d, uint64_t number, bool *awake)
+{
+    uint64_t begun = now_ns();
+    if (*awake)
+        watch(d, begun + WATCH_NS);
+    if (!d->queue && !d->serving && !d->flushing && d->server == number)
+        pthread_cond_wait(&d->work, &d->lock);
+    *awake = has_many_cores && now_ns() - begun < WATCH_NS;
+}
+
 static void *body(void *arg)
 {
     struct xe_journal_domain *d = xe_journal_the;
     uint64_t number = (uintptr_t)arg;
+    bool awake = false;
     pthread_mutex_lock(&d->lock);
     while (d->server == number) {
-        if (d->queue && !d->serving && !d->flushing)
+        if (d->serving || d->flushing)
+            pthread_cond_wait(&d->done, &d->lock);
+        else if (d->queue)
             serve_one(d);
         else
-            pthread_cond_wait(d->serving || d->flushing ? &d->done : &d->work, &d->lock);
+            rest(d, number, &awake);
     }
     pthread_mutex_unlock(&d->lock);
     return NULL;
@@ -166,6 +222,7 @@ bool xe_journal_start(const struct xe_reclaim_threads *threads)
     static const struct xe_reclaim_threads posix = {posix_start, posix_join, posix_detach};
     XE_ASSERT(me == 0);
     ops = threads ? *threads : posix;
+    has_many_cores = sysconf(_SC_NPROCESSORS_ONLN) > 1;
     uint64_t before = server();
     pthread_mutex_lock(&xe_journal_the->lock);
     me = ++xe_journal_the->threads;

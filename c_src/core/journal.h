@@ -187,6 +187,9 @@ struct xe_journal_waiter {
     uint64_t ticket;
 };
 
+/* Whether the unit is known to have reached the level: one load, and no more. */
+bool xe_journal_has_reached(const struct xe_journal *j, uint64_t ticket,
+                            enum xe_journal_level level);
 /* Whether the unit has reached the level: XE_OK; XE_FAILED: it never will; XE_RETRY: `w` will be
  * told. A ticket that xe_journal_last() has given is reached when all units before are. */
 enum xe_status xe_journal_await(struct xe_journal *j, uint64_t ticket, enum xe_journal_level level,

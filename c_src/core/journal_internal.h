@@ -56,7 +56,7 @@ struct xe_journal {
     pthread_mutex_t lock;
     /* Under it. */
     struct xe_waiters waiters[XE_JOURNAL_LEVELS], for_room;
-    uint64_t reached[XE_JOURNAL_LEVELS]; /* tickets */
+    _Atomic uint64_t reached[XE_JOURNAL_LEVELS]; /* tickets; may be read by anybody */
     uint64_t number[XE_JOURNAL_LEVELS];  /* of the last change there; changed by the writer only */
     uint64_t bytes;                      /* of records, since the last checkpoint */
     struct xe_io_error error;            /* once `failed` */
@@ -84,6 +84,7 @@ struct xe_journal_domain {
     pthread_mutex_t lock;
     pthread_cond_t work, done;
     struct xe_journal *open, *queue, *queue_last;
+    _Atomic uint64_t queueings; /* so far; may be read by anybody */
     uint64_t token, ids;        /* what LOCK files of this process say */
     struct xe_journal *serving; /* somebody is at work on it; NULL: nobody is on any */
     uint64_t threads;           /* started so far, by all copies */

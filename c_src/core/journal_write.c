@@ -155,11 +155,11 @@ static void tell(struct xe_journal_waiter *w, enum xe_status status)
 }
 
 /* Takes those off a list whose ticket is reached, and puts them before `to`. */
-static struct xe_journal_waiter *take_reached(struct xe_waiters *of, uint64_t reached,
+static struct xe_journal_waiter *take_reached(struct xe_waiters *of, uint64_t ticket,
                                               struct xe_journal_waiter *to)
 {
     for (struct xe_journal_waiter **p = &of->head, *w; (w = *p) != NULL;) {
-        if (w->ticket > reached) {
+        if (w->ticket > ticket) {
             p = &w->next;
             continue;
         }
@@ -170,12 +170,30 @@ static struct xe_journal_waiter *take_reached(struct xe_waiters *of, uint64_t re
     return to;
 }
 
+static uint64_t reached(const struct xe_journal *j, enum xe_journal_level level)
+{
+    /* Acquire: pairs with reach(). */
+    return atomic_load_explicit(&j->reached[level], memory_order_acquire);
+}
+
+/* Under the lock. */
+static void reach(struct xe_journal *j, enum xe_journal_level level, uint64_t ticket)
+{
+    atomic_store_explicit(&j->reached[level], ticket, memory_order_release);
+}
+
+bool xe_journal_has_reached(const struct xe_journal *j, uint64_t ticket,
+                            enum xe_journal_level level)
+{
+    return reached(j, level) >= ticket;
+}
+
 enum xe_status xe_journal_await(struct xe_journal *j, uint64_t ticket, enum xe_journal_level level,
                                 struct xe_journal_waiter *w)
 {
     enum xe_status status = XE_RETRY;
     pthread_mutex_lock(&j->lock);
-    if (j->reached[level] >= ticket) {
+    if (reached(j, level) >= ticket) {
         status = XE_OK;
     } else if (atomic_load_explicit(&j->failed, memory_order_relaxed)) {
         status = XE_FAILED;
@@ -268,7 +286,7 @@ static void written(struct xe_journal *j, uint64_t to, uint64_t number, uint64_t
 {
     consume(j, to);
     pthread_mutex_lock(&j->lock);
-    j->reached[XE_JOURNAL_OS] = to;
+    reach(j, XE_JOURNAL_OS, to);
     j->number[XE_JOURNAL_OS] = number;
     j->bytes += bytes;
     struct xe_journal_waiter *told = take_reached(&j->waiters[XE_JOURNAL_OS], to, NULL);
@@ -421,7 +439,7 @@ static bool wants_sync(struct xe_journal *j)
     bool wants = atomic_exchange_explicit(&j->sync_wanted, 0, memory_order_relaxed);
     pthread_mutex_lock(&j->lock);
     for (struct xe_journal_waiter *w = j->waiters[XE_JOURNAL_DISK].head; w && !wants; w = w->next)
-        wants = w->ticket <= j->reached[XE_JOURNAL_OS];
+        wants = w->ticket <= reached(j, XE_JOURNAL_OS);
     pthread_mutex_unlock(&j->lock);
     return wants;
 }
@@ -431,10 +449,10 @@ static bool sync_all(struct xe_journal *j, struct xe_io_error *error)
     if (!xe_files_sync(&j->files, error))
         return false;
     pthread_mutex_lock(&j->lock);
-    uint64_t reached = j->reached[XE_JOURNAL_OS];
-    j->reached[XE_JOURNAL_DISK] = reached;
+    uint64_t synced = reached(j, XE_JOURNAL_OS);
+    reach(j, XE_JOURNAL_DISK, synced);
     j->number[XE_JOURNAL_DISK] = j->number[XE_JOURNAL_OS];
-    struct xe_journal_waiter *told = take_reached(&j->waiters[XE_JOURNAL_DISK], reached, NULL);
+    struct xe_journal_waiter *told = take_reached(&j->waiters[XE_JOURNAL_DISK], synced, NULL);
     pthread_mutex_unlock(&j->lock);
     tell(told, XE_OK);
     return true;
