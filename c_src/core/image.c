@@ -11,8 +11,6 @@ enum {
     RING_MIN = 8,
     UNITS_MIN = 2,       /* of any record */
     RING_SCAN = 12,      /* entries looked at for one that is large enough */
-    SPECIAL = XE_REC_EXT | XE_REC_BLOB, /* records that are more than their bytes */
-    EPOCH_BITS = 9,
     LITTER_MIN = 64,     /* units of 256 bytes: 16 KiB */
     LITTER_MAX = 4096,   /* 1 MiB */
 };
@@ -266,52 +264,6 @@ bool xe_image_need_env(struct xe_image *img)
 
 /* --- Room for records --------------------------------------------------- */
 
-static uint32_t *ring_entry(const struct xe_image *img, uint32_t i)
-{
-    /* Both are below the capacity; a division would cost more than all the rest. */
-    uint32_t at = img->ring_head + i;
-    at -= at >= img->ring_cap ? img->ring_cap : 0;
-    return (uint32_t *)((uintptr_t)img + img->ring_at) + at;
-}
-
-static uint32_t ring_pack(uint32_t off, uint32_t units, uint64_t stamp)
-{
-    return off | units << 14 | (uint32_t)stamp << 23;
-}
-
-static uint32_t entry_off(uint32_t e)
-{
-    return e & 0x3fff;
-}
-
-static uint32_t entry_units(uint32_t e)
-{
-    return e >> 14 & 0x1ff;
-}
-
-/* I1: the clock is at stamp+2 or more. A stamp is at most one ahead of the
- * clock, so ages are counted from there. */
-static bool entry_is_ripe(uint32_t e, uint64_t now)
-{
-    return (((uint32_t)now + 1 - (e >> 23)) & ((1u << EPOCH_BITS) - 1)) >= 3;
-}
-
-static void ring_push(struct xe_image *img, uint32_t entry)
-{
-    /* A full ring loses the slot until the next rebuild. */
-    if (img->ring_len == img->ring_cap)
-        return;
-    *ring_entry(img, img->ring_len++) = entry;
-}
-
-static uint32_t ring_pop(struct xe_image *img)
-{
-    uint32_t e = *ring_entry(img, 0);
-    img->ring_head = img->ring_head + 1 == img->ring_cap ? 0 : img->ring_head + 1;
-    img->ring_len--;
-    return e;
-}
-
 /* Of the first ripe entries one of the right size, else a larger one, whose rest stays. The
  * entry at the head takes the place of one that is used up. */
 static uint32_t ring_alloc(struct xe_image *img, uint32_t units, uint64_t now)
@@ -319,26 +271,26 @@ static uint32_t ring_alloc(struct xe_image *img, uint32_t units, uint64_t now)
     uint32_t *larger = NULL;
     uint32_t n = min_u32(img->ring_len, RING_SCAN);
     for (uint32_t i = 0; i < n; i++) {
-        uint32_t *e = ring_entry(img, i);
-        if (!entry_is_ripe(*e, now))
+        uint32_t *e = xe_ring_entry(img, i);
+        if (!xe_ring_is_ripe(*e, now))
             break;
-        if (entry_units(*e) == units) {
-            uint32_t off = entry_off(*e);
-            *e = *ring_entry(img, 0);
-            ring_pop(img);
+        if (xe_ring_units(*e) == units) {
+            uint32_t off = xe_ring_off(*e);
+            *e = *xe_ring_entry(img, 0);
+            xe_ring_pop(img);
             return off;
         }
-        if (entry_units(*e) > units && !larger)
+        if (xe_ring_units(*e) > units && !larger)
             larger = e;
     }
     if (!larger)
         return 0;
-    uint32_t off = entry_off(*larger), rest = entry_units(*larger) - units;
+    uint32_t off = xe_ring_off(*larger), rest = xe_ring_units(*larger) - units;
     if (rest >= UNITS_MIN) {
-        *larger = ring_pack(off + units, rest, *larger >> 23);
+        *larger = xe_ring_pack(off + units, rest, *larger >> 23);
     } else {
-        *larger = *ring_entry(img, 0);
-        ring_pop(img);
+        *larger = *xe_ring_entry(img, 0);
+        xe_ring_pop(img);
     }
     return off;
 }
@@ -347,14 +299,13 @@ bool xe_image_has_retired(const struct xe_image *img)
 {
     uint64_t now = xe_epoch_now();
     for (uint32_t i = img->ring_len; i--;)
-        if (!entry_is_ripe(*ring_entry(img, i), now))
+        if (!xe_ring_is_ripe(*xe_ring_entry(img, i), now))
             return true;
     return false;
 }
 
-uint32_t xe_image_alloc(struct xe_image *img, uint32_t units)
+uint32_t xe_image_alloc_any(struct xe_image *img, uint32_t units)
 {
-    XE_ASSERT(!xe_image_is_shared(img));
     uint32_t off = img->ring_len ? ring_alloc(img, units, xe_epoch_now()) : 0;
     if (off)
         return off;
@@ -370,7 +321,7 @@ void xe_image_unalloc(struct xe_image *img, uint32_t off, uint32_t units)
     if (off + units == img->top)
         img->top = off;
     else
-        ring_push(img, ring_pack(off, units, xe_epoch_now() - 2));
+        xe_ring_push(img, xe_ring_pack(off, units, xe_epoch_now() - 2));
 }
 
 void xe_image_unwrite(struct xe_image *img, uint32_t off)
@@ -385,7 +336,7 @@ void xe_image_unwrite(struct xe_image *img, uint32_t off)
 
 static void count_special(struct xe_image *img, const uint8_t *rec, uint32_t header, bool in)
 {
-    if (XE_LIKELY(!(header & SPECIAL)))
+    if (XE_LIKELY(!(header & XE_REC_SPECIAL)))
         return;
     if (header & XE_REC_BLOB)
         img->blobs += in ? 1 : -1u;
@@ -415,7 +366,7 @@ void xe_image_retire(struct xe_image *img, uint32_t off)
     XE_ASSERT(!xe_image_is_shared(img));
     img->live -= units;
     count_special(img, rec, header, false);
-    ring_push(img, ring_pack(off, units, xe_epoch_stamp()));
+    xe_ring_push(img, xe_ring_pack(off, units, xe_epoch_stamp()));
 }
 
 bool xe_image_is_littered(const struct xe_image *img)
@@ -573,7 +524,7 @@ static inline bool copy_in(struct xe_image *img, const uint8_t *rec, uint32_t he
         memcpy(to, rec, (size_t)units * XE_UNIT);
     else
         return false;
-    if (XE_UNLIKELY(header & SPECIAL))
+    if (XE_UNLIKELY(header & XE_REC_SPECIAL))
         adopt(img, to, header);
     return true;
 }
@@ -647,8 +598,8 @@ static void copy_ring(struct xe_image *to, const struct xe_image *from)
 {
     uint64_t ripe = xe_epoch_now() - 2;
     for (uint32_t i = 0; i < from->ring_len; i++) {
-        uint32_t e = *ring_entry(from, i);
-        ring_push(to, ring_pack(entry_off(e), entry_units(e), ripe));
+        uint32_t e = *xe_ring_entry(from, i);
+        xe_ring_push(to, xe_ring_pack(xe_ring_off(e), xe_ring_units(e), ripe));
     }
 }
 

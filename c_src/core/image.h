@@ -227,16 +227,82 @@ static inline void xe_image_prefetch_room(const struct xe_image *img)
     }
 }
 
+/* The ring: slots in the order in which they were retired, as offset, size and stamp. */
+static inline uint32_t *xe_ring_entry(const struct xe_image *img, uint32_t i)
+{
+    /* Both are below the capacity; a division would cost more than all the rest. */
+    uint32_t at = img->ring_head + i;
+    at -= at >= img->ring_cap ? img->ring_cap : 0;
+    return (uint32_t *)((uintptr_t)img + img->ring_at) + at;
+}
+
+static inline uint32_t xe_ring_pack(uint32_t off, uint32_t units, uint64_t stamp)
+{
+    return off | units << 14 | (uint32_t)stamp << 23;
+}
+
+static inline uint32_t xe_ring_off(uint32_t e)
+{
+    return e & 0x3fff;
+}
+
+static inline uint32_t xe_ring_units(uint32_t e)
+{
+    return e >> 14 & 0x1ff;
+}
+
+/* I1: the clock is at stamp+2 or more. A stamp is at most one ahead of the
+ * clock, so ages are counted from there. */
+static inline bool xe_ring_is_ripe(uint32_t e, uint64_t now)
+{
+    enum { EPOCH_BITS = 9 };
+    return (((uint32_t)now + 1 - (e >> 23)) & ((1u << EPOCH_BITS) - 1)) >= 3;
+}
+
+static inline void xe_ring_push(struct xe_image *img, uint32_t entry)
+{
+    /* A full ring loses the slot until the next rebuild. */
+    if (img->ring_len == img->ring_cap)
+        return;
+    *xe_ring_entry(img, img->ring_len++) = entry;
+}
+
+static inline uint32_t xe_ring_pop(struct xe_image *img)
+{
+    uint32_t e = *xe_ring_entry(img, 0);
+    img->ring_head = img->ring_head + 1 == img->ring_cap ? 0 : img->ring_head + 1;
+    img->ring_len--;
+    return e;
+}
+
 /* Whether retired slots wait for the clock: it has to run until they are ripe. */
 bool xe_image_has_retired(const struct xe_image *img);
 /* Room for a record: its offset, or 0. Never what a reader can still see (I1). */
-uint32_t xe_image_alloc(struct xe_image *img, uint32_t units);
+uint32_t xe_image_alloc_any(struct xe_image *img, uint32_t units);
+static inline uint32_t xe_image_alloc(struct xe_image *img, uint32_t units)
+{
+    XE_ASSERT(!xe_image_is_shared(img));
+    if (XE_LIKELY(img->ring_len)) {
+        /* Where records are overwritten the oldest slot mostly fits. */
+        uint32_t e = *xe_ring_entry(img, 0);
+        if (XE_LIKELY(xe_ring_units(e) == units) && XE_LIKELY(xe_ring_is_ripe(e, xe_epoch_now())))
+            return xe_ring_off(xe_ring_pop(img));
+    }
+    return xe_image_alloc_any(img, units);
+}
 /* The slot was never published: it is free at once. */
 void xe_image_unalloc(struct xe_image *img, uint32_t off, uint32_t units);
 /* The same for a slot with a record in it. */
 void xe_image_unwrite(struct xe_image *img, uint32_t off);
 /* The record at `off` is unreachable for new readers from now on. */
 void xe_image_retire(struct xe_image *img, uint32_t off);
+/* The same for a plain record of so many units. */
+static inline void xe_image_retire_plain(struct xe_image *img, uint32_t off, uint32_t units)
+{
+    XE_ASSERT(!xe_image_is_shared(img));
+    img->live -= units;
+    xe_ring_push(img, xe_ring_pack(off, units, xe_epoch_stamp()));
+}
 /* Whether dead EXT terms are worth a rebuild. */
 bool xe_image_is_littered(const struct xe_image *img);
 

@@ -9,8 +9,6 @@
 #include "order_internal.h"
 #include "table_internal.h"
 
-enum { SPECIAL = XE_REC_BLOB | XE_REC_EXT };
-
 /* Stores the low n bytes (1 to 8) of a word, and not a byte more. */
 static inline void store_word(uint8_t *to, uint64_t word, uint32_t n)
 {
@@ -61,7 +59,8 @@ static inline enum xe_status lock_segment(struct xe_table *t, struct xe_epoch_sl
 static inline bool find_place(const struct xe_table *t, const struct xe_image *img,
                               const struct xe_key *key, struct xe_place *place)
 {
-    return t->kind == XE_ORDERED ? xe_leaves_find(img, key, place) : xe_find(img, key, place);
+    return XE_UNLIKELY(t->kind == XE_ORDERED) ? xe_leaves_find(img, key, place)
+                                              : xe_find(img, key, place);
 }
 
 /* Publishes the plain record at `off` in the place of another plain one, and unlocks. */
@@ -69,19 +68,37 @@ static inline void publish(struct xe_table *t, struct xe_epoch_slot *slot, struc
                            struct xe_image *img, struct xe_place *place, uint32_t off,
                            uint32_t units)
 {
-    uint32_t old = place->off;
+    uint32_t old = place->off, old_units = xe_record_units(xe_load32(xe_image_record(img, old)));
     xe_segment_writes(s);
     if (t->kind == XE_ORDERED)
         xe_leaves_replace(img, place, off);
     else
         xe_image_replace(place, off);
     img->live += units;
-    xe_image_retire(img, old);
-    int32_t heat = atomic_load_explicit(&s->heat, memory_order_relaxed);
-    if (XE_LIKELY(heat > HEAT_MERGE && heat <= HEAT_SPLIT && !xe_image_is_sparse(img)))
+    xe_image_retire_plain(img, old, old_units);
+    if (XE_LIKELY(xe_segment_is_settled(s, img) && !xe_image_is_sparse(img)))
         xe_lock_release(&s->lock);
     else
         xe_table_finish(t, slot, s, true);
+}
+
+/* Puts a plain record in the place of another one, and unlocks. False: nothing has changed, they are
+ * not both plain, or there is no room. `bytes`: what follows the header. */
+static inline bool overwrite(struct xe_table *t, struct xe_epoch_slot *slot, struct xe_segment *s,
+                             struct xe_place *place, uint32_t header, const uint8_t *bytes)
+{
+    struct xe_image *img = xe_segment_image(s);
+    if (XE_UNLIKELY(xe_image_is_shared(img)) ||
+        XE_UNLIKELY(xe_load32(xe_image_record(img, place->off)) & XE_REC_SPECIAL))
+        return false;
+    uint32_t units = xe_record_units(header), off = xe_image_alloc(img, units);
+    if (XE_UNLIKELY(!off))
+        return false;
+    uint8_t *rec = xe_image_record(img, off);
+    memcpy(rec, &header, XE_HDR_BYTES);
+    xe_record_copy(rec + XE_HDR_BYTES, bytes, units - 1);
+    publish(t, slot, s, img, place, off, units);
+    return true;
 }
 
 /* The object of a plain record. */
@@ -111,15 +128,9 @@ enum xe_status xe_table_put_plain(struct xe_table *t, struct xe_epoch_slot *slot
     uint32_t units = xe_record_units(xe_load32(rec));
     xe_image_prefetch_room(img);
     bool found = find_place(t, img, key, &place);
-    if (XE_LIKELY(found && mode == XE_PUT) && XE_LIKELY(!xe_image_is_shared(img)) &&
-        XE_LIKELY(!(xe_load32(xe_image_record(img, place.off)) & SPECIAL))) {
-        uint32_t off = xe_image_alloc(img, units);
-        if (XE_LIKELY(off != 0)) {
-            xe_record_copy(xe_image_record(img, off), rec, units);
-            publish(t, slot, s, img, &place, off, units);
-            return XE_OK;
-        }
-    }
+    if (XE_LIKELY(found && mode == XE_PUT) &&
+        XE_LIKELY(overwrite(t, slot, s, &place, xe_load32(rec), rec + XE_HDR_BYTES)))
+        return XE_OK;
     if (found && mode == XE_PUT_NEW) {
         xe_table_finish(t, slot, s, false);
         return XE_EXISTS;
@@ -127,6 +138,28 @@ enum xe_status xe_table_put_plain(struct xe_table *t, struct xe_epoch_slot *slot
     struct xe_object o = plain_object(key, rec, len);
     struct xe_prepared p = {.key = *key, .object = &o, .units = units};
     return xe_table_store(t, slot, s, &p, found || t->kind == XE_ORDERED ? &place : NULL);
+}
+
+enum xe_status xe_table_put_prepared(struct xe_table *t, struct xe_epoch_slot *slot,
+                                     const struct xe_prepared *p, enum xe_put mode)
+{
+    struct xe_segment *s;
+    struct xe_place place;
+    enum xe_status status = lock_segment(t, slot, &p->key, &s);
+    if (XE_UNLIKELY(status != XE_OK))
+        return status;
+    struct xe_image *img = xe_segment_image(s);
+    xe_image_prefetch_room(img);
+    bool found = find_place(t, img, &p->key, &place);
+    bool plain = !p->blob && !p->object->n_handles && !t->log;
+    if (XE_LIKELY(found && mode == XE_PUT && plain) &&
+        XE_LIKELY(overwrite(t, slot, s, &place, xe_record_header(p), p->object->bytes)))
+        return XE_OK;
+    if (found && mode == XE_PUT_NEW) {
+        xe_table_finish(t, slot, s, false);
+        return XE_EXISTS;
+    }
+    return xe_table_store(t, slot, s, p, found || t->kind == XE_ORDERED ? &place : NULL);
 }
 
 enum xe_status xe_table_patch(struct xe_table *t, struct xe_epoch_slot *slot,

@@ -134,8 +134,7 @@ void xe_record_write(uint8_t *at, const struct xe_prepared *p,
                      void *env)
 {
     const struct xe_object *o = p->object;
-    uint32_t header = p->units | (uint32_t)p->key.klen << XE_HDR_KLEN_SHIFT | p->key.flags |
-                      (o->flags & XE_REC_GIVEN);
+    uint32_t header = xe_record_header(p);
     size_t bytes = (size_t)p->units * XE_RECORD_ALIGN;
     if (p->in_bag) {
         header |= XE_REC_BAG;

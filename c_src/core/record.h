@@ -61,6 +61,7 @@ enum {
     XE_REC_RESTORE = 1u << 28, /* the body starts with what restores the key: its length in LEB128,
                                 * and so many bytes. The caller's to set */
     /* What xe_object.flags may have. */
+    XE_REC_SPECIAL = XE_REC_EXT | XE_REC_BLOB, /* it is more than its bytes */
     XE_REC_GIVEN = XE_REC_LOOSE | XE_REC_RESTORE,
 };
 
@@ -407,13 +408,30 @@ static inline bool xe_record_view_plain(const uint8_t *rec, struct xe_view *out)
     return true;
 }
 
-/* Copies a record; not a byte more, its neighbours may be alive. */
+/* The header of the record of a prepared object, but for what handles, blobs and bags add to it. */
+static inline uint32_t xe_record_header(const struct xe_prepared *p)
+{
+    return p->units | (uint32_t)p->key.klen << XE_HDR_KLEN_SHIFT | p->key.flags |
+           (p->object->flags & XE_REC_GIVEN);
+}
+
+/* Copies units of a record; not a byte more, its neighbours may be alive. What is left in the end is
+ * copied together with bytes before it. */
 static inline void xe_record_copy(uint8_t *to, const uint8_t *from, uint32_t units)
 {
-    for (; units >= 2; units -= 2, to += 8, from += 8)
+    size_t n = (size_t)units * XE_RECORD_ALIGN, i = 0;
+    if (XE_UNLIKELY(n < 8)) {
+        memcpy(to, from, XE_RECORD_ALIGN);
+        return;
+    }
+    if (XE_LIKELY(n <= 16)) {
         memcpy(to, from, 8);
-    if (units)
-        memcpy(to, from, 4);
+        memcpy(to + n - 8, from + n - 8, 8);
+        return;
+    }
+    for (; i < n - 16; i += 16)
+        memcpy(to + i, from + i, 16);
+    memcpy(to + n - 16, from + n - 16, 16);
 }
 
 /* Equality of n bytes, XE_READ_SLACK more of which are readable on both sides. */

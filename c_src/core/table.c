@@ -191,21 +191,9 @@ void xe_table_delete(struct xe_table *t)
 /* --- The write gate ----------------------------------------------------- */
 
 /* Why there is no way through a gate. */
-static enum xe_status status_of_gate(uint32_t gate)
+enum xe_status xe_table_gate_status(uint32_t gate)
 {
     return gate == GATE_DEAD ? XE_DEAD : gate == GATE_FROZEN ? XE_FROZEN : XE_RETRY;
-}
-
-/* The write section ends when the caller leaves its epoch section. */
-enum xe_status xe_table_write_begin(struct xe_table *t, struct xe_epoch_slot *slot)
-{
-    xe_epoch_write_enter(slot, t);
-    /* Acquire: pairs with the release in xe_table_open_gate(). */
-    uint32_t gate = atomic_load_explicit(&t->gate, memory_order_acquire);
-    if (XE_LIKELY(gate == GATE_OPEN))
-        return XE_OK;
-    xe_epoch_write_leave(slot);
-    return status_of_gate(gate);
 }
 
 enum xe_status xe_table_close_gate(struct xe_table *t)
@@ -219,7 +207,7 @@ enum xe_status xe_table_close_gate_for(struct xe_table *t, uint64_t max_ns)
     /* acq_rel: everything before is seen by writers that find it closed. */
     if (!atomic_compare_exchange_strong_explicit(&t->gate, &open, GATE_CLOSED,
                                                  memory_order_acq_rel, memory_order_relaxed))
-        return status_of_gate(open);
+        return xe_table_gate_status(open);
     if (xe_epoch_quiesce_writers(t, max_ns))
         return XE_OK;
     xe_table_open_gate(t);
@@ -667,33 +655,15 @@ static enum xe_status write_lock(struct xe_table *t, struct xe_epoch_slot *slot,
     return XE_LIKELY(*s != NULL) ? XE_OK : XE_RETRY;
 }
 
-static enum xe_status put(struct xe_table *t, struct xe_epoch_slot *slot, struct xe_prepared *p,
-                          enum xe_put mode)
-{
-    struct xe_segment *s;
-    struct xe_place place;
-    enum xe_status status = write_lock(t, slot, &p->key, &s);
-    if (XE_UNLIKELY(status != XE_OK))
-        return status;
-    bool found = find_in(t, xe_segment_image(s), &p->key, &place);
-    if (found && mode == XE_PUT_NEW) {
-        xe_table_finish(t, slot, s, false);
-        return XE_EXISTS;
-    }
-    if (t->kind == XE_ORDERED)
-        return xe_order_store(t, slot, s, p, &place);
-    return xe_table_store(t, slot, s, p, found ? &place : NULL);
-}
-
 enum xe_status xe_table_put(struct xe_table *t, struct xe_epoch_slot *slot, struct xe_prepared *p,
                             enum xe_put mode)
 {
     if (XE_LIKELY(!t->log))
-        return put(t, slot, p, mode);
+        return xe_table_put_prepared(t, slot, p, mode);
     const struct xe_log_change change = {.op = XE_LOG_PUT, .objects = p, .n = 1};
     struct xe_log_write write;
     enum xe_status status = xe_log_begin(t, slot, &change, &write);
-    return status == XE_OK ? xe_log_end(t, slot, put(t, slot, p, mode)) : status;
+    return status == XE_OK ? xe_log_end(t, slot, xe_table_put_prepared(t, slot, p, mode)) : status;
 }
 
 static bool is_version(const struct xe_image *img, uint32_t off, const struct xe_version *seen)

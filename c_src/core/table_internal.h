@@ -198,7 +198,15 @@ static inline void xe_heat_cool(_Atomic int32_t *heat)
 {
     /* Relaxed: a statistic. */
     int32_t h = atomic_load_explicit(heat, memory_order_relaxed);
-    atomic_store_explicit(heat, h > HEAT_MERGE ? h - 1 : h, memory_order_relaxed);
+    if (h > HEAT_MERGE)
+        atomic_store_explicit(heat, h - 1, memory_order_relaxed);
+}
+
+/* Whether a locked segment is neither fought for nor so small and quiet that it could be merged. */
+static inline bool xe_segment_is_settled(const struct xe_segment *s, const struct xe_image *img)
+{
+    int32_t heat = atomic_load_explicit(&s->heat, memory_order_relaxed);
+    return heat <= HEAT_SPLIT && (heat > HEAT_MERGE || xe_image_count(img) > s->limit / 4);
 }
 
 /* Takes a lock word within XE_LOCK_WAIT_NS. */
@@ -341,12 +349,26 @@ void xe_table_run_clock(struct xe_epoch_slot *slot);
 /* xe_table_close_gate(), waiting for so long: what has been begun ends, and nothing new begins. */
 enum xe_status xe_table_close_gate_for(struct xe_table *t, uint64_t max_ns);
 /* Opens a write section, which ends when the caller leaves its epoch section. */
-enum xe_status xe_table_write_begin(struct xe_table *t, struct xe_epoch_slot *slot);
+enum xe_status xe_table_gate_status(uint32_t gate);
+/* The write section ends when the caller leaves its epoch section. */
+static inline enum xe_status xe_table_write_begin(struct xe_table *t, struct xe_epoch_slot *slot)
+{
+    xe_epoch_write_enter(slot, t);
+    /* Acquire: pairs with the release in xe_table_open_gate(). */
+    uint32_t gate = atomic_load_explicit(&t->gate, memory_order_acquire);
+    if (XE_LIKELY(gate == GATE_OPEN))
+        return XE_OK;
+    xe_epoch_write_leave(slot);
+    return xe_table_gate_status(gate);
+}
 /* Room in the locked segment *s for a record, and for its place if the key is new. On failure *s
  * is still locked. */
 enum xe_status xe_table_make_room(struct xe_table *t, struct xe_epoch_slot *slot,
                                   struct xe_segment **s, const struct xe_key *key,
                                   uint32_t units, bool is_new, uint32_t *off);
+/* Puts a prepared object, of which a log has been told (plain.c). */
+enum xe_status xe_table_put_prepared(struct xe_table *t, struct xe_epoch_slot *slot,
+                                     const struct xe_prepared *p, enum xe_put mode);
 /* Writes a prepared object to the room made for it, not yet published. */
 enum xe_status xe_table_write_record(struct xe_image *img, const struct xe_prepared *p,
                                      uint32_t off);
