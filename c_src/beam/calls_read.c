@@ -107,6 +107,29 @@ with_bag(ErlNifEnv *env, struct found *f, ERL_NIF_TERM term, xe_view_fn fn, cons
     return result;
 }
 
+/* Most objects with a large binary are pairs of a key and that. False: this one is not, or its key
+ * is to be decoded. */
+static bool make_shared_pair(ErlNifEnv *env, const struct found *f, ERL_NIF_TERM key,
+                             ERL_NIF_TERM *out)
+{
+    enum { OTHERWISE = XE_REC_BLOB | XE_REC_RESTORE | XE_REC_KEYEXT, ARITY = 2 };
+    uint32_t header = xe_load32(f->rec);
+    const uint8_t *body = f->rec + XE_HDR_BYTES + xe_record_klen(header);
+    /* Its arity, a byte for its words, and the node. */
+    if ((header & OTHERWISE) || body[0] != ARITY << 3 || body[1] > 0x7f ||
+        body[2] != XE_NODE_EXT << 3 ||
+        !xe_call_key_of_plain(f->use.table->kind, key, &f->encoder))
+        return false;
+    struct xe_ext x = xe_record_ext(f->rec, header);
+    ERL_NIF_TERM words[3 + ARITY], *elements = words + 3;
+    int keypos = f->use.table->keypos;
+    elements[keypos - 1] = key;
+    elements[ARITY - keypos] =
+        enif_make_copy(env, xe_load64(f->rec + xe_record_handles(&x, header)));
+    *out = xe_term_make_listed(env, words, ARITY, xe_call_nil);
+    return true;
+}
+
 static enum xe_result lookup(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t budget,
                              ERL_NIF_TERM *out)
 {
@@ -123,8 +146,11 @@ static enum xe_result lookup(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t
         return XE_CALL_OK;
     }
     int keypos = f.use.table->keypos;
-    if (!(body = xe_call_plain_body(f.rec)) ||
-        !xe_call_key_of_plain(f.use.table->kind, argv[1], &f.encoder))
+    if (!(body = xe_call_plain_body(f.rec)) && make_shared_pair(env, &f, argv[1], out)) {
+        found_end(&f, argv[1]);
+        return XE_CALL_OK;
+    }
+    if (!body || !xe_call_key_of_plain(f.use.table->kind, argv[1], &f.encoder))
         return with_view(env, &f, argv[1], decode_listed, NULL, budget, out);
     if (body[0] & XE_TERM_BODY_FLAT)
         *out = xe_term_make_flat(env, body, keypos, argv[1], xe_call_nil);

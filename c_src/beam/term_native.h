@@ -278,12 +278,11 @@ enum xe_term_status xe_native_decode_body(ErlNifEnv *env, struct xe_cursor *c,
                                           const struct xe_body *body, struct xe_cursor *key_bytes,
                                           int keypos, ERL_NIF_TERM key, ERL_NIF_TERM *out);
 
-/* The object of a flat body; with a `tail`: [Object | tail], the cell in front of the tuple. */
-static inline ERL_NIF_TERM xe_term_make_flat(ErlNifEnv *env, const uint8_t *body, int keypos,
-                                             ERL_NIF_TERM key, ERL_NIF_TERM tail)
+/* The tuple of words[3] and what follows, or a list of it and a tail. What is before is written
+ * over. */
+static inline ERL_NIF_TERM xe_term_make_listed(ErlNifEnv *env, ERL_NIF_TERM *words, unsigned arity,
+                                               ERL_NIF_TERM tail)
 {
-    ERL_NIF_TERM words[3 + XE_TERM_FLAT_ARITY_MAX], object;
-    unsigned arity = xe_term_unpack_flat(body, keypos, key, words + 3);
     if (XE_LIKELY(tail && xe_native_has(XE_NATIVE_TUPLE | XE_NATIVE_LIST))) {
         words[1] = tail;
         words[2] = (ERL_NIF_TERM)arity << XE_ARITY_SHIFT;
@@ -291,8 +290,17 @@ static inline ERL_NIF_TERM xe_term_make_flat(ErlNifEnv *env, const uint8_t *body
         heap[0] = (uint64_t)(heap + 2) | XE_PRIMARY_BOXED;
         return (uint64_t)heap | XE_PRIMARY_LIST;
     }
-    object = enif_make_tuple_from_array(env, words + 3, arity);
+    ERL_NIF_TERM object = enif_make_tuple_from_array(env, words + 3, arity);
     return tail ? enif_make_list_cell(env, object, tail) : object;
+}
+
+/* The object of a flat body; with a `tail`: [Object | tail], the cell in front of the tuple. */
+static inline ERL_NIF_TERM xe_term_make_flat(ErlNifEnv *env, const uint8_t *body, int keypos,
+                                             ERL_NIF_TERM key, ERL_NIF_TERM tail)
+{
+    ERL_NIF_TERM words[3 + XE_TERM_FLAT_ARITY_MAX];
+    unsigned arity = xe_term_unpack_flat(body, keypos, key, words + 3);
+    return xe_term_make_listed(env, words, arity, tail);
 }
 
 /* A binary: natively if it has up to XE_TERM_BIN_VALUE_MAX bytes and such are; else by erl_nif. */
