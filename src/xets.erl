@@ -2444,9 +2444,11 @@ tab2file(Table, File) ->
 %% <dt>`{extended_info, [object_count | md5sum]}'</dt><dd>As for `ets': what `file2tab/2' verifies
 %% if it is asked to. Files in our own format have both, in their way, and are always verified.</dd>
 %% </dl>
-%% A file that is there is replaced when the new one, which is written beside it as `File.new' (or
-%% `File.new2' and so on if several processes write the same file), is whole, and stays as it is if
-%% anything fails. `File' may also be a binary, which `ets' does not take.
+%% A file that is there is replaced when the new one is whole, and stays as it is if anything fails.
+%% The new one is written in the same directory, under a name that is drawn at random
+%% (`.xets-' and 16 digits), and is removed if it does not become whole, also if the calling process
+%% is killed. Only an emulator that is killed leaves it behind. `File' may also be a binary, which
+%% `ets' does not take.
 %%
 %% Returns `ok' or `{error, Reason}', with what `ets' returns as reasons: `badtab' if there is no
 %% such table, or the calling process may not read it; `{file_error, File, Code}' with a

@@ -1573,7 +1573,7 @@ defmodule Xets do
     * `extended_info: [:object_count | :md5sum]` - as for `:ets`: what `file2tab/2` verifies if it
       is asked to. Files in our own format are always verified.
 
-  A file that is there is replaced when the new one, which is written beside it as `file.new`, is
+  A file that is there is replaced when the new one, which is written beside it under another name, is
   whole, and stays as it is if anything fails. Returns `:ok` or `{:error, reason}`, with the reasons
   of `:ets`; `format_error/1` says them in words.
 

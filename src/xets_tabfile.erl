@@ -1,7 +1,8 @@
 %% @private
 %% @doc Tables in files: `xets:tab2file/3', `xets:file2tab/2' and `xets:tabfile_info/1'.
 %%
-%% A file is written beside the one it is to replace, as `File.new', and renamed when it is whole.
+%% A file is written beside the one it is to replace, under another name, and renamed when it is
+%% whole.
 %% What is written is a snapshot of the table. There are two formats: our own
 %% (c_src/core/tablefile.h, with the properties of the table as its metadata, and objects in the
 %% external term format), and that of `ets' (xets_tabfile_log).
@@ -114,6 +115,8 @@ target(File) ->
             case file:read_link_info(Path, [raw]) of
                 {ok, Info} when element(3, Info) =:= regular; element(3, Info) =:= symlink -> Path;
                 {ok, _} -> throw(eaccess);
+                % What ets says; and before it is written under another name.
+                {error, enametoolong} -> throw(eaccess);
                 {error, _} -> Path
             end;
         empty ->

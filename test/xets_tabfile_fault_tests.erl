@@ -131,7 +131,7 @@ forged_test_() ->
 
 forge(File, Meta, Table) ->
     {ok, {Output, New}} = xets:file_write_nif(list_to_binary(File), Meta, false),
-    ?assertEqual(list_to_binary(File ++ ".new"), New),
+    ?assertEqual(filename:dirname(list_to_binary(File)), filename:dirname(New)),
     ok = dump(Output, xets:snapshot(Table)),
     xets:file_finish_nif(Output).
 
@@ -235,7 +235,7 @@ the_writer_dies_test_() ->
         [begin
              Dumper = actor(),
              Dump = start(Dumper, fun() -> xets:tab2file(T, Path("t"), [{format, Format}]) end),
-             eventually(fun() -> filelib:is_file(Path("t.new")) orelse is_over(Path("t")) end),
+             eventually(fun() -> file:list_dir(Path("")) =/= {ok, ["t"]} orelse is_over(Path("t")) end),
              kill(Dumper),
              _ = await(Dump),
              eventually(fun() -> file:list_dir(Path("")) =:= {ok, ["t"]} end),
@@ -302,20 +302,37 @@ the_table_that_is_filled_test_() ->
         stop(Reader)
     end).
 
-%% Whoever gives up removes what he has written, and not what somebody else has under its name.
+%% Whoever gives up removes what he has written, and not what somebody else has: each has a file of
+%% his own, whose name nobody can tell before.
 only_what_is_ones_own_is_removed_test_() ->
     dir_test("", fun(Path) ->
-        [File, New] = [list_to_binary(Path(Name)) || Name <- ["t", "t.new"]],
-        {ok, {Own, New}} = xets:file_write_nif(File, none, false),
-        ok = xets:file_abort_nif(Own),
-        ?assertEqual({ok, []}, file:list_dir(Path(""))),
-        {ok, {Lost, New}} = xets:file_write_nif(File, none, false),
-        ok = file:delete(New),
-        {ok, {Others, New}} = xets:file_write_nif(File, none, false),
-        ok = xets:file_abort_nif(Lost),
-        ?assert(filelib:is_file(New)),
-        ok = xets:file_finish_nif(Others),
-        ?assertEqual({ok, ["t"]}, file:list_dir(Path("")))
+        File = list_to_binary(Path("t")),
+        [begin
+             {ok, {Own, New}} = xets:file_write_nif(File, Meta, false),
+             ok = xets:file_abort_nif(Own),
+             ?assertEqual({ok, []}, file:list_dir(Path(""))),
+             {ok, {Mine, NewToo}} = xets:file_write_nif(File, Meta, false),
+             {ok, {Others, Other}} = xets:file_write_nif(File, Meta, false),
+             ?assertEqual(3, length(lists:usort([New, NewToo, Other]))),
+             ok = xets:file_abort_nif(Mine),
+             ?assertEqual({ok, [binary_to_list(filename:basename(Other))]},
+                          file:list_dir(Path(""))),
+             ok = xets:file_finish_nif(Others),
+             ?assertEqual({ok, ["t"]}, file:list_dir(Path(""))),
+             ok = file:delete(Path("t"))
+         end || Meta <- [none, <<>>]]
+    end).
+
+%% A new file that cannot take its place is removed.
+a_directory_comes_in_the_way_test_() ->
+    dir_test("", fun(Path) ->
+        [begin
+             {ok, {Output, _}} = xets:file_write_nif(list_to_binary(Path("t")), Meta, Sync),
+             ok = file:make_dir(Path("t")),
+             ?assertMatch({error, {eisdir, _, _}}, xets:file_finish_nif(Output)),
+             ?assertEqual({ok, ["t"]}, file:list_dir(Path(""))),
+             ok = file:del_dir(Path("t"))
+         end || Meta <- [none, <<>>], Sync <- [true, false]]
     end).
 
 %%% The native functions

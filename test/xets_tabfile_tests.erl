@@ -58,7 +58,7 @@ round_trip(Type, Format, Path) ->
          ?assertEqual(sorted(T), sorted(U)),
          [?assertEqual(xets:lookup(T, K), xets:lookup(U, K)) || K <- lists:seq(0, 10)],
          ?assertEqual([Type, KeyPos, some], [xets:info(U, I) || I <- [type, keypos, name]]),
-         ?assertNot(filelib:is_file(Path("t.new")))
+         ?assertEqual({ok, ["t"]}, file:list_dir(Path("")))
      end || Objects <- [[], [{1, 2}], [{I rem 50, I} || I <- lists:seq(1, 300)],
                         [{I, I * 1.5, "text", <<"binary">>, #{a => I}} || I <- lists:seq(1, 3000)]],
             {KeyPos, Options} <- [{1, []}, {2, []}, {2, [compressed]}]].
@@ -454,15 +454,36 @@ a_link_is_replaced_test_() ->
     dir_test("", fun(Path) ->
         ok = file:write_file(Path("kept"), "as it is"),
         ok = file:make_symlink("kept", Path("t")),
-        %% And what a VM has left that was killed.
-        ok = file:write_file(Path("t.new"), binary:copy(<<"left">>, 100000)),
         T = xets:new(t, []),
         ok = xets:tab2file(T, Path("t")),
         ?assertMatch({ok, _}, xets:file2tab(Path("t"))),
         ?assertEqual({ok, <<"as it is">>}, file:read_file(Path("kept"))),
         ?assertEqual({error, einval}, file:read_link(Path("t"))),
-        ?assertNot(filelib:is_file(Path("t.new")))
+        ?assertEqual({ok, ["kept", "t"]}, sorted_names(Path("")))
     end).
+
+sorted_names(Dir) ->
+    {ok, Names} = file:list_dir(Dir),
+    {ok, lists:sort(Names)}.
+
+%% The file is a new one, whatever its name is a link to; and it gets every name that there can be.
+long_names_test_() ->
+    [dir_test(Format, fun(Path) ->
+         T = xets:new(t, []),
+         xets:insert(T, {1, 2}),
+         [begin
+              Name = lists:duplicate(N, $n),
+              ?assertEqual(ok, xets:tab2file(T, Path(Name), [{format, Format}])),
+              ?assertEqual({ok, [Name]}, file:list_dir(Path(""))),
+              {ok, U} = xets:file2tab(Path(Name)),
+              ?assertEqual([{1, 2}], xets:tab2list(U)),
+              ok = file:delete(Path(Name))
+          end || N <- [1, 250, 251, 252, 255]],
+         TooLong = Path(lists:duplicate(256, $n)),
+         E = ets:new(t, []),
+         ?assertEqual(ets:tab2file(E, TooLong), xets:tab2file(T, TooLong, [{format, Format}])),
+         ?assertEqual({ok, []}, file:list_dir(Path("")))
+     end) || Format <- ?FORMATS].
 
 %%% Other virtual machines
 

@@ -557,7 +557,10 @@ static bool job_begin(ErlNifEnv *env, struct job *job, const char *dir, ERL_NIF_
 {
     const struct xe_durable *d = job->log->durable;
     const struct xe_tablefile_options options = {
-        .kind = XE_TABLEFILE_CHECKPOINT, .atomic = true, .sync = true};
+        .kind = XE_TABLEFILE_CHECKPOINT,
+        .atomic = true,
+        .sync = true,
+        .exclusive = job->is_backup}; /* the directory may be somebody else's, too */
     enum xe_status status = take_snapshot(env, job, snapshot);
     if (status == XE_DEAD)
         return xe_io_fail(error, XE_IO_CLOSED, XE_IO_OPEN, dir, XE_IO_NOWHERE,

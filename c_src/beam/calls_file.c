@@ -5,9 +5,9 @@
  * used by one call at a time. Is it forgotten, above all because its process is dead, it is closed
  * by the reclaimer, off the schedulers; and what was written of a file that is not whole is removed.
  *
- * A file is written as PATH.new, and renamed when it is whole. That name is locked meanwhile, so that
- * of several who write the same file each has a name of his own (PATH.new2, ...), and what a VM that
- * was killed has left under it is written over.
+ * A file is written under another name in the same directory, and renamed when it is whole. That
+ * name is drawn at random, and the file a new one: of several who write the same file each writes
+ * his own, and who can make files in the directory cannot have another one written over by a link.
  */
 #include <erl_nif.h>
 /* erl_errno_id() is the emulator's list of names of errno, in the header for drivers. */
@@ -22,19 +22,24 @@
 #include "files.h"
 #include "fill.h"
 
+/* Names of new files, in the directory of theirs: long enough that none is guessed, and as short as
+ * that, for a path has a limit. */
+#define NEW_NAME ".xets-%016llx"
+
 enum {
     NAMES = 100,              /* that are tried for a new file */
-    SUFFIX_BYTES = 16,        /* of them behind the path */
+    NAME_BYTES = 32,          /* of one */
     SOME_BYTES = 1024 * 1024, /* of objects that are read by one call */
 };
 
 /* A file that is being written. */
 struct output {
     struct xe_reclaim_job job;
-    struct xe_file *lock;
     struct xe_tablefile_writer *writer; /* NULL: somebody else writes it, or nobody any more */
+    struct xe_file *file;               /* that somebody else writes */
     struct xe_dump *dump;
     bool sync;
+    bool is_new; /* there is a file that has to be renamed, or removed */
     char *path, *new_path;
 };
 
@@ -152,12 +157,9 @@ static void output_end(struct output *o)
 {
     struct xe_io_error ignored;
     xe_tablefile_abort(o->writer);
-    if (o->lock) {
-        /* Where the writer has removed it somebody else may write one of this name by now. */
-        if (xe_file_has_path(o->lock))
-            xe_io_unlink(&xe_io_system, o->new_path, &ignored);
-        xe_file_close(o->lock, &ignored);
-    }
+    xe_file_close(o->file, &ignored);
+    if (o->is_new)
+        xe_io_unlink(&xe_io_system, o->new_path, &ignored);
     if (o->dump) {
         xe_dump_end(o->dump);
         enif_free(o->dump);
@@ -184,38 +186,41 @@ static void output_destroy(ErlNifEnv *env, void *obj)
     }
 }
 
-/* Finds a name for the new file that nobody else writes to, and locks it. */
-static bool lock_new(struct output *o, struct xe_io_error *error)
+/* Makes the file under the name that was drawn: a writer's, or (no metadata) an empty one. */
+static bool make_file(struct output *o, const ErlNifBinary *meta, struct xe_io_error *error)
 {
-    size_t n = strlen(o->path);
-    memcpy(o->new_path, o->path, n + 1);
-    for (int i = 1; i <= NAMES; i++) {
-        snprintf(o->new_path + n, SUFFIX_BYTES, i == 1 ? ".new" : ".new%d", i);
-        if (xe_io_lock(&xe_io_system, o->new_path, &o->lock, error))
-            return true;
-        if (error->code != XE_IO_LOCKED)
-            return false;
-    }
-    return xe_io_fail(error, EAGAIN, XE_IO_LOCK, o->new_path, XE_IO_NOWHERE, NULL);
+    const struct xe_tablefile_options options = {
+        .kind = XE_TABLEFILE_TABLE, .atomic = false, .sync = o->sync, .exclusive = true};
+    if (meta)
+        o->writer = xe_tablefile_create(&xe_io_system, o->new_path, &options, meta->data,
+                                        meta->size, error);
+    else if (!xe_io_open(&xe_io_system, o->new_path,
+                         XE_IO_WRITABLE | XE_IO_CREATE | XE_IO_EXCLUSIVE, &o->file, error))
+        o->file = NULL;
+    o->is_new = o->writer || o->file;
+    return o->is_new;
 }
 
 /* Makes the file, and the dump into it, if it has metadata: else somebody else writes it. */
 static bool output_begin(ErlNifEnv *env, struct output *o, const ErlNifBinary *meta,
                          struct xe_io_error *error)
 {
-    struct xe_tablefile_options options = {
-        .kind = XE_TABLEFILE_TABLE, .atomic = false, .sync = o->sync};
-    if (!lock_new(o, error))
-        return false;
-    if (!meta)
-        return true;
-    o->dump = enif_alloc(sizeof *o->dump);
-    if (!o->dump)
-        return xe_io_no_memory(error, o->new_path);
-    xe_dump_begin(o->dump, env);
-    o->writer = xe_tablefile_create(&xe_io_system, o->new_path, &options, meta->data, meta->size,
-                                    error);
-    return o->writer;
+    const char *slash = strrchr(o->path, '/');
+    size_t dir = slash ? (size_t)(slash - o->path) + 1 : 0;
+    memcpy(o->new_path, o->path, dir);
+    if (meta && !(o->dump = enif_alloc(sizeof *o->dump)))
+        return xe_io_no_memory(error, o->path);
+    if (meta)
+        xe_dump_begin(o->dump, env);
+    for (int i = 0; i < NAMES; i++) {
+        unsigned long long drawn = xe_io_system.random(&xe_io_system);
+        snprintf(o->new_path + dir, NAME_BYTES, NEW_NAME, drawn);
+        if (make_file(o, meta, error))
+            return true;
+        if (error->code != EEXIST)
+            break;
+    }
+    return false;
 }
 
 /* file_write(Path, Metadata | none, Sync) -> {ok, {Output, NewPath}} | {error, Error} */
@@ -232,7 +237,7 @@ ERL_NIF_TERM file_write_nif(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[])
         return xe_call_raise(env, XE_CALL_LIMIT);
     *o = (struct output){.sync = argv[2] == xe_am.yes,
                          .path = get_path(env, argv[0], 0),
-                         .new_path = get_path(env, argv[0], SUFFIX_BYTES)};
+                         .new_path = get_path(env, argv[0], NAME_BYTES)};
     struct handle *h = handle_new(output_type, NULL);
     bool begun = o->path && o->new_path && h &&
                  output_begin(env, o, has_meta ? &meta : NULL, &error);
@@ -291,21 +296,18 @@ static bool publish(struct output *o, struct xe_io_error *error)
 {
     struct xe_tablefile_writer *writer = o->writer;
     o->writer = NULL;
-    /* What somebody else has written: the lock's file is that file. */
     if (!(writer ? xe_tablefile_finish(writer, error)
-                 : !o->sync || xe_file_sync(o->lock, false, error)) ||
+                 : !o->sync || xe_file_sync(o->file, false, error)) ||
         !xe_io_rename(&xe_io_system, o->new_path, o->path, error))
         return false;
-    /* From here on the name that is locked is nobody's. */
-    bool closed = xe_file_close(o->lock, error);
-    o->lock = NULL;
+    o->is_new = false;
     if (!o->sync)
-        return closed;
+        return true;
     char *dir = xe_io_parent(o->path);
     bool synced = dir ? xe_io_sync_dir(&xe_io_system, dir, error) : xe_io_no_memory(error, o->path);
     if (dir)
         xe_cb.free(dir);
-    return closed && synced;
+    return synced;
 }
 
 /* file_finish(Output) -> ok | {error, Error} */

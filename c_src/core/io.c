@@ -273,14 +273,6 @@ bool xe_io_lock(const struct xe_io *io, const char *path, struct xe_file **out,
                   path);
 }
 
-bool xe_file_has_path(struct xe_file *f)
-{
-    int code;
-    while ((code = f->io->lock(f)) == EINTR)
-        ;
-    return code == 0;
-}
-
 bool xe_io_rename(const struct xe_io *io, const char *from, const char *to,
                   struct xe_io_error *error)
 {
@@ -333,7 +325,7 @@ static int fd_of(const struct xe_file *f)
 static int system_open(const struct xe_io *io, const char *path, unsigned flags,
                        struct xe_file **out)
 {
-    int how = (flags & XE_IO_WRITABLE ? O_RDWR : O_RDONLY) | O_CLOEXEC;
+    int how = (flags & XE_IO_WRITABLE ? O_RDWR | O_NOFOLLOW : O_RDONLY) | O_CLOEXEC;
     how |= (flags & XE_IO_CREATE ? O_CREAT : 0) | (flags & XE_IO_EXCLUSIVE ? O_EXCL : 0) |
            (flags & XE_IO_EMPTY ? O_TRUNC : 0);
     struct system_file *f = xe_cb.alloc(sizeof *f);

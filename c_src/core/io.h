@@ -73,7 +73,7 @@ struct xe_io_error {
 };
 
 enum xe_io_open_flags {
-    XE_IO_WRITABLE = 1,
+    XE_IO_WRITABLE = 1, /* fails with ELOOP if the path is a symbolic link */
     XE_IO_CREATE = 2,
     XE_IO_EXCLUSIVE = 4, /* with CREATE: fails if the file is there */
     XE_IO_EMPTY = 8,     /* what is in it goes */
@@ -150,10 +150,6 @@ bool xe_file_allocate(struct xe_file *f, uint64_t bytes, struct xe_io_error *err
  * is XE_IO_LOCKED. The file may be unlinked by who has locked it, and by nobody else. */
 bool xe_io_lock(const struct xe_io *io, const char *path, struct xe_file **out,
                 struct xe_io_error *error);
-
-/* Whether a file that the caller has locked has its path still: once that is unlinked, or renamed,
- * it may be another one's. */
-bool xe_file_has_path(struct xe_file *f);
 
 bool xe_io_rename(const struct xe_io *io, const char *from, const char *to,
                   struct xe_io_error *error);

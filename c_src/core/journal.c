@@ -464,7 +464,8 @@ static bool make_dir(const struct xe_journal_options *o, struct xe_io_error *err
 /* A checkpoint of nothing. */
 static bool make_first(const struct xe_journal_options *o, struct xe_io_error *error)
 {
-    struct xe_tablefile_options how = {XE_TABLEFILE_CHECKPOINT, true, true};
+    struct xe_tablefile_options how = {
+        .kind = XE_TABLEFILE_CHECKPOINT, .atomic = true, .sync = true};
     char *path = xe_journal_checkpoint_path(o->dir, 0);
     if (!path)
         return xe_io_no_memory(error, o->dir);

@@ -111,7 +111,9 @@ static bool writer_open(struct xe_tablefile_writer *w, const char *path, struct 
     w->room = BLOCK;
     if (!w->path || !w->written_as || !w->block)
         return xe_io_no_memory(error, path);
-    unsigned flags = XE_IO_WRITABLE | XE_IO_CREATE | XE_IO_EMPTY;
+    if (!w->options.exclusive && !xe_io_unlink(w->io, w->written_as, error))
+        return false;
+    unsigned flags = XE_IO_WRITABLE | XE_IO_CREATE | XE_IO_EXCLUSIVE;
     if (!xe_io_open(w->io, w->written_as, flags, &w->file, error)) {
         w->file = NULL;
         return false;

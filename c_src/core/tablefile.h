@@ -75,11 +75,14 @@ struct xe_tablefile_options {
     uint32_t kind;
     /*
      * Whether the file appears under its path only when it is whole: it is written as `path`.new
-     * and renamed. Otherwise it is written in place, over what was there.
+     * and renamed. Otherwise it is written in place.
      */
     bool atomic;
     /* Whether it outlives a loss of power when finish() has returned. */
     bool sync;
+    /* What has the name that is written to is not removed, but an error: EEXIST. The file is a
+     * new one in any case: nothing is written over another one, nor through a link. */
+    bool exclusive;
 };
 
 /* Makes the file, and writes the header. The metadata are copied. */

@@ -145,7 +145,7 @@ static void read_journal(const struct xe_io *io, bool salvage)
 
 static void make_directory(struct sim *s)
 {
-    struct xe_tablefile_options how = {XE_TABLEFILE_CHECKPOINT, false, false};
+    struct xe_tablefile_options how = {.kind = XE_TABLEFILE_CHECKPOINT};
     struct xe_io_error error;
     CHECK(xe_io_mkdir(sim_io(s), DIR, &error));
     char *path = xe_journal_checkpoint_path(DIR, 0);

@@ -135,7 +135,8 @@ static inline bool put_unit(struct world *w)
 /* A checkpoint has one record: its number. */
 static inline bool put_checkpoint(struct world *w)
 {
-    struct xe_tablefile_options how = {XE_TABLEFILE_CHECKPOINT, true, true};
+    struct xe_tablefile_options how = {
+        .kind = XE_TABLEFILE_CHECKPOINT, .atomic = true, .sync = true};
     uint64_t s = xe_journal_number(w->j);
     char *path = xe_journal_checkpoint_path(DIR, s);
     struct xe_tablefile_writer *t =

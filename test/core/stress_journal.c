@@ -126,7 +126,8 @@ static void write_units(struct worker *w)
 
 static void make_checkpoints(struct worker *w)
 {
-    struct xe_tablefile_options how = {XE_TABLEFILE_CHECKPOINT, true, true};
+    struct xe_tablefile_options how = {
+        .kind = XE_TABLEFILE_CHECKPOINT, .atomic = true, .sync = true};
     struct xe_io_error error;
     while (atomic_load(&stage.running) > 0) {
         pthread_rwlock_wrlock(&stage.gate);

@@ -223,6 +223,31 @@ static void the_system_has_files(void **state)
     assert_true(xe_io_rmdir(&xe_io_system, dir, &error));
 }
 
+/* Whoever may make names in a directory cannot have another file written over. */
+static void nothing_is_written_through_a_link(void **state)
+{
+    struct xe_io_error error;
+    struct xe_file *f;
+    char from[] = "/tmp/xets_test_link_XXXXXX", byte;
+    (void)state;
+    close(mkstemp(from));
+    put_file(&xe_io_system, from, "a", 1);
+    char *link = malloc(sizeof from + 5);
+    snprintf(link, sizeof from + 5, "%s.link", from);
+    assert_int_equal(symlink(from, link), 0);
+    const unsigned flags[] = {0, XE_IO_CREATE, XE_IO_CREATE | XE_IO_EMPTY};
+    for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) {
+        assert_false(xe_io_open(&xe_io_system, link, XE_IO_WRITABLE | flags[i], &f, &error));
+        assert_int_equal(error.code, ELOOP);
+    }
+    assert_false(xe_io_lock(&xe_io_system, link, &f, &error));
+    assert_int_equal(get_file(&xe_io_system, link, &byte, 1), 1);
+    assert_int_equal(byte, 'a');
+    assert_true(xe_io_unlink(&xe_io_system, link, &error));
+    assert_true(xe_io_unlink(&xe_io_system, from, &error));
+    free(link);
+}
+
 static void the_simulator_has_files(void **state)
 {
     (void)state;
@@ -467,6 +492,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(the_system_has_files),
+        TEST(nothing_is_written_through_a_link),
         TEST(a_lock_keeps_other_processes_out),
         TEST(the_simulator_has_files),
         TEST(paths_have_parents),

@@ -67,7 +67,8 @@ static bool write_records(struct xe_tablefile_writer *w, const struct shape *of,
 static bool write_as(struct sim *s, const struct shape *of, bool atomic, bool sync,
                      struct xe_io_error *error)
 {
-    struct xe_tablefile_options o = {XE_TABLEFILE_TABLE, atomic, sync};
+    struct xe_tablefile_options o = {
+        .kind = XE_TABLEFILE_TABLE, .atomic = atomic, .sync = sync};
     struct xe_tablefile_writer *w =
         xe_tablefile_create(sim_io(s), PATH, &o, META, sizeof META, error);
     if (!w)
@@ -166,6 +167,25 @@ static void records_are_read_as_they_were_written(void **state)
     }
 }
 
+static void what_has_the_name_is_replaced_or_in_the_way(void **state)
+{
+    struct xe_io_error error;
+    uint32_t read;
+    struct sim *s = disk_with(&mixed);
+    struct xe_tablefile_options o = {.kind = XE_TABLEFILE_TABLE, .exclusive = true};
+    (void)state;
+    assert_null(xe_tablefile_create(sim_io(s), PATH, &o, META, sizeof META, &error));
+    assert_int_equal(error.code, EEXIST);
+    assert_int_equal(read_file(s, &mixed, &read, &error), XE_TABLEFILE_LAST);
+    /* A reader goes on with the file that it has opened. */
+    struct xe_tablefile_reader *r = xe_tablefile_open(sim_io(s), PATH, &error);
+    assert_true(write_as(s, &small, false, false, &error));
+    assert_int_equal(read_all(r, &mixed, &read, &error), XE_TABLEFILE_LAST);
+    xe_tablefile_close(r);
+    assert_int_equal(read_file(s, &small, &read, &error), XE_TABLEFILE_LAST);
+    sim_free(s);
+}
+
 static void a_block_has_no_more_than_its_limit(void **state)
 {
     struct xe_io_error error;
@@ -187,7 +207,7 @@ static void a_block_has_no_more_than_its_limit(void **state)
 static void room_that_is_not_committed_leaves_nothing(void **state)
 {
     struct xe_io_error error;
-    struct xe_tablefile_options o = {XE_TABLEFILE_TABLE, false, false};
+    struct xe_tablefile_options o = {.kind = XE_TABLEFILE_TABLE};
     struct sim *s = sim_new(10);
     uint32_t read;
     (void)state;
@@ -282,7 +302,7 @@ static void blocks_are_neither_lost_nor_moved_nor_added(void **state)
     size_t n, a = FIRST, b, c;
     (void)state;
     /* Two blocks of the same size, and the end. */
-    struct xe_tablefile_options o = {XE_TABLEFILE_TABLE, false, false};
+    struct xe_tablefile_options o = {.kind = XE_TABLEFILE_TABLE};
     struct xe_tablefile_writer *w =
         xe_tablefile_create(sim_io(from), PATH, &o, META, sizeof META, &error);
     memset(record, 1, LARGE + 1);
@@ -685,6 +705,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(records_are_read_as_they_were_written),
+        TEST(what_has_the_name_is_replaced_or_in_the_way),
         TEST(a_block_has_no_more_than_its_limit),
         TEST(room_that_is_not_committed_leaves_nothing),
         TEST(every_flipped_byte_is_found_where_it_is),
