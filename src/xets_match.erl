@@ -36,6 +36,10 @@
 %% What the native side answers. `Left': results above the limit; keys (in a bag: objects) that are
 %% still to be looked at, when it could not go on after it had changed something.
 
+-type owed() :: none | {xets_durable:log(), Number :: non_neg_integer()}.
+%% Whether there is something to wait for: that the last change has reached the level of its table,
+%% and so all before it have. A call waits once, in its end.
+
 -type continuation() ::
     {xets_select, reference(), xets:match_spec(), pos_integer(), what(), position(), [term()]}.
 %% `[term()]': results that are to be returned before all others.
@@ -240,7 +244,7 @@ replace(Table, Spec) ->
     Id = xets_info:identifier(Table),
     Type = xets:info(Id, type),
     case Type =/= bag andalso keeps_keys(Type, xets:info(Id, keypos), Spec) of
-        true when Type =:= duplicate_bag -> replace_groups(Id, Spec);
+        true when Type =:= duplicate_bag -> waited(replace_groups(Id, Spec));
         true -> lists:sum(change(Id, Spec, ?REPLACE));
         false when Type =:= bag -> {error, table_type};
         false -> {error, none}
@@ -253,28 +257,31 @@ replace_groups(Id, Spec) ->
     Run = compile(Spec),
     KeyPos = xets:info(Id, keypos),
     Keys = keys(Id, Spec, KeyPos, Run, start, #{}),
-    lists:sum([replace_group(Id, Key, Run, -1, 0) || Key <- maps:keys(Keys)]).
+    lists:foldl(
+        fun(Key, Done) -> replace_group(Id, Key, Run, -1, Done) end, {0, none}, maps:keys(Keys)
+    ).
 
-%% Those behind a number. N have been replaced.
-replace_group(Id, Key, Run, After, N) ->
+%% Those behind a number. Done is how many have been replaced, and what is owed for that.
+replace_group(Id, Key, Run, After, Done) ->
     Group = retry(fun() -> xets:group_nif(Id, Key) end),
-    case replace_each([Pair || {I, _} = Pair <- Group, I > After], Id, Run, After, N) of
-        {changed, Last, Sum} -> replace_group(Id, Key, Run, Last, Sum);
-        Sum -> Sum
+    case replace_each([Pair || {I, _} = Pair <- Group, I > After], Id, Run, After, Done) of
+        {changed, Last, DoneNow} -> replace_group(Id, Key, Run, Last, DoneNow);
+        DoneNow -> DoneNow
     end.
 
-replace_each([{I, Object} | Group], Id, Run, After, N) ->
+replace_each([{I, Object} | Group], Id, Run, After, {N, Owed} = Done) ->
     case Run([Object]) of
         [] ->
-            replace_each(Group, Id, Run, I, N);
+            replace_each(Group, Id, Run, I, Done);
         [New] ->
-            case retry(fun() -> xets:replace_in_group_nif(Id, Object, I, New) end) of
-                true -> replace_each(Group, Id, Run, I, N + 1);
-                false -> {changed, After, N}
+            Replace = fun() -> xets:replace_in_group_nif(Id, Object, I, New) end,
+            case owing(Replace, Owed) of
+                {true, OwedNow} -> replace_each(Group, Id, Run, I, {N + 1, OwedNow});
+                {false, OwedNow} -> {changed, After, {N, OwedNow}}
             end
     end;
-replace_each([], _Id, _Run, _After, N) ->
-    N.
+replace_each([], _Id, _Run, _After, Done) ->
+    Done.
 
 %% Those of the objects that match.
 keys(Id, Spec, KeyPos, Run, Position, Keys) ->
@@ -299,69 +306,76 @@ keeps_keys(Type, KeyPos, Spec) ->
 
 %% What has been done, in parts: numbers, or lists of objects.
 change(Table, Spec, What) ->
-    change(Table, Spec, What, start, []).
+    waited(change(Table, Spec, What, start, {[], none})).
 
-change(Table, Spec, What, Position, Before) ->
-    case native(Table, Spec, What, infinity, Position) of
-        other ->
+%% Before is the parts, the last of them first, and what is owed for them.
+change(Table, Spec, What, Position, {Parts, Owed} = Before) ->
+    case owing(fun() -> xets:scan_nif(Table, Spec, What, infinity, Position) end, Owed) of
+        {other, _} ->
             Run = compile(Spec),
             change_objects(xets_info:identifier(Table), Spec, What, Position, Run, Before);
-        {stopped, Done, Left, Next} ->
+        {{stopped, Done, Left, Next}, OwedNow} ->
             Id = xets_info:identifier(Table),
-            Run = compile(Spec),
-            After = [change_left(Id, What, Run, Term) || Term <- Left],
-            change(Id, Spec, What, Next, lists:reverse(After, [Done | Before]));
-        Done ->
-            lists:reverse(Before, [Done])
+            Change = changer(fun change_left/5, Id, What, compile(Spec)),
+            change(Id, Spec, What, Next, lists:foldl(Change, {[Done | Parts], OwedNow}, Left));
+        {Done, OwedNow} ->
+            {lists:reverse(Parts, [Done]), OwedNow}
     end.
 
 change_objects(Id, Spec, What, Position, Run, Before) ->
     {Objects, Next} = candidates(Id, Spec, false, ?CHUNK, Position),
-    After = lists:foldl(
-        fun(Object, Parts) -> [change_object(Id, What, Run, Object) | Parts] end, Before, Objects
-    ),
+    {Parts, Owed} =
+        After = lists:foldl(changer(fun change_object/5, Id, What, Run), Before, Objects),
     case is_end(Next) of
-        true -> lists:reverse(After);
+        true -> {lists:reverse(Parts), Owed};
         false -> change_objects(Id, Spec, What, Next, Run, After)
     end.
 
-%% What is left is keys, in a bag objects.
-change_left(Id, What, Run, Term) ->
-    case is_bag(Id) of
-        true -> change_object(Id, What, Run, Term);
-        false -> change_key(Id, What, Run, Term)
+%% For a fold over what Change, one of the functions below, is to change: they return a part, and
+%% what is owed.
+changer(Change, Id, What, Run) ->
+    fun(Term, {Parts, Owed}) ->
+        {Part, OwedNow} = Change(Id, What, Run, Term, Owed),
+        {[Part | Parts], OwedNow}
     end.
 
-change_key(Id, What, Run, Key) ->
+%% What is left is keys, in a bag objects.
+change_left(Id, What, Run, Term, Owed) ->
+    case is_bag(Id) of
+        true -> change_object(Id, What, Run, Term, Owed);
+        false -> change_key(Id, What, Run, Term, Owed)
+    end.
+
+change_key(Id, What, Run, Key, Owed) ->
     case xets:lookup(Id, Key) of
-        [Object] -> change_object(Id, What, Run, Object);
-        [] -> nothing(What)
+        [Object] -> change_object(Id, What, Run, Object, Owed);
+        [] -> {nothing(What), Owed}
     end.
 
 %% The object is as it was when it was read, or what is there now is looked at.
-change_object(Id, What, Run, Object) ->
-    case make(Id, What, Object, Run([Object])) of
-        0 -> changed_meanwhile(Id, What, Run, Object);
-        nothing -> nothing(What);
-        N when What =:= ?TAKE -> lists:duplicate(N, Object);
-        N -> N
+change_object(Id, What, Run, Object, Owed) ->
+    case make(Id, What, Object, Run([Object]), Owed) of
+        {0, OwedNow} -> changed_meanwhile(Id, What, Run, Object, OwedNow);
+        {N, OwedNow} when What =:= ?TAKE -> {lists:duplicate(N, Object), OwedNow};
+        {N, OwedNow} -> {N, OwedNow};
+        nothing -> {nothing(What), Owed}
     end.
 
 %% How many objects equal to this one have been changed.
-make(Id, ?REPLACE, Object, [New]) ->
-    case retry(fun() -> xets:replace_nif(Id, Object, New) end) of
-        true -> 1;
-        false -> 0
+make(Id, ?REPLACE, Object, [New], Owed) ->
+    case owing(fun() -> xets:replace_nif(Id, Object, New) end, Owed) of
+        {true, OwedNow} -> {1, OwedNow};
+        {false, OwedNow} -> {0, OwedNow}
     end;
-make(Id, What, Object, [true]) when What =:= ?DELETE; What =:= ?TAKE ->
-    retry(fun() -> xets:remove_object_count_nif(Id, Object) end);
-make(_Id, _What, _Object, _Results) ->
+make(Id, What, Object, [true], Owed) when What =:= ?DELETE; What =:= ?TAKE ->
+    owing(fun() -> xets:remove_object_count_nif(Id, Object) end, Owed);
+make(_Id, _What, _Object, _Results, _Owed) ->
     nothing.
 
-changed_meanwhile(Id, What, Run, Object) ->
+changed_meanwhile(Id, What, Run, Object, Owed) ->
     case is_bag(Id) of
-        true -> nothing(What);
-        false -> change_key(Id, What, Run, element(xets:info(Id, keypos), Object))
+        true -> {nothing(What), Owed};
+        false -> change_key(Id, What, Run, element(xets:info(Id, keypos), Object), Owed)
     end.
 
 nothing(?TAKE) -> [];
@@ -457,12 +471,21 @@ compile(Spec) ->
     fun(Objects) -> ets:match_spec_run(Objects, Compiled) end.
 
 retry(Fun) ->
+    waited(owing(Fun, none)).
+
+%% The result of Fun, and what is owed now: what it says, or what was owed before.
+-spec owing(fun(() -> Result), owed()) -> {Result, owed()}.
+owing(Fun, Owed) ->
     try
-        Fun()
+        {Fun(), Owed}
     catch
         error:{xets_wait, Log, Number, Result} ->
-            xets_durable:wait(Log, Number, Result);
+            {Result, {Log, Number}};
         error:xets_retry ->
             erlang:yield(),
-            retry(Fun)
+            owing(Fun, Owed)
     end.
+
+-spec waited({Result, owed()}) -> Result.
+waited({Result, none}) -> Result;
+waited({Result, {Log, Number}}) -> xets_durable:wait(Log, Number, Result).

@@ -181,13 +181,19 @@ delete(Table) ->
     end.
 
 load(Input, Table, Size) ->
-    try xets:file_load_nif(Input, Table, Size) of
+    case load_some(Input, Table, Size) of
         more -> load(Input, Table, Size);
         {ok, Count} -> Count;
         {error, Error} -> throw(Error)
+    end.
+
+load_some(Input, Table, Size) ->
+    try
+        xets:file_load_nif(Input, Table, Size)
     catch
         error:badarg -> throw({badarg, table});
-        error:xets_retry -> erlang:yield(), load(Input, Table, Size)
+        error:{xets_wait, Log, Number, Result} -> xets_durable:wait(Log, Number, Result);
+        error:xets_retry -> erlang:yield(), load_some(Input, Table, Size)
     end.
 
 identifier(Table) ->

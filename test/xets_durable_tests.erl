@@ -220,6 +220,73 @@ many_processes_wait_at_once_test_() ->
 
 %%% Levels
 
+%% Also of what finds out itself what a match specification means, which `ets' has to run.
+a_call_that_changes_many_waits_once_test_() ->
+    % `node' is left to ets.
+    Guard = [{'=:=', {node}, {const, node()}}],
+    {timeout, 120, [{atom_to_list(Type),
+      {timeout, 120, fun() -> in_dir(fun(Dir) -> waits_once(Type, Guard, Dir) end) end}}
+     || Type <- ?TYPES]}.
+
+waits_once(Type, Guard, Dir) ->
+    T = durable(#{dir => Dir, sync => disk}, [Type]),
+    N = 1200,
+    xets:insert(T, Objects = [{I, I rem 3} || I <- lists:seq(1, N)]),
+    Third = fun(Rest) -> [{{'$1', Rest}, Guard, [true]}] end,
+    ?assertEqual({N div 3, 1}, waits(fun() -> xets:select_delete(T, Third(0)) end)),
+    {Taken, Waits} = waits(fun() -> xets:select_take(T, Third(1)) end),
+    ?assertEqual({N div 3, 1}, {length(Taken), Waits}),
+    Left = lists:sort([Object || {_, 2} = Object <- Objects]),
+    ?assertEqual(Left, lists:sort(xets:tab2list(T))),
+    New = {{'$1', '$2'}, Guard, [{{'$1', {{'$2'}}}}]},
+    case Type of
+        bag -> ok;
+        _ -> ?assertEqual({N div 3, 1}, waits(fun() -> xets:select_replace(T, [New]) end))
+    end,
+    ?assertEqual({0, 0}, waits(fun() -> xets:select_delete(T, Third(0)) end)),
+    #{unsynced := Unsynced} = xets:info(T, durable),
+    ?assertEqual(0, Unsynced),
+    Had = contents(T),
+    Again = reopened(T, #{dir => Dir, sync => disk}, [Type]),
+    ?assertEqual(Had, contents(Again)),
+    xets:delete(Again).
+
+%% What Fun returns, and how often it waits.
+waits(Fun) ->
+    Wait = {xets_durable, wait, 3},
+    {module, xets_durable} = code:ensure_loaded(xets_durable),
+    1 = erlang:trace_pattern(Wait, true, [call_count]),
+    try
+        Result = Fun(),
+        {call_count, Count} = erlang:trace_info(Wait, call_count),
+        {Result, Count}
+    after
+        erlang:trace_pattern(Wait, false, [call_count])
+    end.
+
+%% A file read into it is written as anything else.
+a_file_is_read_into_it_test_() ->
+    in_each_type(fun(Type, Dir) ->
+        File = Dir ++ "/file",
+        From = xets:new(from, [Type]),
+        xets:insert(From, [{I rem 5000, I} || I <- lists:seq(1, 10000)] ++ [{a, #{"b" => <<1:3>>}}]),
+        [begin
+             ok = xets:tab2file(From, File, [{format, Format}]),
+             T = durable(#{dir => Dir ++ "/it", sync => Level}, [Type]),
+             {Read, Waits} = waits(fun() -> xets:file2tab(File, [{table, T}]) end),
+             ?assertEqual({ok, T}, Read),
+             ?assert(Waits > 0 orelse Level =:= memory),
+             #{unsynced := Unsynced, unwritten := Unwritten} = xets:info(T, durable),
+             ?assert(Level =:= memory orelse Unwritten =:= 0),
+             ?assert(Level =/= disk orelse Unsynced =:= 0),
+             Again = reopened(T, Dir ++ "/it", [Type]),
+             ?assertEqual(contents(From), contents(Again)),
+             xets:delete(Again),
+             ok = xets:destroy(Dir ++ "/it")
+         end || Format <- [xets, ets], Level <- [memory, os, disk]],
+        xets:delete(From)
+    end, fun(Dir) -> ok = file:make_dir(Dir) end).
+
 a_write_returns_when_its_level_is_reached_test() ->
     [in_dir(fun(Dir) ->
          T = durable(#{dir => Dir, sync => Level}, []),

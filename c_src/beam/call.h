@@ -46,6 +46,15 @@ static inline ERL_NIF_TERM xe_call_answer(ErlNifEnv *env, enum xe_result result,
     return XE_LIKELY(result == XE_CALL_OK) ? *out : xe_call_raise(env, result);
 }
 
+/* The same of a call that does a part of what it is asked for, and has a result already that may be
+ * an exception: what a part has changed that failed nobody waits for. */
+static inline bool xe_call_owes(void)
+{
+    const struct xe_epoch_slot *slot = xe_epoch_self;
+    return slot && slot->owed;
+}
+ERL_NIF_TERM xe_call_answer_part(ErlNifEnv *env, ERL_NIF_TERM result);
+
 #define XE_CALL(name, arity)                                                                      \
     static ERL_NIF_TERM name##_dirty(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[])         \
     {                                                                                             \

@@ -443,6 +443,8 @@ static ERL_NIF_TERM load_end(ErlNifEnv *env, struct input *in, ERL_NIF_TERM tabl
 {
     enum xe_fill_status status = xe_fill_flush(&in->fill, env, table);
     in->is_read = true;
+    if (status == XE_FILL_RETRY && xe_call_owes())
+        return xe_am.more;
     return status == XE_FILL_OK ? make_ok(env, enif_make_uint64(env, in->fill.objects))
                                 : make_found(env, in, status);
 }
@@ -465,6 +467,8 @@ static ERL_NIF_TERM load(ErlNifEnv *env, struct input *in, ERL_NIF_TERM table)
         size_t before = in->at;
         enum xe_fill_status status =
             xe_fill_some(&in->fill, env, table, in->record, in->size, left, &in->at);
+        if (status == XE_FILL_RETRY && xe_call_owes())
+            return xe_am.more; /* first what was stored is waited for */
         if (status != XE_FILL_OK)
             return make_found(env, in, status);
         left -= left < in->at - before ? left : in->at - before;
@@ -472,7 +476,8 @@ static ERL_NIF_TERM load(ErlNifEnv *env, struct input *in, ERL_NIF_TERM table)
     return xe_am.more;
 }
 
-/* file_load(Input, TableIdentifier, Expected) -> more | {ok, Objects} | {error, Error}. So many objects
+/* file_load(Input, TableIdentifier, Expected) -> more | {ok, Objects} | {error, Error}, each of which
+ * may come as what has to be waited for, as from XE_CALL_WRITE. So many objects
  * are expected in an empty table. */
 ERL_NIF_TERM file_load_nif(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[])
 {
@@ -486,7 +491,7 @@ ERL_NIF_TERM file_load_nif(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[])
         in->fill.expected = expected;
     ERL_NIF_TERM result = load(env, in, argv[1]);
     give_back(h, in);
-    return result;
+    return xe_call_answer_part(env, result); /* the table may be a durable one */
 }
 
 /* file_close(Input) -> ok, also if it has been closed. */

@@ -383,6 +383,18 @@ ERL_NIF_TERM xe_call_answer_owing(ErlNifEnv *env, enum xe_result result, const E
     return answer;
 }
 
+ERL_NIF_TERM xe_call_answer_part(ErlNifEnv *env, ERL_NIF_TERM result)
+{
+    struct xe_epoch_slot *slot = xe_epoch_self;
+    if (!enif_is_exception(env, result))
+        return xe_call_answer(env, XE_CALL_OK, &result);
+    if (xe_call_owes()) {
+        enif_release_resource(slot->owed);
+        slot->owed = NULL;
+    }
+    return result;
+}
+
 /* --- Waiting ------------------------------------------------------------------ */
 
 /* A process that is told when the journal has reached what it waits for. */
