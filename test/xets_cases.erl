@@ -8,10 +8,12 @@
 
 -include_lib("eunit/include/eunit.hrl").
 
-%% The module has a function replay/1 for what is printed. `type' is the type of case I, made from
+%% The module has a function replay/1, or one of the name that `replay' says, for what is printed.
+%% `type' is the type of case I, made from
 %% the state of rand; the last element of a case is the list of its operations. `run' is called with
 %% a case and xets_gen:env(), in a process of its own, which takes the tables with it.
 -type property() :: #{module := module(),
+                      replay => atom(),
                       type := fun((I :: pos_integer()) -> proper_types:type()),
                       run := fun((Case :: tuple(), map()) -> same | (Difference :: term()))}.
 
@@ -59,7 +61,7 @@ cases(Property, Seed, I, Ops, Env) ->
     cases(Property, Seed, I + 1, Ops - 'case'(Property, Seed, I, Env), Env).
 
 %% Runs one case, and returns the number of its operations.
-'case'(#{module := Module, type := Type, run := Run}, Seed, I, Env) ->
+'case'(#{module := Module, type := Type, run := Run} = Of, Seed, I, Env) ->
     Done = counters:new(1, []),
     % The state that PropEr goes on with, instead of making one. Of a tuple of the two it would be
     % the sum that counts: seeds would share most of their cases.
@@ -76,8 +78,8 @@ cases(Property, Seed, I, Ops, Env) ->
             counters:get(Done, 1);
         _ ->
             [Case] = proper:counterexample(),
-            ?debugFmt("XETS_SEED=~p, case ~p: ~p:replay(~n~tp)~n~tp",
-                      [Seed, I, Module, Case, erase(difference)]),
+            ?debugFmt("XETS_SEED=~p, case ~p: ~p:~p(~n~tp)~n~tp",
+                      [Seed, I, Module, maps:get(replay, Of, replay), Case, erase(difference)]),
             erlang:error({seed, Seed, 'case', I})
     end.
 

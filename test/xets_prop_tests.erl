@@ -1,12 +1,17 @@
 %% Random sequences of calls give the same on xets and on ets (xets_gen makes them).
 %%
+%% So they do on durable tables, which have in the end, when they have been closed and opened again,
+%% what those of ets have, in a bag in the same order.
+%%
 %% XETS_PROP_OPS is the number of operations, XETS_SEED the seed of all cases (xets_cases); replay/1
-%% runs a sequence that was printed, replay/2 makes it again from its numbers.
+%% runs a sequence that was printed, replay/2 makes it again from its numbers, replay_durable/1 and
+%% replay_durable/2 on durable tables.
 -module(xets_prop_tests).
 
 -include_lib("eunit/include/eunit.hrl").
 
--export([replay/1, replay/2, empty/1, messages/3]).
+-export([replay/1, replay/2, empty/1, messages/3, contents_in_order/2]).
+-export([replay_durable/1, replay_durable/2]).
 
 %% One of the two libraries that are compared.
 -record(side, {module :: ets | xets,
@@ -14,7 +19,11 @@
                % of all tables made so far
                ids = [] :: [reference()]}).
 
+%% Tables of xets are durable, in directories within this one.
+-record(durable, {base :: file:name(), dirs = #{} :: #{reference() => file:name()}}).
+
 -record(state, {env :: map(),
+                durable = none :: none | #durable{},
                 ets = #side{module = ets},
                 xets = #side{module = xets}}).
 
@@ -29,6 +38,25 @@ property() ->
       type => fun(I) -> xets_gen:cases(element(1 + I rem 4, {10, 50, 300, 1000})) end,
       run => fun run/2}.
 
+%% XETS_PROP_OPS is the number here, too.
+sequences_of_calls_on_durable_tables_test_() ->
+    Ops = xets_cases:ops(xets_test_lib:small(2000, 800)),
+    {timeout, 3600, fun() -> xets_cases:run(durable(), xets_cases:seed(), Ops) end}.
+
+durable() ->
+    #{module => ?MODULE,
+      replay => replay_durable,
+      type => fun(I) -> xets_gen:cases(element(1 + I rem 3, {300, 700, 100})) end,
+      run => fun run_durable/2}.
+
+%% @doc Runs what was printed for a case.
+replay_durable(Case) ->
+    xets_cases:replay(durable(), Case).
+
+%% @doc Makes a case again from the numbers that were printed, and runs it.
+replay_durable(Seed, I) ->
+    xets_cases:replay(durable(), Seed, I).
+
 %% @doc Runs what was printed for a case.
 replay(Case) ->
     xets_cases:replay(property(), Case).
@@ -39,11 +67,22 @@ replay(Seed, I) ->
 
 %%% Running a case
 
-run({KeyPos, {Type1, Type2}, Pool, Ops}, Env) ->
+run(Case, Env) ->
+    run(Case, Env, none).
+
+run_durable(Case, Env) ->
+    Name = lists:concat(["xets_prop_", os:getpid(), "_", erlang:unique_integer([positive])]),
+    Base = filename:join(os:getenv("TMPDIR", "/tmp"), Name),
+    ok = file:make_dir(Base),
+    try run(Case, Env, #durable{base = Base})
+    after file:del_dir_r(Base)
+    end.
+
+run({KeyPos, {Type1, Type2}, Pool, Ops}, Env, Durable) ->
     First = [{by, 1, new, [Slot, table, [public, {keypos, KeyPos}, Type]]}
              || {Slot, Type} <- [{1, Type1}, {2, Type2}]],
     Pids = {self(), start_other(), start_other()},
-    ops(First ++ Ops, #state{env = xets_gen:case_env(Env, Pids, KeyPos, Pool)}).
+    ops(First ++ Ops, #state{env = xets_gen:case_env(Env, Pids, KeyPos, Pool), durable = Durable}).
 
 ops([Op | Ops], State) ->
     xets_cases:begins(Op),
@@ -53,13 +92,63 @@ ops([Op | Ops], State) ->
     end;
 ops([], #state{xets = Xets} = State) ->
     Last = [fun() -> op(Op, State) end || Op <- [check, received]] ++
-        [fun() -> emptied(Id, State) end || Id <- Xets#side.ids],
+        case State#state.durable of
+            none -> [fun() -> emptied(Id, State) end || Id <- Xets#side.ids];
+            Durable -> [fun() -> recovered(Durable, State) end]
+        end,
     case each(fun(Check) -> Check() end, Last, State) of
         {same, _} ->
             [end_other(Who, State) || Who <- [2, 3]],
             same;
         {differ, What} ->
             {differ, at_the_end, What}
+    end.
+
+%% Whether each table that is left has what that of ets has when it is opened again. Those whose
+%% owners were killed have no counterpart any more, but whole directories.
+recovered(#durable{base = Base, dirs = Dirs}, #state{ets = Ets, xets = Xets} = State) ->
+    Pairs = lists:zip(Ets#side.ids, Xets#side.ids),
+    Recovered = each(fun({Id, XId}) -> recovered(Id, XId, Dirs, State) end, Pairs, State),
+    {ok, Names} = file:list_dir(Base),
+    each(fun(Check) -> Check() end,
+         [fun() -> Recovered end |
+          [fun() -> result({value, ok}, {value, xets:verify(filename:join(Base, Name))}, State) end
+           || Name <- Names]], State).
+
+recovered(Id, XId, Dirs, State) ->
+    case [{Who, Had} || Who <- [1, 2, 3],
+                        {value, Had} <- [call(Who, in_order(ets, Id), State)]] of
+        [{Who, Had} | _] ->
+            % Whoever may read it may delete it, or it is its owner's alone to do so.
+            Options = [{keypos, xets:info(XId, keypos)}, xets:info(XId, type),
+                       {durable, maps:get(XId, Dirs)}] ++
+                [compressed || xets:info(XId, compressed)],
+            {value, true} = delete_by([Who, 1, 2, 3], XId, State),
+            Again = xets:new(again, Options),
+            Found = call(1, in_order(xets, Again), State),
+            true = xets:delete(Again),
+            result({value, Had}, Found, State);
+        [] ->
+            {same, State}
+    end.
+
+delete_by([Who | Others], Id, State) ->
+    case call(Who, {xets, delete, [Id]}, State) of
+        {error, badarg, _} when Others =/= [] -> delete_by(Others, Id, State);
+        Outcome -> Outcome
+    end.
+
+in_order(Module, Id) ->
+    {?MODULE, contents_in_order, [Module, Id]}.
+
+%% All of a table, of a bag with the order of each key's objects.
+contents_in_order(Module, Id) ->
+    Objects = Module:tab2list(Id),
+    KeyPos = Module:info(Id, keypos),
+    case Module:info(Id, type) of
+        ordered_set -> Objects;
+        set -> counts(Objects);
+        _ -> counts([Module:lookup(Id, Key) || Key <- maps:keys(keys(Objects, KeyPos))])
     end.
 
 %% Whether all objects are deleted when each is named: whatever was done to them, they are equal
@@ -188,9 +277,24 @@ end_other(Who, #state{env = #{pid := Pids}}) ->
 
 new(Slot, Args, Who, #state{ets = Ets, xets = Xets} = State) ->
     {Outcome, Ets1} = created(Slot, call(Who, {ets, new, resolve(Args, Ets, State)}, State), Ets),
-    {XOutcome, Xets1} =
-        created(Slot, call(Who, {xets, new, resolve(Args, Xets, State)}, State), Xets),
-    result(Outcome, XOutcome, State#state{ets = Ets1, xets = Xets1}).
+    {Dir, XArgs} = in_directory(resolve(Args, Xets, State), State),
+    {XOutcome, Xets1} = created(Slot, call(Who, {xets, new, XArgs}, State), Xets),
+    result(Outcome, XOutcome,
+           State#state{ets = Ets1, xets = Xets1, durable = keep_dir(Dir, Xets1, State)}).
+
+%% The arguments of new/2, with a directory of its own for the table if it is to be durable.
+in_directory([Name, Options], #state{durable = #durable{base = Base}}) when is_list(Options) ->
+    N = erlang:unique_integer([positive]),
+    Dir = filename:join(Base, integer_to_list(N)),
+    Level = element(1 + N rem 2, {memory, os}),
+    {Dir, [Name, [{durable, #{dir => Dir, sync => Level}} | Options]]};
+in_directory(Args, _State) ->
+    {none, Args}.
+
+keep_dir(Dir, #side{ids = [Id | _]}, #state{durable = #durable{dirs = Dirs} = Durable}) ->
+    Durable#durable{dirs = maps:merge(#{Id => Dir}, Dirs)};
+keep_dir(_Dir, _Xets, #state{durable = Durable}) ->
+    Durable.
 
 created(Slot, {value, Table}, #side{module = Module, slots = Slots, ids = Ids} = Side) ->
     {Id, Name} = case is_atom(Table) of
