@@ -286,8 +286,9 @@ new(Slot, Args, Who, #state{ets = Ets, xets = Xets} = State) ->
 in_directory([Name, Options], #state{durable = #durable{base = Base}}) when is_list(Options) ->
     N = erlang:unique_integer([positive]),
     Dir = filename:join(Base, integer_to_list(N)),
-    Level = element(1 + N rem 2, {memory, os}),
-    {Dir, [Name, [{durable, #{dir => Dir, sync => Level}} | Options]]};
+    Durable = element(1 + erlang:phash2(N, 3), {#{sync => memory}, #{sync => os},
+                                                #{sync => os, checkpoint_after => 2000}}),
+    {Dir, [Name, [{durable, Durable#{dir => Dir}} | Options]]};
 in_directory(Args, _State) ->
     {none, Args}.
 
