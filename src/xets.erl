@@ -105,6 +105,7 @@
 -export([durable_open_nif/4, durable_prepare_nif/2, durable_replay_nif/2, durable_attach_nif/2]).
 -export([durable_show_nif/2, durable_close_nif/1, durable_holder_nif/2, durable_wait_nif/3]).
 -export([durable_lost_nif/1, durable_verify_nif/1, durable_destroy_nif/1]).
+-export([durable_await_room_nif/3]).
 -export([durable_log_nif/1, durable_info_nif/1, checkpoint_begin_nif/2, checkpoint_write_nif/2]).
 -export_type([durable_option/0]).
 -export_type([table/0, tid/0, access/0, type/0, option/0, update_op/0, element_spec/0]).
@@ -196,6 +197,7 @@
     durable_verify_nif/1,
     durable_destroy_nif/1,
     durable_wait_nif/3,
+    durable_await_room_nif/3,
     durable_log_nif/1,
     durable_info_nif/1,
     checkpoint_begin_nif/2,
@@ -265,6 +267,8 @@
 -define(NIF, erlang:nif_error(nif_not_loaded)).
 %% What a write to a durable table raises that has happened, but has still to be waited for.
 -define(WAIT(Log, Number, Result), {xets_wait, Log, Number, Result}).
+%% And one that has not, for want of room in the buffer of the table's journal.
+-define(ROOM(Log, Bytes), {xets_room, Log, Bytes}).
 
 %%% Tables
 
@@ -847,6 +851,9 @@ insert(Table, ObjectOrObjects) ->
             Args = [Table, ObjectOrObjects],
             ?BADARG(Args, xets_errors:cause(insert, Args));
         error:?WAIT(Log, Number, Result) -> xets_durable:wait(Log, Number, Result);
+        error:?ROOM(Log, Bytes) ->
+            ok = xets_durable:await_room(Log, Bytes),
+            insert(Table, ObjectOrObjects);
         error:xets_retry ->
             erlang:yield(),
             insert(Table, ObjectOrObjects)
@@ -872,6 +879,9 @@ insert_new(Table, ObjectOrObjects) ->
             Args = [Table, ObjectOrObjects],
             ?BADARG(Args, xets_errors:cause(insert_new, Args));
         error:?WAIT(Log, Number, Result) -> xets_durable:wait(Log, Number, Result);
+        error:?ROOM(Log, Bytes) ->
+            ok = xets_durable:await_room(Log, Bytes),
+            insert_new(Table, ObjectOrObjects);
         error:xets_retry ->
             erlang:yield(),
             insert_new(Table, ObjectOrObjects)
@@ -898,6 +908,9 @@ put_new(Table, Object) ->
             Args = [Table, Object],
             ?BADARG(Args, xets_errors:cause(put_new, Args));
         error:?WAIT(Log, Number, Result) -> xets_durable:wait(Log, Number, Result);
+        error:?ROOM(Log, Bytes) ->
+            ok = xets_durable:await_room(Log, Bytes),
+            put_new(Table, Object);
         error:xets_retry ->
             erlang:yield(),
             put_new(Table, Object)
@@ -917,6 +930,9 @@ delete(Table, Key) ->
     catch
         error:badarg -> ?BADARG([Table, Key], xets_errors:cause(delete, [Table, Key]));
         error:?WAIT(Log, Number, Result) -> xets_durable:wait(Log, Number, Result);
+        error:?ROOM(Log, Bytes) ->
+            ok = xets_durable:await_room(Log, Bytes),
+            delete(Table, Key);
         error:xets_retry -> erlang:yield(), delete(Table, Key)
     end.
 
@@ -941,6 +957,9 @@ delete_many(Table, Keys) ->
             ?BADARG(Args, xets_errors:cause(delete_many, Args));
         error:?WAIT(Log, Number, Deleted) ->
             deleted(Table, xets_durable:wait(Log, Number, Deleted));
+        error:?ROOM(Log, Bytes) ->
+            ok = xets_durable:await_room(Log, Bytes),
+            delete_many(Table, Keys);
         error:xets_retry ->
             erlang:yield(),
             delete_many(Table, Keys)
@@ -973,6 +992,9 @@ delete_object(Table, Object) ->
             Args = [Table, Object],
             ?BADARG(Args, xets_errors:cause(delete_object, Args));
         error:?WAIT(Log, Number, Result) -> xets_durable:wait(Log, Number, Result);
+        error:?ROOM(Log, Bytes) ->
+            ok = xets_durable:await_room(Log, Bytes),
+            delete_object(Table, Object);
         error:xets_retry ->
             erlang:yield(),
             delete_object(Table, Object)
@@ -991,6 +1013,9 @@ delete_all_objects(Table) ->
     catch
         error:badarg -> ?BADARG([Table], xets_errors:cause(delete_all_objects, [Table]));
         error:?WAIT(Log, Number, Result) -> xets_durable:wait(Log, Number, Result);
+        error:?ROOM(Log, Bytes) ->
+            ok = xets_durable:await_room(Log, Bytes),
+            delete_all_objects(Table);
         error:xets_retry -> erlang:yield(), delete_all_objects(Table)
     end.
 
@@ -1010,6 +1035,9 @@ take(Table, Key) ->
     catch
         error:badarg -> ?BADARG([Table, Key], xets_errors:cause(take, [Table, Key]));
         error:?WAIT(Log, Number, Result) -> xets_durable:wait(Log, Number, Result);
+        error:?ROOM(Log, Bytes) ->
+            ok = xets_durable:await_room(Log, Bytes),
+            take(Table, Key);
         error:xets_retry -> erlang:yield(), take(Table, Key)
     end.
 
@@ -1035,6 +1063,9 @@ take_many(Table, Keys) ->
             ?BADARG(Args, xets_errors:cause(take_many, Args));
         error:?WAIT(Log, Number, Taken) ->
             taken(Table, xets_durable:wait(Log, Number, Taken));
+        error:?ROOM(Log, Bytes) ->
+            ok = xets_durable:await_room(Log, Bytes),
+            take_many(Table, Keys);
         error:xets_retry ->
             erlang:yield(),
             take_many(Table, Keys)
@@ -2144,6 +2175,9 @@ take_first(Table) ->
     catch
         error:badarg -> ?BADARG([Table], xets_errors:cause(take_first, [Table]));
         error:?WAIT(Log, Number, Result) -> xets_durable:wait(Log, Number, Result);
+        error:?ROOM(Log, Bytes) ->
+            ok = xets_durable:await_room(Log, Bytes),
+            take_first(Table);
         error:xets_retry -> erlang:yield(), take_first(Table)
     end.
 
@@ -2157,6 +2191,9 @@ take_last(Table) ->
     catch
         error:badarg -> ?BADARG([Table], xets_errors:cause(take_last, [Table]));
         error:?WAIT(Log, Number, Result) -> xets_durable:wait(Log, Number, Result);
+        error:?ROOM(Log, Bytes) ->
+            ok = xets_durable:await_room(Log, Bytes),
+            take_last(Table);
         error:xets_retry -> erlang:yield(), take_last(Table)
     end.
 
@@ -2597,6 +2634,9 @@ update_counter(Table, Key, UpdateOp) ->
             Args = [Table, Key, UpdateOp],
             ?BADARG(Args, xets_errors:cause(update_counter, Args));
         error:?WAIT(Log, Number, Result) -> xets_durable:wait(Log, Number, Result);
+        error:?ROOM(Log, Bytes) ->
+            ok = xets_durable:await_room(Log, Bytes),
+            update_counter(Table, Key, UpdateOp);
         error:xets_retry ->
             erlang:yield(),
             update_counter(Table, Key, UpdateOp)
@@ -2634,6 +2674,9 @@ update_counter(Table, Key, UpdateOp, Default) ->
             Args = [Table, Key, UpdateOp, Default],
             ?BADARG(Args, xets_errors:cause(update_counter, Args));
         error:?WAIT(Log, Number, Result) -> xets_durable:wait(Log, Number, Result);
+        error:?ROOM(Log, Bytes) ->
+            ok = xets_durable:await_room(Log, Bytes),
+            update_counter(Table, Key, UpdateOp, Default);
         error:xets_retry ->
             erlang:yield(),
             update_counter(Table, Key, UpdateOp, Default)
@@ -2651,6 +2694,9 @@ store(Table, Old, New) ->
         error:badarg ->
             false;
         error:?WAIT(Log, Number, Result) -> xets_durable:wait(Log, Number, Result);
+        error:?ROOM(Log, Bytes) ->
+            ok = xets_durable:await_room(Log, Bytes),
+            false;
         error:xets_retry ->
             erlang:yield(),
             false
@@ -2680,6 +2726,9 @@ update_element(Table, Key, ElementSpec) ->
             Args = [Table, Key, ElementSpec],
             ?BADARG(Args, xets_errors:cause(update_element, Args));
         error:?WAIT(Log, Number, Result) -> xets_durable:wait(Log, Number, Result);
+        error:?ROOM(Log, Bytes) ->
+            ok = xets_durable:await_room(Log, Bytes),
+            update_element(Table, Key, ElementSpec);
         error:xets_retry ->
             erlang:yield(),
             update_element(Table, Key, ElementSpec)
@@ -2708,6 +2757,9 @@ update_element(Table, Key, ElementSpec, Default) ->
             Args = [Table, Key, ElementSpec, Default],
             ?BADARG(Args, xets_errors:cause(update_element, Args));
         error:?WAIT(Log, Number, Result) -> xets_durable:wait(Log, Number, Result);
+        error:?ROOM(Log, Bytes) ->
+            ok = xets_durable:await_room(Log, Bytes),
+            update_element(Table, Key, ElementSpec, Default);
         error:xets_retry ->
             erlang:yield(),
             update_element(Table, Key, ElementSpec, Default)
@@ -3087,6 +3139,10 @@ durable_holder_nif(_Dir, _Ref) -> ?NIF.
 -spec durable_wait_nif(xets_durable:log(), non_neg_integer() | sync | closed, reference()) ->
     ok | checkpoint | wait | {error, xets_durable:error()}.
 durable_wait_nif(_Log, _Number, _Ref) -> ?NIF.
+%% `wait': {Ref, _} will come.
+%% @private
+-spec durable_await_room_nif(xets_durable:log(), non_neg_integer(), reference()) -> ok | wait.
+durable_await_room_nif(_Log, _Bytes, _Ref) -> ?NIF.
 %% @private
 -spec durable_log_nif(table()) -> xets_durable:log() | false | undefined.
 durable_log_nif(_Table) -> ?NIF.

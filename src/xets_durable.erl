@@ -5,7 +5,7 @@
 %% piece, and what goes on with it is a process here.
 -module(xets_durable).
 
--export([new/3, wait/3, sync/1, checkpoint/1, backup/2, info/1, failure/1]).
+-export([new/3, wait/3, await_room/2, sync/1, checkpoint/1, backup/2, info/1, failure/1]).
 -export([verify/1, repair/1, destroy/1]).
 -export([is_reason/1, format_error/1]).
 -export_type([level/0, error/0, reason/0, log/0]).
@@ -249,6 +249,21 @@ wait(Log, Number) ->
 
 failed(Error) ->
     erlang:error({durable, Error}).
+
+%% @doc Waits until there may be room for a change of so many bytes: a write that had none is
+%% worth trying again then.
+-spec await_room(log(), Bytes :: non_neg_integer()) -> ok.
+await_room(Log, Bytes) ->
+    Ref = make_ref(),
+    case xets:durable_await_room_nif(Log, Bytes, Ref) of
+        ok ->
+            true = erlang:yield(),
+            ok;
+        wait ->
+            receive
+                {Ref, _} -> ok
+            end
+    end.
 
 %% @doc Why a table takes no changes any more.
 -spec failure(xets:table()) -> error() | none.

@@ -481,6 +481,9 @@ owing(Fun, Owed) ->
     catch
         error:{xets_wait, Log, Number, Result} ->
             {Result, {Log, Number}};
+        error:{xets_room, Log, Bytes} ->
+            ok = xets_durable:await_room(Log, Bytes),
+            owing(Fun, Owed);
         error:xets_retry ->
             erlang:yield(),
             owing(Fun, Owed)

@@ -58,6 +58,7 @@
     X(undefined, "undefined")                                                                     \
     X(used, "used")                                                                               \
     X(xets_retry, "xets_retry")                                                                   \
+    X(xets_room, "xets_room")                                                                     \
     X(xets_wait, "xets_wait")                                                                     \
     XE_ATOMS_PLAN(X)
 

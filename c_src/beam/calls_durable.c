@@ -420,6 +420,26 @@ ERL_NIF_TERM durable_wait_nif(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[
                                                                 : make_failure(env, d);
 }
 
+/* durable_await_room(Log, Bytes, Ref) -> ok | wait: a message comes, {Ref, _}. Then there may be
+ * room. */
+ERL_NIF_TERM durable_await_room_nif(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[])
+{
+    ErlNifUInt64 bytes;
+    ErlNifPid self;
+    struct xe_log *log = xe_durable_get(env, argv[0]);
+    (void)argc;
+    if (!log || !enif_get_uint64(env, argv[1], &bytes) || !enif_is_ref(env, argv[2]))
+        return enif_make_badarg(env);
+    switch (xe_durable_await_room(log->durable, (size_t)bytes, enif_self(env, &self), argv[2])) {
+    case XE_REACHED:
+        return xe_am.ok;
+    case XE_REACHING:
+        return xe_am.wait;
+    default:
+        return xe_call_raise(env, XE_CALL_LIMIT);
+    }
+}
+
 /* durable_log(Table) -> Log | false | undefined */
 static enum xe_result durable_log(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t budget,
                                   ERL_NIF_TERM *out)

@@ -11,6 +11,7 @@
 
 #include "call.h"
 #include "durable_unit.h"
+#include "hooks.h"
 
 enum {
     LIST_VERSION = 1,
@@ -19,8 +20,10 @@ enum {
     DUE_BYTES = 16 * 1024 * 1024, /* of changes: fewer are no reason for a checkpoint */
 };
 
-/* For the number of a change: the end of all. */
+/* For the number of a change, which is never as large: the end of all; and with the bytes of one
+ * that the journal's buffer had no room for, so that it has not happened. */
 #define CLOSED UINT64_MAX
+#define ROOM_FOR (UINT64_C(1) << 63)
 
 /* The bytes of a change, and room for them in the journal. */
 struct xe_durable_unit {
@@ -76,6 +79,28 @@ static void give_back(struct xe_durable *d, struct xe_durable_unit *unit)
         free_unit(atomic_exchange_explicit(&d->spare, unit, memory_order_acq_rel));
 }
 
+/* What the call of this thread has to wait for, or to tell. The section is open, so the log is
+ * there; the reference keeps it until the call ends. */
+static void owe(struct xe_log *log, uint64_t number)
+{
+    struct xe_epoch_slot *slot = xe_epoch_self;
+    if (slot->owed != log) {
+        if (slot->owed)
+            enif_release_resource(slot->owed);
+        enif_keep_resource(log);
+        slot->owed = log;
+    }
+    slot->owed_number = number;
+}
+
+/* There is no room in the buffer: nothing is worth trying before there is. If the call has changed
+ * something already, it tells that, and comes back. */
+static void owe_room(struct xe_log *log, size_t bytes)
+{
+    if (!xe_epoch_self->owed)
+        owe(log, ROOM_FOR | bytes);
+}
+
 /* Words that the calling thread may spend. */
 static uint64_t budget_of_thread(void)
 {
@@ -93,6 +118,8 @@ enum xe_status xe_durable_log_begin(void *log, const struct xe_log_change *chang
     enum xe_status status = xe_unit_write(&unit->writer, change, d->keypos, budget_of_thread());
     if (status == XE_OK)
         status = xe_journal_reserve(d->journal, unit->writer.len, &unit->room);
+    if (XE_UNLIKELY(status == XE_RETRY))
+        owe_room(log, unit->writer.len);
     if (status == XE_OK) {
         if (unit->room.large)
             memcpy(unit->room.large, unit->writer.bytes, unit->writer.len);
@@ -121,20 +148,6 @@ static bool is_due(struct xe_durable *d)
         atomic_load_explicit(&d->is_checkpointing, memory_order_relaxed))
         return false;
     return d->after || !d->table || grown > xe_table_bytes(d->table->core);
-}
-
-/* What the call of this thread has to wait for, or to tell. The section is open, so the log is
- * there; the reference keeps it until the call ends. */
-static void owe(struct xe_log *log, uint64_t number)
-{
-    struct xe_epoch_slot *slot = xe_epoch_self;
-    if (slot->owed != log) {
-        if (slot->owed)
-            enif_release_resource(slot->owed);
-        enif_keep_resource(log);
-        slot->owed = log;
-    }
-    slot->owed_number = number;
 }
 
 void xe_durable_owe_closing(struct xe_table *t)
@@ -365,20 +378,32 @@ static bool is_soon(struct xe_durable *d, uint64_t number)
            enif_thread_type() == ERL_NIF_THR_NORMAL_SCHEDULER;
 }
 
+/* The call has changed what has a number, and returns a result. */
+static ERL_NIF_TERM answer_changed(ErlNifEnv *env, struct xe_log *log, uint64_t number,
+                                   ERL_NIF_TERM out)
+{
+    ERL_NIF_TERM ticket = number == CLOSED ? xe_am.closed : enif_make_uint64(env, number);
+    const ERL_NIF_TERM args[N_ARGS] = {enif_make_resource(env, log), ticket, out};
+    return is_soon(log->durable, number) ? look_later(env, args, 0) : raise_wait(env, args);
+}
+
 ERL_NIF_TERM xe_call_answer_owing(ErlNifEnv *env, enum xe_result result, const ERL_NIF_TERM *out)
 {
     struct xe_epoch_slot *slot = xe_epoch_self;
     struct xe_log *log = slot->owed;
     uint64_t number = slot->owed_number;
+    bool had_no_room = number != CLOSED && number & ROOM_FOR;
     slot->owed = NULL;
     ERL_NIF_TERM answer;
-    if (result == XE_CALL_OK) {
-        ERL_NIF_TERM ticket = number == CLOSED ? xe_am.closed : enif_make_uint64(env, number);
-        const ERL_NIF_TERM args[N_ARGS] = {enif_make_resource(env, log), ticket, *out};
-        answer = is_soon(log->durable, number) ? look_later(env, args, 0) : raise_wait(env, args);
-    } else {
+    if (result == XE_CALL_RETRY && had_no_room)
+        answer = enif_raise_exception(
+            env, enif_make_tuple3(env, xe_am.xets_room, enif_make_resource(env, log),
+                                  enif_make_uint64(env, number & ~ROOM_FOR)));
+    else if (result != XE_CALL_OK)
         answer = xe_call_raise(env, result);
-    }
+    else
+        /* There may have been room at the next attempt. */
+        answer = had_no_room ? *out : answer_changed(env, log, number, *out);
     enif_release_resource(log);
     return answer;
 }
@@ -415,6 +440,7 @@ static void waiter_free(struct waiter *w)
 static void reached(struct xe_journal_waiter *of, enum xe_status status)
 {
     struct waiter *w = (void *)((uintptr_t)of - offsetof(struct waiter, of));
+    xe_hook(NULL, "journal_tells");
     enif_send(NULL, &w->pid, w->env,
               enif_make_tuple2(w->env, w->ref, status == XE_OK ? xe_am.ok : xe_am.failed));
     waiter_free(w);
@@ -471,6 +497,24 @@ enum xe_reaching xe_durable_wait(struct xe_durable *d, uint64_t ticket,
     if (xe_durable_listen(d, pid, ref))
         return XE_REACHING;
     return d->close_error.code ? XE_REACH_FAILED : XE_REACHED;
+}
+
+enum xe_reaching xe_durable_await_room(struct xe_durable *d, size_t bytes, const ErlNifPid *pid,
+                                       ERL_NIF_TERM ref)
+{
+    /* Without a journal there is nothing to wait for: the next attempt tells why. */
+    if (!hold(d))
+        return XE_REACHED;
+    struct waiter *w = waiter_new(pid, ref);
+    enum xe_reaching reaching = XE_REACH_NOMEM;
+    if (w) {
+        bool waits = xe_journal_await_room(d->journal, bytes, &w->of) == XE_RETRY;
+        reaching = waits ? XE_REACHING : XE_REACHED;
+        if (!waits)
+            waiter_free(w);
+    }
+    let_go(d);
+    return reaching;
 }
 
 bool xe_durable_error(struct xe_durable *d, struct xe_io_error *error)

@@ -11,7 +11,8 @@
  * opened with. No scheduler does: the NIF raises {xets_wait, Log, Number, Result}, and src/xets.erl
  * hands that to xets_durable:wait/3, which asks (Log, Number) whether it is so by now, and else
  * receives the message that the journal's thread sends. Calls of other tables pay for one look at
- * a word of their epoch slot.
+ * a word of their epoch slot. A call that finds no room in the journal's buffer has changed nothing;
+ * it raises {xets_room, Log, Bytes}, and is made again when xets_durable:await_room/2 returns.
  *
  * States of a directory in this VM. Between two of them stands who may do something
  *
@@ -167,6 +168,10 @@ enum xe_reaching {
 enum xe_reaching xe_durable_wait(struct xe_durable *d, uint64_t ticket,
                                  enum xe_durable_level level, const ErlNifPid *pid,
                                  ERL_NIF_TERM ref);
+/* Waits until there is room for a unit of so many bytes: XE_REACHED, and XE_REACHING: the process
+ * gets {Ref, ok | failed}. Either way it is worth trying then; XE_REACH_NOMEM. */
+enum xe_reaching xe_durable_await_room(struct xe_durable *d, size_t bytes, const ErlNifPid *pid,
+                                       ERL_NIF_TERM ref);
 /* Why nothing is kept any more. False: that is not so. */
 bool xe_durable_error(struct xe_durable *d, struct xe_io_error *error);
 
