@@ -193,6 +193,9 @@ load_some(Input, Table, Size) ->
     catch
         error:badarg -> throw({badarg, table});
         error:{xets_wait, Log, Number, Result} -> xets_durable:wait(Log, Number, Result);
+        error:{xets_room, Log, Bytes} ->
+            ok = xets_durable:await_room(Log, Bytes),
+            load_some(Input, Table, Size);
         error:xets_retry -> erlang:yield(), load_some(Input, Table, Size)
     end.
 

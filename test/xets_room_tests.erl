@@ -42,12 +42,17 @@ full(Type, Dir) ->
     T = xets:new(room, Options),
     Keys = lists:seq(1, 20),
     true = xets:insert(T, [{K, 0} || K <- Keys]),
+    File = Dir ++ ".file",
+    From = xets:new(from, [Type]),
+    true = xets:insert(From, {loaded, 1}),
+    ok = xets:tab2file(From, File),
     {Disk, Sync} = disk_stops(T),
     Stop = atomics:new(1, []),
     %% The second one, whose changes are the smallest that there are, leaves room for none.
     Fillers = [filler(T, Stop, Object) || Object <- [{large, binary:copy(<<0>>, 1000)}, {x}]],
     Calls = calls(Type),
     Callers = [waiting(fun() -> apply(xets, F, [T | Args]) end) || {F, Args, _} <- Calls],
+    Loader = waiting(fun() -> xets:file2tab(File, [{table, T}]) end),
     %% Nothing has happened, and nobody tries again and again.
     [[{_, 0}] = xets:lookup(T, K) || K <- Keys],
     Before = reductions(Callers ++ Fillers),
@@ -60,7 +65,10 @@ full(Type, Dir) ->
     exit(Disk, kill),
     [?assertEqual({F, Result}, {F, result(Caller)})
      || {{F, _, Result}, Caller} <- lists:zip(Calls, Callers)],
+    ?assertMatch({ok, _}, result(Loader)),
+    ?assert(xets:member(T, loaded)),
     [ok = result(Filler) || Filler <- Fillers],
+    ok = file:delete(File),
     ok = result(Sync),
     ?assertEqual(false, xets:member(T, victim)),
     Contents = lists:sort(xets:tab2list(T)),

@@ -93,6 +93,11 @@ static void owe(struct xe_log *log, uint64_t number)
     slot->owed_number = number;
 }
 
+static bool is_room(uint64_t number)
+{
+    return number != CLOSED && number & ROOM_FOR;
+}
+
 /* There is no room in the buffer: nothing is worth trying before there is. If the call has changed
  * something already, it tells that, and comes back. */
 static void owe_room(struct xe_log *log, size_t bytes)
@@ -392,7 +397,7 @@ ERL_NIF_TERM xe_call_answer_owing(ErlNifEnv *env, enum xe_result result, const E
     struct xe_epoch_slot *slot = xe_epoch_self;
     struct xe_log *log = slot->owed;
     uint64_t number = slot->owed_number;
-    bool had_no_room = number != CLOSED && number & ROOM_FOR;
+    bool had_no_room = is_room(number);
     slot->owed = NULL;
     ERL_NIF_TERM answer;
     if (result == XE_CALL_RETRY && had_no_room)
@@ -411,8 +416,10 @@ ERL_NIF_TERM xe_call_answer_owing(ErlNifEnv *env, enum xe_result result, const E
 ERL_NIF_TERM xe_call_answer_part(ErlNifEnv *env, ERL_NIF_TERM result)
 {
     struct xe_epoch_slot *slot = xe_epoch_self;
-    if (!enif_is_exception(env, result))
-        return xe_call_answer(env, XE_CALL_OK, &result);
+    if (!enif_is_exception(env, result)) {
+        bool had_no_room = xe_call_owes() && is_room(slot->owed_number) && result == xe_am.more;
+        return xe_call_answer(env, had_no_room ? XE_CALL_RETRY : XE_CALL_OK, &result);
+    }
     if (xe_call_owes()) {
         enif_release_resource(slot->owed);
         slot->owed = NULL;
