@@ -103,6 +103,8 @@ static bool begin_reading(ErlNifEnv *env, struct xe_journal *journal,
     memcpy(enif_make_new_binary(env, info.meta_bytes, &meta), info.meta, info.meta_bytes);
     *out = enif_make_tuple2(env, enif_make_resource(env, log), meta);
     bool ok = xe_fill_begin(&d->fill);
+    d->fill.expected = XE_FILL_AS_SO_FAR;
+    d->fill.external = info.bytes;
     if (!ok) {
         d->fill = (struct xe_fill){.n = 0};
         xe_durable_close(d);
@@ -189,7 +191,7 @@ static enum step fail_step(struct xe_durable *d, enum xe_fill_status status,
                            struct xe_io_error *error)
 {
     bool is_damage = status == XE_FILL_BAD || status == XE_FILL_NO_OBJECT;
-    const char *file = d->part == XE_DURABLE_JOURNAL ? "journal" : "checkpoint";
+    const char *file = d->part == XE_DURABLE_CHECKPOINT ? "checkpoint" : "journal";
     if (is_damage)
         xe_io_fail(error, XE_IO_DAMAGED, XE_IO_READ, file, XE_IO_NOWHERE, "no change of a table");
     else
@@ -218,13 +220,15 @@ static enum step go_on(struct xe_durable *d, struct xe_io_error *error)
     d->at = 0;
     if (d->part == XE_DURABLE_CHECKPOINT) {
         step = next_record(d, error);
+        if (step == STEP_DONE)
+            d->part = XE_DURABLE_JOURNAL;
+    }
+    if (d->part == XE_DURABLE_JOURNAL && step == STEP_DONE) {
+        step = next_unit(d, error);
         if (step == STEP_DONE) {
-            d->part = XE_DURABLE_BETWEEN;
+            d->part = XE_DURABLE_REST;
             return STEP_MORE;
         }
-    } else {
-        d->part = XE_DURABLE_JOURNAL;
-        step = next_unit(d, error);
     }
     return step;
 }
@@ -248,7 +252,7 @@ static enum step replay(struct xe_durable *d, ErlNifEnv *env, ERL_NIF_TERM table
         d->lost.records += is_bad && d->salvage;
         if (status != XE_FILL_OK && !(is_bad && d->salvage))
             return fail_step(d, status, error);
-        d->is_done = is_bad || d->part == XE_DURABLE_BETWEEN || d->at == d->size;
+        d->is_done = is_bad || d->part == XE_DURABLE_REST || d->at == d->size;
         left -= left < d->at - before + 1 ? left : d->at - before + 1;
     }
     return STEP_MORE;

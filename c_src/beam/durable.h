@@ -49,8 +49,8 @@ struct xe_durable_unit;
 /* Where recovering is. */
 enum xe_durable_part {
     XE_DURABLE_CHECKPOINT,
-    XE_DURABLE_BETWEEN, /* storing what is left of it */
     XE_DURABLE_JOURNAL,
+    XE_DURABLE_REST, /* storing what is left of both */
 };
 
 /* What salvaging has passed over. */

@@ -9,7 +9,6 @@ enum { PUT = 1, DELETE = 2, REMOVE = 3, REPLACE = 4, CLEAR = 5 };
 
 enum {
     PLACE_BYTES = 4,
-    SECTION_BYTES = 16 * 1024, /* of objects that are stored in one section */
 };
 
 /* --- Writing -------------------------------------------------------------- */
@@ -183,25 +182,6 @@ static void object_end(struct object *x, bool is_stored)
     xe_encoder_clear(&x->e);
 }
 
-/* As in a list write: what a bag has already it keeps. */
-static enum xe_fill_status put_object(struct reading *r)
-{
-    struct object x;
-    enum xe_status put = XE_RETRY;
-    size_t before = r->at;
-    enum xe_fill_status status = object_read(r, &x);
-    if (status == XE_FILL_OK) {
-        put = xe_kind_is_bag(r->use->table->kind)
-                  ? xe_bag_put(r->use->table->core, r->use->slot, &x.p, XE_PUT, true)
-                  : xe_table_put(r->use->table->core, r->use->slot, &x.p, XE_PUT);
-        status = put == XE_EXISTS ? XE_FILL_OK : of_core(put);
-    }
-    object_end(&x, put == XE_OK);
-    if (status == XE_FILL_RETRY)
-        r->at = before;
-    return status;
-}
-
 static enum xe_fill_status remove_object(struct reading *r)
 {
     struct object x;
@@ -261,16 +241,7 @@ static enum xe_fill_status replace_object(struct reading *r)
     return status;
 }
 
-/* Some objects of a PUT. Section open. */
-static enum xe_fill_status put_some(struct reading *r, size_t end)
-{
-    enum xe_fill_status status = XE_FILL_OK;
-    while (status == XE_FILL_OK && r->at < end)
-        status = put_object(r);
-    return status;
-}
-
-/* Any other change, as a whole. Section open. */
+/* A change that is no PUT, as a whole. Section open. */
 static enum xe_fill_status do_one(struct reading *r)
 {
     enum xe_fill_status status = XE_FILL_BAD;
@@ -293,22 +264,19 @@ static enum xe_fill_status do_one(struct reading *r)
     return status == XE_FILL_OK && r->at != r->size ? XE_FILL_BAD : status;
 }
 
-/* What is made of a unit in one section. */
-static enum xe_fill_status do_section(struct reading *r, ErlNifEnv *env, ERL_NIF_TERM table,
-                                      size_t most, size_t *at)
+/* The same in a section, behind all that has been collected. */
+static enum xe_fill_status do_section(struct reading *r, ErlNifEnv *env, ERL_NIF_TERM table)
 {
     struct xe_use use;
+    enum xe_fill_status status = xe_fill_flush(r->fill, env, table);
+    if (status != XE_FILL_OK)
+        return status;
     if (xe_use_again(env, table, XE_NEED_WRITE, &use) != XE_BEGUN)
         return XE_FILL_BADARG;
     r->use = &use;
-    r->at = *at ? *at : 1;
-    size_t end = most - r->at < SECTION_BYTES ? most : r->at + SECTION_BYTES;
-    bool is_put = r->bytes[0] == PUT;
-    enum xe_fill_status status = is_put ? put_some(r, end) : do_one(r);
+    status = do_one(r);
     xe_use_end(&use);
     enif_clear_env(r->fill->env);
-    if (is_put || status == XE_FILL_OK)
-        *at = r->at;
     return status;
 }
 
@@ -316,10 +284,14 @@ enum xe_fill_status xe_unit_do(struct xe_fill *f, ErlNifEnv *env, ERL_NIF_TERM t
                                const uint8_t *unit, size_t size, size_t most, size_t *at)
 {
     struct reading r = {.fill = f, .bytes = unit, .size = size};
-    enum xe_fill_status status = size > 1 || (size == 1 && unit[0] == CLEAR) ? XE_FILL_OK
-                                                                            : XE_FILL_BAD;
-    size_t end = size - *at < most ? size : *at + most;
-    while (status == XE_FILL_OK && *at < end)
-        status = do_section(&r, env, table, end > 1 ? end : size, at);
+    if (size < 2 && !(size == 1 && unit[0] == CLEAR))
+        return XE_FILL_BAD;
+    if (unit[0] == PUT) {
+        *at = *at ? *at : 1;
+        return xe_fill_some(f, env, table, unit, size, most, at);
+    }
+    enum xe_fill_status status = do_section(&r, env, table);
+    if (status == XE_FILL_OK)
+        *at = r.at;
     return status;
 }

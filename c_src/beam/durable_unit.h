@@ -29,7 +29,7 @@ enum xe_status xe_unit_write(struct xe_etf_writer *w, const struct xe_log_change
 void xe_unit_complete(uint8_t *unit, const struct xe_log_write *write);
 
 /* Makes the change in a table that has no log, which nobody else writes, and which is the
- * caller's. *at: what of the unit has been done, from 0; it has been done as a whole when that is
+ * caller's. Objects that are put may be collected only (fill.h), for xe_fill_flush() to store them. *at: what of the unit has been done, from 0; it has been done as a whole when that is
  * its size. A part of a unit is done at least, about `most` bytes of it if it has more. What is to
  * go and is not there has gone: the release that wrote may have held other terms to be equal. */
 enum xe_fill_status xe_unit_do(struct xe_fill *f, ErlNifEnv *env, ERL_NIF_TERM table,

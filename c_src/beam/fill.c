@@ -87,6 +87,8 @@ static enum xe_fill_status expect(struct xe_fill *f, ErlNifEnv *env, ERL_NIF_TER
 {
     uint32_t units = (uint32_t)(f->len / f->n / XE_RECORD_ALIGN);
     enum xe_fill_status status = XE_FILL_OK;
+    if (f->expected == XE_FILL_AS_SO_FAR)
+        f->expected = (uint64_t)((double)f->external / (double)f->read * (double)f->objects);
     /* Who has made up the number gets no more memory than the file has bytes for. */
     uint64_t most = f->external * RECORD_PER_BYTE / (units * XE_RECORD_ALIGN);
     f->expected = f->expected < most ? f->expected : most;
@@ -198,6 +200,14 @@ static enum xe_fill_status put(struct xe_fill *f, ErlNifEnv *env, ERL_NIF_TERM t
     return of_core(status);
 }
 
+/* Behind all that are collected, of which one may have its key. */
+static enum xe_fill_status put_behind(struct xe_fill *f, ErlNifEnv *env, ERL_NIF_TERM table,
+                                      const struct xe_object *o)
+{
+    enum xe_fill_status flushed = f->n ? xe_fill_flush(f, env, table) : XE_FILL_OK;
+    return flushed == XE_FILL_OK ? put(f, env, table, o) : flushed;
+}
+
 /* --- Objects ------------------------------------------------------------ */
 
 /* The next object. */
@@ -214,6 +224,7 @@ static inline enum xe_fill_status fill_one(struct xe_fill *f, ErlNifEnv *env, ER
     }
     const uint8_t *end = collect_flat(f, bytes + *at, size - *at);
     if (XE_LIKELY(end)) {
+        f->read += (size_t)(end - bytes) - *at;
         *at = (size_t)(end - bytes);
         return XE_FILL_OK;
     }
@@ -225,10 +236,11 @@ static inline enum xe_fill_status fill_one(struct xe_fill *f, ErlNifEnv *env, ER
         if (XE_LIKELY(is_plain(f, &o)))
             collect(f, &o);
         else
-            status = put(f, env, table, &o);
+            status = put_behind(f, env, table, &o);
     }
     if (XE_LIKELY(status == XE_FILL_OK)) {
         f->objects++;
+        f->read += used;
         *at += used;
     }
     if (XE_UNLIKELY(e.bytes != e.small || e.handles != e.small_handles))

@@ -5,8 +5,8 @@
  * bag) are collected as records, some thousand of them, put in the order of their hashes, and stored by
  * xe_table_fill(). Others are stored at once. No terms are made but of what etf.h cannot read in place.
  *
- * Each is a write of its own: others may see the table with some of them. Of objects with the same key,
- * which no file of a table has, any may be the one that stays; in a bag they are stored in their order.
+ * Each is a write of its own: others may see the table with some of them. Of objects with the same key
+ * the last one stays; in a bag they are stored in their order.
  */
 #ifndef XE_FILL_H
 #define XE_FILL_H
@@ -18,6 +18,7 @@ enum {
     XE_FILL_OBJECTS = 16384,    /* that are collected */
     XE_FILL_BYTES = 512 * 1024, /* of their records */
 };
+#define XE_FILL_AS_SO_FAR UINT64_MAX
 
 struct xe_fill {
     struct xe_etf_reader *reader;
@@ -25,8 +26,10 @@ struct xe_fill {
     uint64_t objects; /* read so far */
     struct xe_form form; /* of the table, once it is known; keypos is 0 before */
     uint64_t seed;
-    /* The caller's to set: objects that will come, if the table is empty, and of how many bytes. */
+    /* The caller's to set: objects that will come, if the table is empty, and of how many bytes;
+     * XE_FILL_AS_SO_FAR: as many as these bytes have, if they are like those read so far. */
     uint64_t expected, external;
+    uint64_t read; /* bytes of objects, so far */
     uint64_t position; /* up to which hash there is room for them */
     uint64_t slack;    /* so far apart are hashes that may come in any order */
     bool has_flat;       /* file_flat.h is usable */

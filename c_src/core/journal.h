@@ -107,7 +107,7 @@ struct xe_journal_options {
     size_t meta_bytes;
     bool salvage;           /* see xe_replay_next() */
     size_t buffer_bytes;    /* 0: 4 MiB; else rounded up to a power of two */
-    uint64_t segment_bytes; /* 0: 16 MiB */
+    uint64_t segment_bytes; /* at most, but for a larger record; 0: 16 MiB */
     uint64_t owner;         /* for xe_journal_holder() */
 };
 

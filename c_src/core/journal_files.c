@@ -9,7 +9,10 @@
 
 #include <errno.h>
 
-enum { ZEROS = 64 * 1024 };
+enum {
+    ZEROS = 64 * 1024,
+    FIRST_BYTES = 1 << 20, /* of the first segment that is begun, if the others are larger */
+};
 
 static const uint8_t zeros[ZEROS];
 
@@ -130,6 +133,14 @@ static bool open_spare(struct xe_journal_files *f, struct xe_segment_file *s, ui
     return ok && (again || fill(s->file, s->bytes, error)) && write_header(s, error);
 }
 
+/* The bytes of a new segment: opening a table, which waits for the first one, shall not take long. */
+static uint64_t bytes_of_next(struct xe_journal_files *f, uint64_t least)
+{
+    uint64_t bytes = f->grown ? 2 * f->grown : FIRST_BYTES;
+    bytes = bytes < f->segment_bytes ? bytes : f->segment_bytes;
+    return bytes > least ? bytes : least;
+}
+
 bool xe_files_prepare(struct xe_journal_files *f, uint64_t record_bytes, struct xe_io_error *error)
 {
     if (f->spare.file)
@@ -139,7 +150,7 @@ bool xe_files_prepare(struct xe_journal_files *f, uint64_t record_bytes, struct 
     uint64_t from = again ? f->reusable : f->next;
     struct xe_segment_file s = {.number = f->next,
                                 .salt = f->io->random(f->io),
-                                .bytes = bytes > f->segment_bytes ? bytes : f->segment_bytes,
+                                .bytes = again ? f->segment_bytes : bytes_of_next(f, bytes),
                                 .offset = XE_SEGMENT_RECORDS};
     struct xe_io_error ignored;
     bool ok = open_spare(f, &s, from, again, error) &&
@@ -153,6 +164,7 @@ bool xe_files_prepare(struct xe_journal_files *f, uint64_t record_bytes, struct 
         return false;
     }
     f->spare = s;
+    f->grown = s.bytes;
     f->next++;
     return true;
 }

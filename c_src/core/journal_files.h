@@ -23,7 +23,8 @@ struct xe_journal_files {
     const struct xe_io *io;
     char *dir;
     struct xe_file *lock;
-    uint64_t segment_bytes;
+    uint64_t segment_bytes; /* of those behind the first few, which are smaller */
+    uint64_t grown;         /* bytes of the last one that was begun */
     struct xe_segment_file current;
     struct xe_segment_file spare; /* the next one, if spare.file is not NULL */
     struct xe_file *unsynced;     /* the one before, as long as not all of it is synced; or NULL */
