@@ -104,7 +104,8 @@
 -export([file_read_nif/1, file_load_nif/3, file_close_nif/1, file_seed_nif/1, new_nif/2]).
 -export([durable_open_nif/4, durable_prepare_nif/2, durable_replay_nif/2, durable_attach_nif/2]).
 -export([durable_show_nif/2, durable_close_nif/1, durable_holder_nif/2, durable_wait_nif/3]).
--export([durable_lost_nif/1, durable_verify_nif/1, durable_destroy_nif/1]).
+-export([durable_lost_nif/1, durable_destroy_nif/1]).
+-export([durable_verify_open_nif/1, durable_verify_nif/1]).
 -export([durable_await_room_nif/3]).
 -export([durable_log_nif/1, durable_info_nif/1, checkpoint_begin_nif/2, checkpoint_write_nif/2]).
 -export_type([durable_option/0]).
@@ -194,6 +195,7 @@
     durable_close_nif/1,
     durable_holder_nif/2,
     durable_lost_nif/1,
+    durable_verify_open_nif/1,
     durable_verify_nif/1,
     durable_destroy_nif/1,
     durable_wait_nif/3,
@@ -3095,7 +3097,8 @@ file_seed_nif(_Snapshot) -> ?NIF.
 %% The steps of xets_durable (c_src/beam/calls_durable.c).
 %% @private
 -spec durable_open_nif(Dir, Metadata, xets_durable:level(), CheckpointAfter) ->
-    {ok, {xets_durable:log(), Stored :: binary()}} | {error, xets_durable:error()}
+    {ok, {xets_durable:log(), Stored :: binary(), Path :: binary()}}
+    | {error, xets_durable:error()}
 when
     Dir :: binary(), Metadata :: binary() | salvage, CheckpointAfter :: non_neg_integer().
 durable_open_nif(_Dir, _Metadata, _Level, _CheckpointAfter) -> ?NIF.
@@ -3122,8 +3125,12 @@ durable_show_nif(_Table, _Heir) -> ?NIF.
     Records :: non_neg_integer().
 durable_lost_nif(_Log) -> ?NIF.
 %% @private
--spec durable_verify_nif(Dir :: binary()) -> ok | {error, xets_durable:error()}.
-durable_verify_nif(_Dir) -> ?NIF.
+-spec durable_verify_open_nif(Dir :: binary()) ->
+    {ok, Verification :: reference()} | {error, xets_durable:error()}.
+durable_verify_open_nif(_Dir) -> ?NIF.
+%% @private
+-spec durable_verify_nif(Verification :: reference()) -> more | ok | {error, xets_durable:error()}.
+durable_verify_nif(_Verification) -> ?NIF.
 %% @private
 -spec durable_destroy_nif(Dir :: binary()) -> ok | {error, xets_durable:error()}.
 durable_destroy_nif(_Dir) -> ?NIF.

@@ -32,6 +32,8 @@
 -opaque log() :: reference().
 
 -define(METADATA_VERSION, 1).
+%% Where they are in a checkpoint (c_src/core/tablefile.h).
+-define(METADATA_OFFSET, 64).
 %% How often a directory is tried that somebody else had, and has not any more.
 -define(TRIES, 3).
 
@@ -48,8 +50,8 @@ new(Name, Settings, Durable) ->
 
 open(Name, Settings, {Dir, Level, After} = Durable, Tries) ->
     case xets:durable_open_nif(Dir, metadata(Settings), Level, After) of
-        {ok, {Log, Stored}} ->
-            opened(Name, Settings, Log, Stored);
+        {ok, {Log, Stored, File}} ->
+            opened(Name, Settings, Log, {Stored, File});
         {error, {locked, _, _, _, _} = Error} ->
             case holder(Dir) of
                 none when Tries > 1 -> open(Name, Settings, Durable, Tries - 1);
@@ -120,7 +122,18 @@ show(Hidden, Heir, Log) ->
 %% @doc As `xets:verify/1'.
 -spec verify(file:name_all()) -> ok | {error, reason()}.
 verify(Dir) ->
-    closed(Dir, fun xets:durable_verify_nif/1).
+    closed(Dir, fun(Path) ->
+        case xets:durable_verify_open_nif(Path) of
+            {ok, Verification} -> verified(Verification);
+            Error -> Error
+        end
+    end).
+
+verified(Verification) ->
+    case xets:durable_verify_nif(Verification) of
+        more -> verified(Verification);
+        Result -> Result
+    end.
 
 %% @doc As `xets:destroy/1'.
 -spec destroy(file:name_all()) -> ok | {error, reason()}.
@@ -145,7 +158,7 @@ closed(Dir, Fun) ->
 repair(Dir) ->
     closed(Dir, fun(Path) ->
         case xets:durable_open_nif(Path, salvage, disk, 0) of
-            {ok, {Log, Stored}} -> repaired(Log, Stored);
+            {ok, {Log, Stored, File}} -> repaired(Log, {Stored, File});
             Error -> Error
         end
     end).
@@ -183,16 +196,8 @@ repaired(Log, Stored) ->
 
 %% The settings of a table that only this process sees.
 stored(Stored) ->
-    try binary_to_term(Stored, [safe]) of
-        {xets_durable, ?METADATA_VERSION, [
-            {type, Type}, {keypos, KeyPos}, {compressed, Compressed}
-        ]} ->
-            {Type, private, false, KeyPos, none, false, false, false, Compressed};
-        _ ->
-            throw({version, <<"read">>, <<"metadata">>, none, none})
-    catch
-        error:badarg -> throw({damaged, <<"read">>, <<"metadata">>, none, none})
-    end.
+    #{type := Type, keypos := KeyPos, compressed := Compressed} = maps:from_list(form_of(Stored)),
+    {Type, private, false, KeyPos, none, false, false, false, Compressed}.
 
 %%% What a directory is for
 
@@ -208,16 +213,36 @@ form(Settings) ->
 check(Stored, Settings) ->
     {Type, KeyPos, Compressed} = form(Settings),
     Wanted = [{type, Type}, {keypos, KeyPos}, {compressed, Compressed}],
-    try binary_to_term(Stored, [safe]) of
-        {xets_durable, ?METADATA_VERSION, Had} when is_list(Had) ->
-            case [Option || Option <- Had, not lists:member(Option, Wanted)] of
-                [] -> ok;
-                [{Name, Value} | _] -> throw({differs, Name, Value})
+    case form_of(Stored) -- Wanted of
+        [] -> ok;
+        [{Name, Value} | _] -> throw({differs, Name, Value})
+    end.
+
+%% What the metadata, which are behind the header of a checkpoint, say of the table. Checksums have
+%% been right, but who wrote it may have meant something else.
+form_of({Stored, File}) ->
+    Bad = fun(Code) -> throw({Code, <<"read">>, File, ?METADATA_OFFSET, <<"the metadata">>}) end,
+    Term =
+        try
+            binary_to_term(Stored, [safe])
+        catch
+            error:badarg -> none
+        end,
+    case Term of
+        {xets_durable, ?METADATA_VERSION, [
+            {type, Type}, {keypos, KeyPos}, {compressed, Compressed}
+        ] = Form} ->
+            IsForm =
+                lists:member(Type, [set, ordered_set, bag, duplicate_bag]) andalso
+                    is_integer(KeyPos) andalso KeyPos > 0 andalso is_boolean(Compressed),
+            case IsForm of
+                true -> Form;
+                false -> Bad(damaged)
             end;
+        {xets_durable, Version, _} when is_integer(Version), Version =/= ?METADATA_VERSION ->
+            Bad(version);
         _ ->
-            throw({version, <<"read">>, <<"metadata">>, none, none})
-    catch
-        error:badarg -> throw({damaged, <<"read">>, <<"metadata">>, none, none})
+            Bad(damaged)
     end.
 
 %%% Waiting

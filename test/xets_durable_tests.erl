@@ -31,7 +31,7 @@ in_each_type(Fun) ->
 
 in_each_type(Fun, Prepare) ->
     [{atom_to_list(Type),
-      {timeout, 60, fun() -> in_dir(fun(Dir) -> Prepare(Dir), Fun(Type, Dir) end) end}}
+      {timeout, 120, fun() -> in_dir(fun(Dir) -> Prepare(Dir), Fun(Type, Dir) end) end}}
      || Type <- ?TYPES].
 
 %% What a table has; of a bag with the order of each key's objects.
@@ -173,20 +173,22 @@ all_terms_test_() ->
 terms() ->
     maps:to_list(maps:from_list([{Name, Term} || {Name, Term} <- xets_terms:samples()])).
 
-compressed_test() ->
-    in_dir(fun(Dir) ->
-        Object = {1, lists:duplicate(1000, "abc"), binary:copy(<<"x">>, 5000)},
-        T = durable(Dir, [compressed]),
-        xets:insert(T, Object),
-        Again = reopened(T, Dir, [compressed]),
-        ?assertEqual([Object], xets:tab2list(Again)),
-        ?assertEqual(true, xets:info(Again, compressed)),
-        xets:delete(Again)
-    end).
+compressed_test_() ->
+    {timeout, 120, fun() ->
+        in_dir(fun(Dir) ->
+            Object = {1, lists:duplicate(1000, "abc"), binary:copy(<<"x">>, 5000)},
+            T = durable(Dir, [compressed]),
+            xets:insert(T, Object),
+            Again = reopened(T, Dir, [compressed]),
+            ?assertEqual([Object], xets:tab2list(Again)),
+            ?assertEqual(true, xets:info(Again, compressed)),
+            xets:delete(Again)
+        end)
+    end}.
 
 %% A unit larger than any buffer.
 a_long_list_is_one_change_test_() ->
-    {timeout, 60, fun() ->
+    {timeout, 120, fun() ->
         in_dir(fun(Dir) ->
             N = small(200000, 20000),
             T = durable(Dir, []),
@@ -201,7 +203,7 @@ a_long_list_is_one_change_test_() ->
 
 %% Its order is that in memory, whoever inserted what at the same time.
 a_group_that_many_insert_into_keeps_its_order_test_() ->
-    [{atom_to_list(Type), fun() -> in_dir(fun(Dir) -> group(Type, Dir) end) end}
+    [{atom_to_list(Type), {timeout, 120, fun() -> in_dir(fun(Dir) -> group(Type, Dir) end) end}}
      || Type <- [bag, duplicate_bag]].
 
 group(Type, Dir) ->
@@ -227,7 +229,7 @@ together(Funs) ->
      || {P, M} <- Workers].
 
 many_processes_wait_at_once_test_() ->
-    {timeout, 60, fun() ->
+    {timeout, 120, fun() ->
         in_dir(fun(Dir) ->
             T = durable(#{dir => Dir, sync => disk}, [public]),
             together([fun() -> [xets:insert(T, {{I, J}, J}) || J <- lists:seq(1, 20)] end
@@ -290,7 +292,7 @@ a_file_is_read_into_it_test_() ->
     in_each_type(fun(Type, Dir) ->
         File = Dir ++ "/file",
         From = xets:new(from, [Type]),
-        xets:insert(From, [{I rem 5000, I} || I <- lists:seq(1, 10000)] ++ [{a, #{"b" => <<1:3>>}}]),
+        xets:insert(From, [{a, #{"b" => <<1:3>>}} | [{I rem 5000, I} || I <- lists:seq(1, 10000)]]),
         [begin
              ok = xets:tab2file(From, File, [{format, Format}]),
              T = durable(#{dir => Dir ++ "/it", sync => Level}, [Type]),
@@ -308,28 +310,32 @@ a_file_is_read_into_it_test_() ->
         xets:delete(From)
     end, fun(Dir) -> ok = file:make_dir(Dir) end).
 
-a_write_returns_when_its_level_is_reached_test() ->
-    [in_dir(fun(Dir) ->
-         T = durable(#{dir => Dir, sync => Level}, []),
-         [xets:insert(T, {I, I}) || I <- lists:seq(1, 10)],
-         #{sync := Level, unwritten := Unwritten, unsynced := Unsynced} = xets:info(T, durable),
-         ?assert(Level =:= memory orelse Unwritten =:= 0),
-         ?assert(Level =/= disk orelse Unsynced =:= 0),
-         ?assertEqual(ok, xets:sync(T)),
-         ?assertMatch(#{unwritten := 0, unsynced := 0, error := none}, xets:info(T, durable)),
-         xets:delete(T)
-     end) || Level <- [memory, os, disk]].
+a_write_returns_when_its_level_is_reached_test_() ->
+    {timeout, 120, fun() ->
+        [in_dir(fun(Dir) ->
+             T = durable(#{dir => Dir, sync => Level}, []),
+             [xets:insert(T, {I, I}) || I <- lists:seq(1, 10)],
+             #{sync := Level, unwritten := Unwritten, unsynced := Unsynced} = xets:info(T, durable),
+             ?assert(Level =:= memory orelse Unwritten =:= 0),
+             ?assert(Level =/= disk orelse Unsynced =:= 0),
+             ?assertEqual(ok, xets:sync(T)),
+             ?assertMatch(#{unwritten := 0, unsynced := 0, error := none}, xets:info(T, durable)),
+             xets:delete(T)
+         end) || Level <- [memory, os, disk]]
+    end}.
 
-messages_of_the_caller_are_left_alone_test() ->
-    in_dir(fun(Dir) ->
-        T = durable(#{dir => Dir, sync => disk}, []),
-        self() ! first,
-        [xets:insert(T, {I, I}) || I <- lists:seq(1, 10)],
-        self() ! second,
-        ok = xets:sync(T),
-        ?assertEqual([first, second], flush()),
-        xets:delete(T)
-    end).
+messages_of_the_caller_are_left_alone_test_() ->
+    {timeout, 120, fun() ->
+        in_dir(fun(Dir) ->
+            T = durable(#{dir => Dir, sync => disk}, []),
+            self() ! first,
+            [xets:insert(T, {I, I}) || I <- lists:seq(1, 10)],
+            self() ! second,
+            ok = xets:sync(T),
+            ?assertEqual([first, second], flush()),
+            xets:delete(T)
+        end)
+    end}.
 
 flush() ->
     receive Message -> [Message | flush()]
@@ -355,7 +361,7 @@ a_checkpoint_begins_the_journal_anew_test_() ->
     end).
 
 what_is_written_meanwhile_is_kept_test_() ->
-    {timeout, 60, fun() ->
+    {timeout, 120, fun() ->
         in_dir(fun(Dir) ->
             N = 2000,
             T = durable(#{dir => Dir, sync => memory}, [public, ordered_set]),
@@ -371,82 +377,92 @@ what_is_written_meanwhile_is_kept_test_() ->
         end)
     end}.
 
-a_checkpoint_comes_by_itself_test() ->
-    in_dir(fun(Dir) ->
-        T = durable(#{dir => Dir, checkpoint_after => 1000}, []),
-        [xets:insert(T, {I rem 10, <<0:800>>}) || I <- lists:seq(1, 50)],
-        eventually(fun() -> maps:get(checkpoint, xets:info(T, durable)) =/= none end),
-        Again = reopened(T, Dir, []),
-        ?assertEqual(10, xets:info(Again, size)),
-        xets:delete(Again)
-    end).
+a_checkpoint_comes_by_itself_test_() ->
+    {timeout, 120, fun() ->
+        in_dir(fun(Dir) ->
+            T = durable(#{dir => Dir, checkpoint_after => 1000}, []),
+            [xets:insert(T, {I rem 10, <<0:800>>}) || I <- lists:seq(1, 50)],
+            eventually(fun() -> maps:get(checkpoint, xets:info(T, durable)) =/= none end),
+            Again = reopened(T, Dir, []),
+            ?assertEqual(10, xets:info(Again, size)),
+            xets:delete(Again)
+        end)
+    end}.
 
 %%% Owners
 
-the_table_of_a_dead_process_is_taken_over_test() ->
-    in_dir(fun(Dir) ->
-        [begin
-             Owner = actor(),
-             run(Owner, fun() ->
-                 T = durable(#{dir => Dir, sync => memory}, []),
-                 true = xets:insert(T, {I, I})
-             end),
-             kill(Owner)
-         end || I <- lists:seq(1, 10)],
-        T = durable(Dir, []),
-        ?assertEqual(10, xets:info(T, size)),
-        xets:delete(T)
-    end).
+the_table_of_a_dead_process_is_taken_over_test_() ->
+    {timeout, 120, fun() ->
+        in_dir(fun(Dir) ->
+            [begin
+                 Owner = actor(),
+                 run(Owner, fun() ->
+                     T = durable(#{dir => Dir, sync => memory}, []),
+                     true = xets:insert(T, {I, I})
+                 end),
+                 kill(Owner)
+             end || I <- lists:seq(1, 10)],
+            T = durable(Dir, []),
+            ?assertEqual(10, xets:info(T, size)),
+            xets:delete(T)
+        end)
+    end}.
 
-the_heir_goes_on_test() ->
-    in_dir(fun(Dir) ->
-        Me = self(),
-        Owner = actor(),
-        T = run(Owner, fun() -> durable(Dir, [{heir, Me, data}]) end),
-        kill(Owner),
-        receive {'ETS-TRANSFER', T, Owner, data} -> ok end,
-        ?assert(xets:insert(T, {a, 1})),
-        ?assertEqual(#{2 => <<"the directory is that of the table ", (text(T))/binary>>},
-                     texts(xets, new, [other, [{durable, Dir}]])),
-        Again = reopened(T, Dir, []),
-        ?assertEqual([{a, 1}], xets:tab2list(Again)),
-        xets:delete(Again)
-    end).
+the_heir_goes_on_test_() ->
+    {timeout, 120, fun() ->
+        in_dir(fun(Dir) ->
+            Me = self(),
+            Owner = actor(),
+            T = run(Owner, fun() -> durable(Dir, [{heir, Me, data}]) end),
+            kill(Owner),
+            receive {'ETS-TRANSFER', T, Owner, data} -> ok end,
+            ?assert(xets:insert(T, {a, 1})),
+            ?assertEqual(#{2 => <<"the directory is that of the table ", (text(T))/binary>>},
+                         texts(xets, new, [other, [{durable, Dir}]])),
+            Again = reopened(T, Dir, []),
+            ?assertEqual([{a, 1}], xets:tab2list(Again)),
+            xets:delete(Again)
+        end)
+    end}.
 
 text(Term) ->
     iolist_to_binary(io_lib:format("~tp", [Term])).
 
-named_and_given_away_test() ->
-    in_dir(fun(Dir) ->
-        Other = actor(),
-        ?assertEqual(durable, durable(Dir, [named_table])),
-        ?assertEqual(#{1 => <<"table name already exists">>},
-                     texts(xets, new, [durable, [named_table, {durable, Dir ++ "2"}]])),
-        xets:insert(durable, {a, 1}),
-        xets:rename(durable, renamed),
-        xets:give_away(renamed, Other, gift),
-        ?assert(run(Other, fun() -> xets:insert(renamed, {b, 2}) end)),
-        ?assert(run(Other, fun() -> xets:delete(renamed) end)),
-        T = durable(Dir, []),
-        ?assertEqual([{a, 1}, {b, 2}], lists:sort(xets:tab2list(T))),
-        xets:delete(T)
-    end).
+named_and_given_away_test_() ->
+    {timeout, 120, fun() ->
+        in_dir(fun(Dir) ->
+            Other = actor(),
+            ?assertEqual(durable, durable(Dir, [named_table])),
+            ?assertEqual(#{1 => <<"table name already exists">>},
+                         texts(xets, new, [durable, [named_table, {durable, Dir ++ "2"}]])),
+            xets:insert(durable, {a, 1}),
+            xets:rename(durable, renamed),
+            xets:give_away(renamed, Other, gift),
+            ?assert(run(Other, fun() -> xets:insert(renamed, {b, 2}) end)),
+            ?assert(run(Other, fun() -> xets:delete(renamed) end)),
+            T = durable(Dir, []),
+            ?assertEqual([{a, 1}, {b, 2}], lists:sort(xets:tab2list(T))),
+            xets:delete(T)
+        end)
+    end}.
 
 %% The table is nobody else's before it is whole.
-a_table_being_opened_is_not_seen_test() ->
-    in_dir(fun(Dir) ->
-        T = durable(Dir, [named_table, public]),
-        xets:insert(T, [{I, I} || I <- lists:seq(1, 5000)]),
-        xets:delete(T),
-        Me = self(),
-        Opener = spawn_link(fun() ->
-            Me ! {opened, durable(Dir, [named_table, public])},
-            receive stop -> ok end
-        end),
-        Seen = watch(),
-        ?assertEqual([5000], lists:usort(Seen) -- [undefined]),
-        Opener ! stop
-    end).
+a_table_being_opened_is_not_seen_test_() ->
+    {timeout, 120, fun() ->
+        in_dir(fun(Dir) ->
+            T = durable(Dir, [named_table, public]),
+            xets:insert(T, [{I, I} || I <- lists:seq(1, 5000)]),
+            xets:delete(T),
+            Me = self(),
+            Opener = spawn_link(fun() ->
+                Me ! {opened, durable(Dir, [named_table, public])},
+                receive stop -> ok end
+            end),
+            Seen = watch(),
+            ?assertEqual([5000], lists:usort(Seen) -- [undefined]),
+            Opener ! stop
+        end)
+    end}.
 
 watch() ->
     Size = xets:info(durable, size),
@@ -458,14 +474,14 @@ watch() ->
 %%% What is refused
 
 options_differ_test_() ->
-    [{Text, fun() ->
+    [{Text, {timeout, 120, fun() ->
           in_dir(fun(Dir) ->
               xets:delete(durable(Dir, Made)),
               ?assertEqual(#{2 => Text}, texts(xets, new, [t, [{durable, Dir} | Asked]])),
               % And it is not left locked.
               xets:delete(durable(Dir, Made))
           end)
-      end}
+      end}}
      || {Made, Asked, Text} <-
             [{[bag], [], <<"the directory is of a table with type bag">>},
              {[{keypos, 2}], [{keypos, 3}], <<"the directory is of a table with keypos 2">>},
@@ -481,50 +497,58 @@ bad_options_test_() ->
              {#{dir => "d", checkpoint_after => -1}, <<"invalid option checkpoint_after">>},
              {#{dir => "d", dirs => 1}, <<"unknown option: dirs">>}]].
 
-no_directory_test() ->
-    in_dir(fun(Dir) ->
-        ok = file:write_file(Dir, "a file"),
-        #{2 := Text} = texts(xets, new, [t, [{durable, Dir}]]),
-        ?assertNotEqual(nomatch, string:find(Text, Dir)),
-        ?assertNotEqual(nomatch, string:find(Text, "not a directory")),
-        file:delete(Dir)
-    end).
+no_directory_test_() ->
+    {timeout, 120, fun() ->
+        in_dir(fun(Dir) ->
+            ok = file:write_file(Dir, "a file"),
+            #{2 := Text} = texts(xets, new, [t, [{durable, Dir}]]),
+            ?assertNotEqual(nomatch, string:find(Text, Dir)),
+            ?assertNotEqual(nomatch, string:find(Text, "not a directory")),
+            file:delete(Dir)
+        end)
+    end}.
 
-a_directory_is_one_table_s_test() ->
-    in_dir(fun(Dir) ->
-        T = durable(Dir, [public]),
-        Other = actor(),
-        Text = <<"the directory is that of the table ", (text(T))/binary>>,
-        ?assertEqual(#{2 => Text}, texts(xets, new, [t, [{durable, Dir}]])),
-        ?assertEqual(#{2 => Text},
-                     run(Other, fun() -> texts(xets, new, [t, [{durable, Dir ++ "/."}]]) end)),
-        xets:delete(T)
-    end).
+a_directory_is_one_table_s_test_() ->
+    {timeout, 120, fun() ->
+        in_dir(fun(Dir) ->
+            T = durable(Dir, [public]),
+            Other = actor(),
+            Text = <<"the directory is that of the table ", (text(T))/binary>>,
+            ?assertEqual(#{2 => Text}, texts(xets, new, [t, [{durable, Dir}]])),
+            ?assertEqual(#{2 => Text},
+                         run(Other, fun() -> texts(xets, new, [t, [{durable, Dir ++ "/."}]]) end)),
+            xets:delete(T)
+        end)
+    end}.
 
-other_tables_test() ->
-    T = xets:new(t, []),
-    ?assertEqual(false, xets:info(T, durable)),
-    ?assertEqual(#{1 => <<"the table is not durable">>}, texts(xets, sync, [T])),
-    ?assertEqual(#{1 => <<"the table is not durable">>}, texts(xets, checkpoint, [T])),
-    xets:delete(T),
-    ?assertEqual(undefined, xets:info(T, durable)),
-    ?assertMatch(#{1 := _}, texts(xets, sync, [T])).
+other_tables_test_() ->
+    {timeout, 120, fun() ->
+        T = xets:new(t, []),
+        ?assertEqual(false, xets:info(T, durable)),
+        ?assertEqual(#{1 => <<"the table is not durable">>}, texts(xets, sync, [T])),
+        ?assertEqual(#{1 => <<"the table is not durable">>}, texts(xets, checkpoint, [T])),
+        xets:delete(T),
+        ?assertEqual(undefined, xets:info(T, durable)),
+        ?assertMatch(#{1 := _}, texts(xets, sync, [T]))
+    end}.
 
 %%% Memory
 
-nothing_is_left_test() ->
-    xets_test_lib:settled(),
-    #{tables := Tables} = xets:info(),
-    in_dir(fun(Dir) ->
-        [begin
-             T = durable(Dir, [bag]),
-             xets:insert(T, {a, I}),
-             texts(xets, new, [t, [{durable, Dir}]]),
-             xets:delete(T),
-             texts(xets, new, [t, [{durable, Dir}]])
-         end || I <- lists:seq(1, 20)]
-    end),
-    ?assertMatch(#{tables := Tables}, xets_test_lib:settled()).
+nothing_is_left_test_() ->
+    {timeout, 120, fun() ->
+        xets_test_lib:settled(),
+        #{tables := Tables} = xets:info(),
+        in_dir(fun(Dir) ->
+            [begin
+                 T = durable(Dir, [bag]),
+                 xets:insert(T, {a, I}),
+                 texts(xets, new, [t, [{durable, Dir}]]),
+                 xets:delete(T),
+                 texts(xets, new, [t, [{durable, Dir}]])
+             end || I <- lists:seq(1, 20)]
+        end),
+        ?assertMatch(#{tables := Tables}, xets_test_lib:settled())
+    end}.
 
 %%% Directories
 
@@ -548,23 +572,25 @@ a_backup_is_a_table_of_its_own_test_() ->
         xets:delete(Again)
     end, fun(Dir) -> ok = file:make_dir(Dir) end).
 
-open_directories_are_left_alone_test() ->
-    in_dir(fun(Dir) ->
-        T = durable(Dir, []),
-        [?assertEqual({error, {in_use, T}}, xets:F(Dir)) || F <- [verify, repair, destroy]],
-        ?assertEqual("the directory is that of the table " ++ binary_to_list(text(T)),
-                     xets:format_error({in_use, T})),
-        xets:delete(T),
-        ?assertEqual(ok, xets:verify(Dir)),
-        ?assertEqual(ok, xets:destroy(Dir)),
-        ?assertNot(filelib:is_dir(Dir)),
-        {error, {enoent, _, _, _, _}} = xets:verify(Dir),
-        {error, {enoent, _, _, _, _}} = xets:repair(Dir)
-    end).
+open_directories_are_left_alone_test_() ->
+    {timeout, 120, fun() ->
+        in_dir(fun(Dir) ->
+            T = durable(Dir, []),
+            [?assertEqual({error, {in_use, T}}, xets:F(Dir)) || F <- [verify, repair, destroy]],
+            ?assertEqual("the directory is that of the table " ++ binary_to_list(text(T)),
+                         xets:format_error({in_use, T})),
+            xets:delete(T),
+            ?assertEqual(ok, xets:verify(Dir)),
+            ?assertEqual(ok, xets:destroy(Dir)),
+            ?assertNot(filelib:is_dir(Dir)),
+            {error, {enoent, _, _, _, _}} = xets:verify(Dir),
+            {error, {enoent, _, _, _, _}} = xets:repair(Dir)
+        end)
+    end}.
 
 %% A byte in the middle of the only segment, or of the checkpoint.
 damage_is_told_and_repaired_test_() ->
-    [{File, fun() -> in_dir(fun(Dir) -> damaged(Dir, File) end) end}
+    [{File, {timeout, 120, fun() -> in_dir(fun(Dir) -> damaged(Dir, File) end) end}}
      || File <- ["journal-*", "checkpoint-*"]].
 
 damaged(Dir, Files) ->
@@ -592,6 +618,125 @@ damaged(Dir, Files) ->
     xets:insert(Again, {0, 0}),
     xets:delete(Again),
     ?assertEqual(ok, xets:verify(Dir)).
+
+%% Bytes of which all checksums are right, but that say nothing about this table: those of a table
+%% with the key in another place.
+whole_but_meaningless_test_() ->
+    [{timeout, 120, {Title, fun() -> in_dir(Fun) end}}
+     || {Title, Fun} <- [{"change", fun meaningless_change/1},
+                         {"object", fun meaningless_object/1},
+                         {"metadata", fun meaningless_metadata/1}]].
+
+meaningless_change(Dir) ->
+    ok = file:make_dir(Dir),
+    [Own, Other] = [filename:join(Dir, Name) || Name <- ["own", "other"]],
+    xets:delete(durable(Own, [{keypos, 2}])),
+    T = durable(Other, []),
+    xets:insert(T, {1}),
+    xets:insert(T, {1, 2}),
+    xets:delete(T),
+    [Segment] = filelib:wildcard(filename:join(Other, "journal-*")),
+    File = filename:join(Own, filename:basename(Segment)),
+    {ok, _} = file:copy(Segment, File),
+    % The first record's bytes are behind its header; the first says that an object follows.
+    refused(Own, [{keypos, 2}], File, 4096 + 40 + 1, "no change of a table"),
+    {ok, #{objects := 1, lost_records := 1}} = xets:repair(Own),
+    Again = durable(Own, [{keypos, 2}]),
+    ?assertEqual([{1, 2}], xets:tab2list(Again)),
+    xets:delete(Again).
+
+meaningless_object(Dir) ->
+    {T, Log, Meta} = opened_as(Dir, 2, 1),
+    xets:insert(T, [{1, one}, {2}]),
+    ok = xets:checkpoint(T),
+    Log = xets:durable_log_nif(T),
+    xets:delete(T),
+    File = lists:last(lists:sort(filelib:wildcard(Dir ++ "/checkpoint-*"))),
+    {ok, Bytes} = file:read_file(File),
+    [{At, _}] = binary:matches(Bytes, <<104, 1, 97, 2>>), % {2}
+    refused(Dir, [{keypos, 2}], File, At, "no object of a table"),
+    ?assert(At > 64 + byte_size(Meta)),
+    {ok, #{lost_records := 1}} = xets:repair(Dir),
+    ?assertEqual(ok, xets:verify(Dir)).
+
+%% A directory for tables with one key position that has the objects of a table with another one.
+opened_as(Dir, KeyPos, OfTable) ->
+    Meta = metadata([{type, set}, {keypos, KeyPos}, {compressed, false}]),
+    {ok, {Log, Meta, _}} = xets:durable_open_nif(list_to_binary(Dir), Meta, os, 0),
+    {ok, Settings} = xets_options:settings(durable, [{keypos, OfTable}]),
+    Hidden = xets:durable_prepare_nif(durable, setelement(5, Settings, none)),
+    ok = replayed(Log, Hidden),
+    ok = xets:durable_attach_nif(Log, Hidden),
+    {xets:durable_show_nif(Hidden, none), Log, Meta}.
+
+replayed(Log, Table) ->
+    case xets:durable_replay_nif(Log, Table) of
+        more -> replayed(Log, Table);
+        Result -> Result
+    end.
+
+metadata(Form) ->
+    term_to_binary({xets_durable, 1, Form}).
+
+meaningless_metadata(Dir) ->
+    Form = [{type, set}, {keypos, 1}, {compressed, false}],
+    [begin
+         {ok, {Log, Meta, File}} = xets:durable_open_nif(list_to_binary(Dir), Meta, os, 0),
+         ok = xets:durable_close_nif(Log),
+         ?assertEqual(ok, xets:verify(Dir)),
+         refused(Dir, [], binary_to_list(File), 64, "the metadata"),
+         ?assertMatch({error, {_, <<"read">>, File, 64, <<"the metadata">>}}, xets:repair(Dir)),
+         ok = xets:destroy(Dir)
+     end || Meta <- [<<"no term">>, term_to_binary(17), term_to_binary({xets_durable, 2, Form}),
+                     metadata([]), metadata(Form ++ Form),
+                     metadata(lists:keyreplace(type, 1, Form, {type, tree})),
+                     metadata(lists:keyreplace(keypos, 1, Form, {keypos, 0}))]].
+
+refused(Dir, Options, File, Offset, What) ->
+    #{2 := Text} = texts(xets, new, [t, [{durable, Dir} | Options]]),
+    At = io_lib:format("read of ~ts, at byte ~b: ", [File, Offset]),
+    ?assertMatch({_, match}, {Text, re:run(Text, ["^\\Q", At, "\\E.* \\(", What, "\\)$"],
+                                           [{capture, none}])}).
+
+%% Verifying goes in steps, and ends with its process.
+verifying_can_be_ended_test_() ->
+    {timeout, 120, fun() ->
+        in_dir(fun(Dir) ->
+            T = durable(#{dir => Dir, sync => memory, checkpoint_after => 1 bsl 40}, []),
+            Large = <<0:(8 * 3000000)>>,
+            [xets:insert(T, {I, Large}) || I <- lists:seq(1, 4)],
+            ok = xets:checkpoint(T),
+            [xets:insert(T, {I, Large}) || I <- lists:seq(5, 8)],
+            xets:delete(T),
+            Path = list_to_binary(Dir),
+            {ok, Verification} = xets:durable_verify_open_nif(Path),
+            Steps = steps(Verification),
+            ?assert(Steps >= 8),
+            ?assertError(badarg, xets:durable_verify_nif(Verification)),
+            [?assertError(badarg, xets:durable_verify_nif(X)) || X <- [make_ref(), Dir]],
+            Actor = actor(),
+            run(Actor, fun() ->
+                {ok, Begun} = xets:durable_verify_open_nif(Path),
+                more = xets:durable_verify_nif(Begun),
+                put(verification, Begun)
+            end),
+            ?assertNotEqual([], open_within(Dir)),
+            kill(Actor),
+            eventually(fun() -> open_within(Dir) =:= [] end)
+        end)
+    end}.
+
+steps(Verification) ->
+    case xets:durable_verify_nif(Verification) of
+        more -> 1 + steps(Verification);
+        ok -> 0
+    end.
+
+%% Files in a directory that this VM has open.
+open_within(Dir) ->
+    {ok, Fds} = file:list_dir("/proc/self/fd"),
+    [File || Fd <- Fds, {ok, File} <- [file:read_link_all("/proc/self/fd/" ++ Fd)],
+             string:prefix(File, Dir) =/= nomatch].
 
 flip(File, At) ->
     {ok, F} = file:open(File, [read, write, raw, binary]),
@@ -672,7 +817,7 @@ ended(Port) ->
 %% A file that may not be as large as it would have to be: the write fails, and those after it, in
 %% words; what is in memory stays to be read; afterwards all is there that was acknowledged.
 a_full_disk_test_() ->
-    {timeout, 60, fun() ->
+    {timeout, 120, fun() ->
         in_dir(fun(Dir) ->
             {Port, _} = child("xets_durable_tests:fill(\"" ++ Dir ++ "\")",
                               "trap \"\" XFSZ; ulimit -f 60000;"),

@@ -340,6 +340,7 @@ bool xe_call_get_access(ERL_NIF_TERM term, enum xe_access *out);
     X(durable_attach, 2)                                                                          \
     X(durable_close, 1)                                                                           \
     X(durable_lost, 1)                                                                            \
+    X(durable_verify_open, 1)                                                                     \
     X(durable_verify, 1)                                                                          \
     X(durable_destroy, 1)                                                                         \
     X(durable_holder, 2)                                                                          \

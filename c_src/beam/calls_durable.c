@@ -36,7 +36,7 @@ static ERL_NIF_TERM make_error(ErlNifEnv *env, const struct xe_io_error *error)
     return enif_make_tuple2(env, xe_am.error, xe_durable_make_error(env, error));
 }
 
-static bool get_path(ErlNifEnv *env, ERL_NIF_TERM term, char path[PATH_MAX])
+bool xe_durable_get_path(ErlNifEnv *env, ERL_NIF_TERM term, char *path)
 {
     ErlNifBinary bin;
     if (!enif_inspect_binary(env, term, &bin) || bin.size == 0 || bin.size >= PATH_MAX ||
@@ -72,7 +72,8 @@ static void give_back(struct xe_durable *d)
 
 /* --- Opening ------------------------------------------------------------------ */
 
-/* Takes the journal over, and goes to where it is read. *out: {Log, Metadata}. */
+/* Takes the journal over, and goes to where it is read. *out: {Log, Metadata, the path of what has
+ * them}. */
 static bool begin_reading(ErlNifEnv *env, struct xe_journal *journal,
                           const struct xe_journal_options *options, enum xe_durable_level level,
                           uint64_t after, ERL_NIF_TERM *out, struct xe_io_error *error)
@@ -80,7 +81,7 @@ static bool begin_reading(ErlNifEnv *env, struct xe_journal *journal,
     const char *dir = options->dir;
     struct xe_tablefile_info info;
     struct xe_io_error ignored;
-    ERL_NIF_TERM meta;
+    ERL_NIF_TERM meta, file;
     uint64_t s;
     const struct xe_tablefile_reader *checkpoint =
         xe_replay_checkpoint(xe_journal_replay(journal), &s);
@@ -101,20 +102,25 @@ static bool begin_reading(ErlNifEnv *env, struct xe_journal *journal,
     d->is_done = true;
     d->salvage = options->salvage;
     memcpy(enif_make_new_binary(env, info.meta_bytes, &meta), info.meta, info.meta_bytes);
-    *out = enif_make_tuple2(env, enif_make_resource(env, log), meta);
-    bool ok = xe_fill_begin(&d->fill);
+    char *path = xe_journal_checkpoint_path(dir, s);
+    bool ok = path && xe_fill_begin(&d->fill);
     d->fill.expected = XE_FILL_AS_SO_FAR;
     d->fill.external = info.bytes;
-    if (!ok) {
+    if (ok) {
+        memcpy(enif_make_new_binary(env, strlen(path), &file), path, strlen(path));
+        *out = enif_make_tuple3(env, enif_make_resource(env, log), meta, file);
+    } else {
         d->fill = (struct xe_fill){.n = 0};
         xe_durable_close(d);
         xe_io_no_memory(error, dir);
     }
+    if (path)
+        xe_cb.free(path);
     enif_release_resource(log);
     return ok;
 }
 
-/* durable_open(Dir, Metadata | salvage, Level, After) -> {ok, {Log, Metadata}} | {error, Error} */
+/* durable_open(Dir, Metadata | salvage, Level, After) -> {ok, {Log, Metadata, Path}} | {error, Error} */
 ERL_NIF_TERM durable_open_nif(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[])
 {
     char dir[PATH_MAX];
@@ -125,7 +131,7 @@ ERL_NIF_TERM durable_open_nif(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[
     ERL_NIF_TERM result;
     (void)argc;
     bool salvage = argv[1] == xe_am.salvage;
-    if (!get_path(env, argv[0], dir) ||
+    if (!xe_durable_get_path(env, argv[0], dir) ||
         !(salvage || enif_inspect_binary(env, argv[1], &meta)) ||
         !get_level(argv[2], &level) || !enif_get_uint64(env, argv[3], &after))
         return enif_make_badarg(env);
@@ -138,7 +144,12 @@ ERL_NIF_TERM durable_open_nif(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[
     return make_ok(env, result);
 }
 
-enum step { STEP_MORE, STEP_DONE, STEP_FAILED };
+enum step {
+    STEP_MORE,
+    STEP_PAUSE, /* that was long enough for one call */
+    STEP_DONE,
+    STEP_FAILED,
+};
 
 /* After damage of the checkpoint: goes behind it, if that is allowed. */
 static enum xe_tablefile_status pass_over(struct xe_durable *d, struct xe_tablefile_reader *reader,
@@ -166,6 +177,7 @@ static enum step next_record(struct xe_durable *d, struct xe_io_error *error)
         }
         if (status != XE_TABLEFILE_OK)
             return status == XE_TABLEFILE_LAST ? STEP_DONE : STEP_FAILED;
+        d->first = d->block.at;
     }
     return STEP_MORE;
 }
@@ -179,7 +191,11 @@ static enum step next_unit(struct xe_durable *d, struct xe_io_error *error)
     case XE_REPLAY_UNIT:
         d->bytes = unit.bytes;
         d->size = unit.n;
+        d->segment = unit.segment;
+        d->offset = unit.offset;
         return STEP_MORE;
+    case XE_REPLAY_MORE:
+        return STEP_PAUSE;
     case XE_REPLAY_END:
         return STEP_DONE;
     default:
@@ -187,15 +203,24 @@ static enum step next_unit(struct xe_durable *d, struct xe_io_error *error)
     }
 }
 
+/* What is being read could not be done; bytes that are whole, but mean nothing, are damage. */
 static enum step fail_step(struct xe_durable *d, enum xe_fill_status status,
                            struct xe_io_error *error)
 {
-    bool is_damage = status == XE_FILL_BAD || status == XE_FILL_NO_OBJECT;
-    const char *file = d->part == XE_DURABLE_CHECKPOINT ? "checkpoint" : "journal";
-    if (is_damage)
-        xe_io_fail(error, XE_IO_DAMAGED, XE_IO_READ, file, XE_IO_NOWHERE, "no change of a table");
+    bool is_unit = d->part == XE_DURABLE_JOURNAL;
+    uint64_t s;
+    xe_replay_checkpoint(xe_journal_replay(d->journal), &s);
+    char *path = is_unit ? xe_journal_segment_path(d->dir, d->segment)
+                         : xe_journal_checkpoint_path(d->dir, s);
+    if (path && (status == XE_FILL_BAD || status == XE_FILL_NO_OBJECT))
+        xe_io_fail(error, XE_IO_DAMAGED, XE_IO_READ, path,
+                   (is_unit ? d->offset : d->block.offset + (uint64_t)(d->bytes - d->first)) +
+                       d->at,
+                   is_unit ? "no change of a table" : "no object of a table");
     else
-        xe_io_no_memory(error, file);
+        xe_io_no_memory(error, path ? path : d->dir);
+    if (path)
+        xe_cb.free(path);
     return STEP_FAILED;
 }
 
@@ -241,7 +266,7 @@ static enum step replay(struct xe_durable *d, ErlNifEnv *env, ERL_NIF_TERM table
         if (d->is_done) {
             enum step step = go_on(d, error);
             if (step != STEP_MORE)
-                return step;
+                return step == STEP_PAUSE ? STEP_MORE : step;
             d->is_done = false;
         }
         size_t before = d->at;
@@ -333,37 +358,13 @@ ERL_NIF_TERM durable_close_nif(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv
     return xe_am.ok;
 }
 
-/* durable_verify(Dir), durable_destroy(Dir) -> ok | {error, Error} */
-static ERL_NIF_TERM with_dir(ErlNifEnv *env, ERL_NIF_TERM term,
-                             bool (*f)(const struct xe_io *io, const char *dir,
-                                       struct xe_io_error *error))
-{
-    char dir[PATH_MAX];
-    struct xe_io_error error = {0};
-    if (!get_path(env, term, dir))
-        return enif_make_badarg(env);
-    return f(&xe_io_system, dir, &error) ? xe_am.ok : make_error(env, &error);
-}
-
-ERL_NIF_TERM durable_verify_nif(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[])
-{
-    (void)argc;
-    return with_dir(env, argv[0], xe_journal_verify);
-}
-
-ERL_NIF_TERM durable_destroy_nif(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[])
-{
-    (void)argc;
-    return with_dir(env, argv[0], xe_journal_destroy);
-}
-
 /* durable_holder(Dir, Ref) -> none | opening | closing | {ok, Table} */
 ERL_NIF_TERM durable_holder_nif(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[])
 {
     char dir[PATH_MAX];
     ERL_NIF_TERM handle;
     (void)argc;
-    if (!get_path(env, argv[0], dir))
+    if (!xe_durable_get_path(env, argv[0], dir))
         return enif_make_badarg(env);
     switch (xe_durable_holder(env, dir, argv[1], &handle)) {
     case XE_HOLDER_TABLE:
@@ -611,7 +612,7 @@ ERL_NIF_TERM checkpoint_begin_nif(ErlNifEnv *env, int argc, const ERL_NIF_TERM a
     struct xe_log *log = xe_durable_get(env, argv[0]);
     bool is_backup = enif_is_binary(env, argv[1]);
     (void)argc;
-    if (!log || (is_backup && !get_path(env, argv[1], dir)))
+    if (!log || (is_backup && !xe_durable_get_path(env, argv[1], dir)))
         return enif_make_badarg(env);
     if (argv[1] == xe_am.no &&
         atomic_exchange_explicit(&log->durable->is_checkpointing, true, memory_order_acq_rel))
@@ -674,5 +675,5 @@ ERL_NIF_TERM checkpoint_write_nif(ErlNifEnv *env, int argc, const ERL_NIF_TERM a
 bool xe_durable_open_types(ErlNifEnv *env, ErlNifResourceFlags flags)
 {
     job_type = enif_open_resource_type(env, NULL, "xets_checkpoint", job_destroy, flags, NULL);
-    return job_type && xe_durable_start(env, flags);
+    return job_type && xe_verify_open_types(env, flags) && xe_durable_start(env, flags);
 }

@@ -89,6 +89,8 @@ struct xe_durable {
     size_t size, at;
     bool is_done; /* with that */
     struct xe_tablefile_block block;
+    const uint8_t *first;  /* byte of the block, which is at block.offset of the checkpoint */
+    uint64_t segment, offset; /* where the unit is */
     bool is_read; /* all is there that there was */
     /* While it is open. */
     _Atomic(struct xe_durable_unit *) spare;
@@ -114,8 +116,10 @@ struct xe_log {
     struct xe_durable *durable;
 };
 
-/* Opens the resource types, those of calls_durable.c too; takes over those of an older copy. */
+/* Opens the resource types, those of calls_durable.c and calls_verify.c too; takes over those of an
+ * older copy. */
 bool xe_durable_open_types(ErlNifEnv *env, ErlNifResourceFlags flags);
+bool xe_verify_open_types(ErlNifEnv *env, ErlNifResourceFlags flags);
 bool xe_durable_start(ErlNifEnv *env, ErlNifResourceFlags flags);
 /* The list of open directories, for another copy of the library, and what that calls. */
 void *xe_durable_domain(void);
@@ -181,6 +185,9 @@ bool xe_durable_info(struct xe_durable *d, struct xe_journal_info *out);
 struct xe_owned *xe_durable_table(struct xe_durable *d);
 /* Tells the journal that a checkpoint has been written, if it is open still. */
 void xe_durable_checkpointed(struct xe_durable *d, uint64_t s);
+
+/* The path in a binary, which has room for PATH_MAX bytes. False: it is none. */
+bool xe_durable_get_path(ErlNifEnv *env, ERL_NIF_TERM term, char *path);
 
 /* {Code, Operation, Path, Offset | none, Reason | none} */
 ERL_NIF_TERM xe_durable_make_error(ErlNifEnv *env, const struct xe_io_error *error);

@@ -215,6 +215,8 @@ void xe_journal_info(struct xe_journal *j, struct xe_journal_info *out);
  * there with XE_TABLEFILE_CHECKPOINT, `atomic` and `sync`, it is valid; a directory with nothing
  * else is a backup. */
 char *xe_journal_checkpoint_path(const char *dir, uint64_t s);
+/* The same of segment N. */
+char *xe_journal_segment_path(const char *dir, uint64_t n);
 /* A checkpoint S has been written: older ones, and segments that it makes needless, are removed
  * or used again, soon. */
 void xe_journal_checkpointed(struct xe_journal *j, uint64_t s);
@@ -233,16 +235,19 @@ struct xe_replay_unit {
     uint64_t number;
     const uint8_t *bytes; /* until the next call */
     size_t n;
+    uint64_t segment, offset; /* where they are: in which, and where in it */
 };
 
 enum xe_replay_status {
     XE_REPLAY_UNIT,
+    XE_REPLAY_MORE, /* nothing yet */
     XE_REPLAY_END,
     XE_REPLAY_FAILED, /* *error: damaged, where; or what could not be read */
 };
 
 /*
- * The next change behind the checkpoint. When salvaging, damage is passed over: every valid record
+ * The next change behind the checkpoint. A call looks through one segment at most, and then returns
+ * XE_REPLAY_MORE: the next one goes on. When salvaging, damage is passed over: every valid record
  * that comes is returned whose number is larger than all before, and belongs to the segment that
  * it is in; what was lost is counted.
  */
@@ -258,7 +263,12 @@ struct xe_replay_lost {
 uint64_t xe_replay_number(const struct xe_replay *r);
 void xe_replay_lost(const struct xe_replay *r, struct xe_replay_lost *out);
 
-/* Reads all of a directory that nobody has open, and returns whether it is valid. */
-bool xe_journal_verify(const struct xe_io *io, const char *dir, struct xe_io_error *error);
+/*
+ * Reads all, checkpoint and changes, of a directory that nobody has open, instead of next():
+ * XE_REPLAY_MORE: not yet, a call reads about XE_REPLAY_VERIFY bytes, or looks through one segment;
+ * XE_REPLAY_END: all is valid; XE_REPLAY_FAILED: see next(). `r` is new, and not salvaging.
+ */
+enum { XE_REPLAY_VERIFY = 1 << 20 };
+enum xe_replay_status xe_replay_verify(struct xe_replay *r, struct xe_io_error *error);
 
 #endif

@@ -81,6 +81,11 @@ char *xe_journal_checkpoint_path(const char *dir, uint64_t s)
     return xe_journal_path(dir, XE_PREFIX_CHECKPOINT, s);
 }
 
+char *xe_journal_segment_path(const char *dir, uint64_t n)
+{
+    return xe_journal_path(dir, XE_PREFIX_SEGMENT, n);
+}
+
 /* Adds a number in its place. */
 static int add_number(struct xe_numbers *to, uint64_t number)
 {
@@ -148,6 +153,7 @@ void xe_journal_listing_free(struct xe_journal_listing *l)
 /* An open segment, and a window on its bytes. */
 struct segment {
     struct xe_file *file;
+    uint64_t number;
     uint64_t salt, bytes;
     uint64_t used; /* bytes that the file has to have */
     bool marked;   /* it was closed, with `last` */
@@ -166,7 +172,9 @@ struct xe_replay {
     char *dir;
     struct xe_journal_listing files;
     struct xe_tablefile_reader *checkpoint;
-    bool salvage, ended;
+    bool salvage;
+    bool verified;      /* the checkpoint is, as far as it was asked for */
+    uint32_t checked;   /* segments, at the end */
     uint64_t s, number; /* S; V so far */
     uint32_t i;         /* the segment that is read */
     bool is_open;       /* it is open */
@@ -277,8 +285,8 @@ static bool segment_begin(struct segment *s, uint64_t number, struct xe_io_error
 static bool segment_open(struct xe_replay *r, struct segment *s, uint64_t number,
                          struct xe_io_error *error)
 {
-    *s = (struct segment){0};
-    char *path = xe_journal_path(r->dir, XE_PREFIX_SEGMENT, number);
+    *s = (struct segment){.number = number};
+    char *path = xe_journal_segment_path(r->dir, number);
     if (!path)
         return xe_io_no_memory(error, r->dir);
     bool ok = xe_io_open(r->io, path, 0, &s->file, error);
@@ -465,19 +473,18 @@ static bool check_rest(struct xe_replay *r, struct segment *s, uint64_t at,
     return error->code == 0;
 }
 
-static enum xe_replay_status check_all(struct xe_replay *r, struct xe_io_error *error)
+/* Of the next segment. */
+static enum xe_replay_status check_next(struct xe_replay *r, struct xe_io_error *error)
 {
-    for (uint32_t i = 0; i < r->files.segments.n; i++) {
-        struct segment s;
-        if (!segment_open(r, &s, r->files.segments.at[i], error))
-            return XE_REPLAY_FAILED;
-        bool ok = check_rest(r, &s, r->ends[i].end, error);
-        segment_close(&s);
-        if (!ok)
-            return XE_REPLAY_FAILED;
-    }
-    r->ended = true;
-    return XE_REPLAY_END;
+    struct segment s;
+    if (r->checked == r->files.segments.n)
+        return XE_REPLAY_END;
+    if (!segment_open(r, &s, r->files.segments.at[r->checked], error))
+        return XE_REPLAY_FAILED;
+    bool ok = check_rest(r, &s, r->ends[r->checked].end, error);
+    segment_close(&s);
+    r->checked += ok;
+    return ok ? XE_REPLAY_MORE : XE_REPLAY_FAILED;
 }
 
 /* --- Replaying ----------------------------------------------------------------------- */
@@ -585,44 +592,56 @@ enum xe_replay_status xe_replay_next(struct xe_replay *r, struct xe_replay_unit 
                                      struct xe_io_error *error)
 {
     struct record record;
-    while (r->i < r->files.segments.n) {
-        if (!r->is_open && !enter_segment(r, error)) {
-            if (error->code)
-                return XE_REPLAY_FAILED;
-            continue;
-        }
-        const uint8_t *bytes = next_record(r, &record, error);
-        if (!bytes && error->code)
-            return XE_REPLAY_FAILED;
-        if (!bytes) {
-            leave_segment(r);
-        } else if (is_next(r, &record)) {
-            *out = (struct xe_replay_unit){record.number, bytes, (size_t)record.n};
+    const uint8_t *bytes;
+    if (r->i == r->files.segments.n) {
+        if (!r->salvage)
+            return check_next(r, error);
+        outnumber(r);
+        return XE_REPLAY_END;
+    }
+    if (!r->is_open && !enter_segment(r, error))
+        return error->code ? XE_REPLAY_FAILED : XE_REPLAY_MORE;
+    while (r->is_open && (bytes = next_record(r, &record, error)) != NULL) {
+        if (is_next(r, &record)) {
+            *out = (struct xe_replay_unit){record.number, bytes, (size_t)record.n,
+                                           r->segment.number,
+                                           r->offset - xe_unit_bytes(record.n) + XE_UNIT_HEADER};
             return XE_REPLAY_UNIT;
         }
     }
-    if (r->salvage)
-        outnumber(r);
-    return r->ended || r->salvage ? XE_REPLAY_END : check_all(r, error);
+    if (r->is_open && error->code)
+        return XE_REPLAY_FAILED;
+    if (r->is_open)
+        leave_segment(r);
+    return XE_REPLAY_MORE;
 }
 
 /* --- Verifying ------------------------------------------------------------------------- */
 
-bool xe_journal_verify(const struct xe_io *io, const char *dir, struct xe_io_error *error)
+/* The next block of the checkpoint; *bytes: of it. */
+static enum xe_replay_status verify_block(struct xe_replay *r, uint64_t *bytes,
+                                          struct xe_io_error *error)
 {
     struct xe_tablefile_block block;
+    enum xe_tablefile_status status = xe_tablefile_next(r->checkpoint, &block, error);
+    *bytes = status == XE_TABLEFILE_OK ? (uint64_t)(block.end - block.at) : 0;
+    r->verified = status == XE_TABLEFILE_LAST;
+    return status == XE_TABLEFILE_FAILED ? XE_REPLAY_FAILED : XE_REPLAY_MORE;
+}
+
+enum xe_replay_status xe_replay_verify(struct xe_replay *r, struct xe_io_error *error)
+{
     struct xe_replay_unit unit;
-    enum xe_tablefile_status block_status;
-    enum xe_replay_status status = XE_REPLAY_FAILED;
-    struct xe_replay *r = xe_replay_open(io, dir, false, error);
-    if (!r)
-        return false;
-    do
-        block_status = xe_tablefile_next(r->checkpoint, &block, error);
-    while (block_status == XE_TABLEFILE_OK);
-    if (block_status == XE_TABLEFILE_LAST)
-        while ((status = xe_replay_next(r, &unit, error)) == XE_REPLAY_UNIT)
-            ;
-    xe_replay_close(r);
-    return status == XE_REPLAY_END;
+    for (uint64_t left = XE_REPLAY_VERIFY, bytes; left > 0; left -= left < bytes ? left : bytes) {
+        enum xe_replay_status status;
+        if (!r->verified) {
+            status = verify_block(r, &bytes, error);
+        } else {
+            status = xe_replay_next(r, &unit, error);
+            bytes = status == XE_REPLAY_UNIT ? xe_unit_bytes(unit.n) : XE_REPLAY_VERIFY;
+        }
+        if (status == XE_REPLAY_FAILED || status == XE_REPLAY_END)
+            return status;
+    }
+    return XE_REPLAY_MORE;
 }

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "journal_format.h"
+#include "replay.h"
 #include "sim_io.h"
 #include "support.h"
 
@@ -133,7 +134,7 @@ static void read_journal(const struct xe_io *io, bool salvage)
     uint64_t last = 0;
     struct xe_replay *r = xe_replay_open(io, DIR, salvage, &error);
     CHECK(r);
-    while ((status = xe_replay_next(r, &u, &error)) == XE_REPLAY_UNIT) {
+    while ((status = replay_next(r, &u, &error)) == XE_REPLAY_UNIT) {
         CHECK(salvage ? u.number > last : u.number == last + 1);
         last = u.number;
         touch(u.bytes, u.n);

@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include "journal_format.h"
+#include "replay.h"
 #include "sim_io.h"
 #include "support.h"
 
@@ -181,7 +182,7 @@ static inline enum xe_replay_status replay(struct world *w, struct xe_replay *r,
     *v = read_checkpoint(r, error);
     if (*v == UINT64_MAX)
         return XE_REPLAY_FAILED;
-    while ((status = xe_replay_next(r, &u, error)) == XE_REPLAY_UNIT) {
+    while ((status = replay_next(r, &u, error)) == XE_REPLAY_UNIT) {
         assert_int_equal(u.number, ++*v);
         assert_true(u.number <= w->last);
         assert_int_equal(u.n, unit_make(w->seeds[u.number], unit));

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "journal.h"
+#include "replay.h"
 #include "sim_io.h"
 #include "stress.h"
 
@@ -170,7 +171,7 @@ static void stage_begin(uint64_t seed)
     pthread_rwlock_init(&stage.gate, NULL);
     stage.j = open_journal();
     CHECK(stage.j);
-    CHECK(xe_replay_next(xe_journal_replay(stage.j), &u, &error) == XE_REPLAY_END);
+    CHECK(replay_next(xe_journal_replay(stage.j), &u, &error) == XE_REPLAY_END);
     CHECK(xe_journal_begin(stage.j, &error));
 }
 
@@ -188,7 +189,7 @@ static void check_replay(bool all, enum xe_journal_level level)
     uint64_t s;
     xe_replay_checkpoint(r, &s);
     checkpointed = s > 0;
-    while ((status = xe_replay_next(r, &u, &error)) == XE_REPLAY_UNIT) {
+    while ((status = replay_next(r, &u, &error)) == XE_REPLAY_UNIT) {
         uint32_t id;
         uint64_t index;
         memcpy(&id, u.bytes, 4);

@@ -99,7 +99,7 @@ static bool crash_at(uint64_t seed, uint64_t call, enum end end, int code)
     live(w, 10);
     if (w->j)
         assert_true(close_table(w));
-    assert_true(xe_journal_verify(sim_io(w->s), DIR, &error));
+    assert_true(replay_verify(sim_io(w->s), DIR, &error));
     assert_true(xe_journal_destroy(sim_io(w->s), DIR, &error));
     assert_null(sim_name(w->s, 0));
     sim_free(w->s);
@@ -411,7 +411,7 @@ static void the_systems_files_serve_as_well(void **state)
         assert_non_null(j);
         assert_null(xe_journal_open(&o, &error));
         assert_int_equal(error.code, XE_IO_LOCKED);
-        while (xe_replay_next(xe_journal_replay(j), &u, &error) == XE_REPLAY_UNIT)
+        while (replay_next(xe_journal_replay(j), &u, &error) == XE_REPLAY_UNIT)
             assert_true(u.n == 8 && xe_load64(u.bytes) == ++seen);
         assert_int_equal(seen, n);
         assert_true(xe_journal_begin(j, &error));
@@ -422,7 +422,7 @@ static void the_systems_files_serve_as_well(void **state)
         }
         assert_true(xe_journal_close(j, &error));
     }
-    assert_true(xe_journal_verify(&xe_io_system, dir, &error));
+    assert_true(replay_verify(&xe_io_system, dir, &error));
     assert_true(xe_journal_destroy(&xe_io_system, dir, &error));
     assert_true(xe_io_rmdir(&xe_io_system, at, &error));
     xe_cb.free(dir);

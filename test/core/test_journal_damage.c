@@ -137,7 +137,7 @@ static void cut_refused(struct cut *c, size_t offset)
     assert_int_equal(error.code, XE_IO_DAMAGED);
     assert_int_equal(error.offset, offset);
     assert_string_equal(error.path, DIR "/journal-0000000000000001");
-    assert_false(xe_journal_verify(sim_io(c->w->s), DIR, &error));
+    assert_false(replay_verify(sim_io(c->w->s), DIR, &error));
     assert_int_equal(error.offset, offset);
     world_end(c->w);
 }
@@ -311,7 +311,7 @@ static void all_other_records_are_salvaged(void **state)
         c.at[bad][33]++;
         struct xe_replay *r = xe_replay_open(sim_io(c.w->s), DIR, true, &error);
         assert_non_null(xe_replay_checkpoint(r, &s));
-        while (xe_replay_next(r, &u, &error) == XE_REPLAY_UNIT) {
+        while (replay_next(r, &u, &error) == XE_REPLAY_UNIT) {
             found++;
             assert_true(u.number != (uint64_t)bad + 1);
             assert_int_equal(u.n, unit_make(c.w->seeds[u.number], unit));
@@ -342,7 +342,7 @@ static void a_salvaged_table_is_whole_after_a_checkpoint(void **state)
     o.salvage = true;
     w->j = xe_journal_open(&o, &w->error);
     assert_non_null(w->j);
-    while (xe_replay_next(xe_journal_replay(w->j), &u, &w->error) == XE_REPLAY_UNIT)
+    while (replay_next(xe_journal_replay(w->j), &u, &w->error) == XE_REPLAY_UNIT)
         ;
     assert_true(xe_journal_begin(w->j, &w->error));
     assert_int_equal(xe_journal_number(w->j), 6);
@@ -361,7 +361,7 @@ static uint64_t salvage(struct world *w, struct xe_replay_lost *lost, uint64_t *
     uint64_t found = 0;
     struct xe_replay *r = xe_replay_open(sim_io(w->s), DIR, true, &error);
     assert_non_null(r);
-    while (xe_replay_next(r, &u, &error) == XE_REPLAY_UNIT)
+    while (replay_next(r, &u, &error) == XE_REPLAY_UNIT)
         found++;
     xe_replay_lost(r, lost);
     *number = xe_replay_number(r);
