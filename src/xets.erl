@@ -625,13 +625,13 @@ backup(Table, Dir) ->
         Result -> Result
     end.
 
-%% @doc Reads all of the directory of a durable table, which nobody has open. Not in `ets'.
+%% @doc Reads all of the directory of a durable table, or of a backup, which nobody has open, here
+%% or in another emulator; and nobody can open it meanwhile. Not in `ets'.
 %%
-%% Returns `ok' if `new/2' would find nothing wrong with its files, or `{error, Reason}', for
-%% `format_error/1': the file, the place of the first byte that is not as it was written, and what
-%% is wrong.
+%% Returns `ok' if all files are as they were written, or `{error, Reason}', for `format_error/1': the
+%% file, the place of the first byte that is not, and what is wrong.
 %%
-%% Complexity: O(bytes of the files).
+%% Complexity: O(bytes of the files), in steps, on dirty IO schedulers.
 -spec verify(Dir) -> ok | {error, Reason} when
     Dir :: file:name_all(),
     Reason :: term().

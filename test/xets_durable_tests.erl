@@ -508,6 +508,36 @@ no_directory_test_() ->
         end)
     end}.
 
+%% Of each it is said which file, and where.
+files_of_others_test_() ->
+    {timeout, 120, fun() ->
+        in_dir(fun(Dir) ->
+            [?assertNotEqual(nomatch, string:find(no_table(NoDir), NoDir))
+             || NoDir <- [Dir ++ "/no/dir", "/proc/xets_durable"]],
+            File = filename:join(Dir, "checkpoint-0000000000000000"),
+            xets:delete(durable(Dir, [])),
+            {ok, <<Mark:8/binary, _, Rest/binary>> = Bytes} = file:read_file(File),
+            [begin
+                 ok = file:write_file(File, Damaged),
+                 ?assertEqual(lists:concat(["read of ", File, ", at byte ", At, ": ", Text]),
+                              no_table(Dir))
+             end || {Damaged, At, Text} <-
+                        [{<<"a text, and not a short one, but nothing that we have written: no, no">>,
+                          0, "not a file of xets (another beginning)"},
+                         {<<>>, 0, "not a file of xets (another beginning)"},
+                         {<<Mark/binary, 2, Rest/binary>>, 8,
+                          "a file of a version that this release does not know (of another version)"},
+                         {binary:part(Bytes, 0, byte_size(Bytes) - 1), byte_size(Bytes) - 1,
+                          "the file is damaged (the file ends in a block)"}]],
+            ok = file:write_file(File, Bytes),
+            xets:delete(durable(Dir, []))
+        end)
+    end}.
+
+no_table(Dir) ->
+    #{2 := Text} = texts(xets, new, [t, [{durable, Dir}]]),
+    binary_to_list(Text).
+
 a_directory_is_one_table_s_test_() ->
     {timeout, 120, fun() ->
         in_dir(fun(Dir) ->
@@ -570,6 +600,35 @@ a_backup_is_a_table_of_its_own_test_() ->
         ?assertEqual([{2, 2}], xets:lookup(Again, 2)),
         xets:delete(Other),
         xets:delete(Again)
+    end, fun(Dir) -> ok = file:make_dir(Dir) end).
+
+%% It is of one instant: each list as a whole, and all that was written before it.
+a_backup_is_made_while_others_write_test_() ->
+    in_each_type(fun(Type, Dir) ->
+        It = durable(#{dir => Dir ++ "/it", sync => memory}, [public, Type]),
+        Write = fun Write(I) ->
+            true = xets:insert(It, [{{a, I}, I}, {{b, I}, I}]),
+            receive stop -> I after 0 -> Write(I + 1) end
+        end,
+        {Writer, Monitor} = spawn_monitor(fun() -> exit({wrote, Write(1)}) end),
+        Copies = [begin
+                      Copy = Dir ++ "/copy" ++ integer_to_list(N),
+                      eventually(fun() -> xets:info(It, size) > 1000 * N end),
+                      ok = xets:backup(It, Copy),
+                      Copy
+                  end || N <- [1, 2, 3]],
+        Writer ! stop,
+        receive {'DOWN', Monitor, process, Writer, {wrote, _}} -> ok end,
+        xets:delete(It),
+        [begin
+             ?assertEqual(ok, xets:verify(Copy)),
+             T = durable(Copy, [Type]),
+             Size = xets:info(T, size),
+             ?assert(Size > 1000 andalso Size rem 2 =:= 0),
+             [?assertEqual([{{AB, I}, I}], xets:lookup(T, {AB, I}))
+              || AB <- [a, b], I <- lists:seq(1, Size div 2)],
+             xets:delete(T)
+         end || Copy <- Copies]
     end, fun(Dir) -> ok = file:make_dir(Dir) end).
 
 open_directories_are_left_alone_test_() ->
@@ -745,6 +804,50 @@ flip(File, At) ->
     ok = file:close(F).
 
 %%% Emulators that end
+
+%% In another emulator it is somebody else's, until that ends.
+another_emulator_has_the_directory_test_() ->
+    {timeout, 120, fun() ->
+        in_dir(fun(Dir) ->
+            Child = child("xets_durable_tests:count(\"" ++ Dir ++ "\")", ""),
+            Told = told(Child, 10, 0),
+            Lock = list_to_binary(Dir ++ "/LOCK"),
+            Text = <<"lock of ", Lock/binary, ": in use by another process of the system">>,
+            ?assertEqual(#{2 => Text}, texts(xets, new, [t, [{durable, Dir}, ordered_set]])),
+            [begin
+                 {error, {locked, <<"lock">>, Lock, none, none} = Reason} = xets:F(Dir),
+                 ?assertEqual(binary_to_list(Text),
+                              lists:flatten(io_lib:format("~ts", [xets:format_error(Reason)])))
+             end || F <- [verify, repair, destroy]],
+            kill_child(Child),
+            T = durable(Dir, [ordered_set]),
+            ?assert(xets:info(T, size) >= Told),
+            xets:delete(T)
+        end)
+    end}.
+
+%% Who verifies a directory keeps others out; a backup has nothing to lock, and nothing is made in
+%% it.
+verifying_locks_test_() ->
+    {timeout, 120, fun() ->
+        in_dir(fun(Dir) ->
+            ok = file:make_dir(Dir),
+            [It, Copy] = [filename:join(Dir, Name) || Name <- ["it", "copy"]],
+            T = durable(It, []),
+            xets:insert(T, {1, 1}),
+            ok = xets:backup(T, Copy),
+            ?assertEqual(ok, xets:verify(Copy)),
+            {ok, Names} = file:list_dir(Copy),
+            ?assertMatch(["checkpoint-" ++ _], Names),
+            xets:delete(T),
+            {ok, Verification} = xets:durable_verify_open_nif(list_to_binary(It)),
+            #{2 := Text} = texts(xets, new, [t, [{durable, It}]]),
+            ?assertNotEqual(nomatch, string:find(Text, "in use")),
+            ?assertMatch({error, {locked, _, _, _, _}}, xets:verify(It)),
+            _ = steps(Verification),
+            xets:delete(durable(It, []))
+        end)
+    end}.
 
 %% What a child has told that it has written (level `os', so that it is with the system) is there
 %% when it is killed; and of what it wrote then, the beginning.

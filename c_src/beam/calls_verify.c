@@ -2,7 +2,8 @@
  * calls_verify.c - calls about directories that nobody has open: verifying, destroying.
  *
  * Verifying reads all that there is, step by step: durable_verify_open, then durable_verify until it
- * says what it has found. What is open is a resource; is it forgotten, because its process is dead,
+ * says what it has found. The directory is locked meanwhile: what somebody writes to it would look
+ * like damage. What is open is a resource; is it forgotten, because its process is dead,
  * the reclaimer closes it.
  */
 #include <limits.h>
@@ -13,6 +14,7 @@
 
 struct verification {
     struct xe_reclaim_job job;
+    struct xe_file *lock;
     struct xe_replay *replay;
 };
 
@@ -26,7 +28,9 @@ static ErlNifResourceType *type;
 static void verification_end(struct xe_reclaim_job *job)
 {
     struct verification *v = (struct verification *)job; /* its first member */
+    struct xe_io_error ignored;
     xe_replay_close(v->replay);
+    xe_file_close(v->lock, &ignored);
     enif_free(v);
 }
 
@@ -60,10 +64,12 @@ ERL_NIF_TERM durable_verify_open_nif(ErlNifEnv *env, int argc, const ERL_NIF_TER
             enif_free(v);
         return xe_call_raise(env, XE_CALL_LIMIT);
     }
-    *v = (struct verification){.replay = xe_replay_open(&xe_io_system, dir, false, &error)};
+    *v = (struct verification){.replay = NULL};
+    if (xe_replay_lock(&xe_io_system, dir, &v->lock, &error))
+        v->replay = xe_replay_open(&xe_io_system, dir, false, &error);
     atomic_init(&h->at, v->replay ? v : NULL);
     if (!v->replay)
-        enif_free(v);
+        verification_end(&v->job);
     ERL_NIF_TERM term = enif_make_resource(env, h);
     enif_release_resource(h);
     return error.code ? make_error(env, &error) : enif_make_tuple2(env, xe_am.ok, term);

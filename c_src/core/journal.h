@@ -223,6 +223,12 @@ void xe_journal_checkpointed(struct xe_journal *j, uint64_t s);
 
 /* --- Reading a directory ----------------------------------------------------- */
 
+/* Locks a directory that is only read: whoever opens it is kept out until *lock is closed. False,
+ * with XE_IO_LOCKED: somebody has it open. *lock is NULL, and all is well, where there is nothing to
+ * lock, as in a backup that was never opened, or where the file system knows no locks. */
+bool xe_replay_lock(const struct xe_io *io, const char *dir, struct xe_file **lock,
+                    struct xe_io_error *error);
+
 /* Reads without a lock: for who has it, or knows that nobody writes. `salvage`: see next(). */
 struct xe_replay *xe_replay_open(const struct xe_io *io, const char *dir, bool salvage,
                                  struct xe_io_error *error);

@@ -337,6 +337,30 @@ static const uint8_t *find_record(struct segment *s, uint64_t *at, struct record
     return NULL;
 }
 
+bool xe_replay_lock(const struct xe_io *io, const char *dir, struct xe_file **lock,
+                    struct xe_io_error *error)
+{
+    struct xe_io_error ignored;
+    int code = ENOENT;
+    char *path = xe_io_join(dir, "LOCK");
+    if (!path)
+        return xe_io_no_memory(error, dir);
+    if (!xe_io_open(io, path, 0, lock, &ignored))
+        *lock = NULL;
+    else
+        while ((code = io->lock(*lock)) == EINTR)
+            ;
+    if (code) {
+        xe_file_close(*lock, &ignored);
+        *lock = NULL;
+    }
+    bool ok = code != EWOULDBLOCK && code != EAGAIN;
+    if (!ok)
+        xe_io_fail(error, XE_IO_LOCKED, XE_IO_LOCK, path, XE_IO_NOWHERE, NULL);
+    xe_cb.free(path);
+    return ok;
+}
+
 /* --- Opening --------------------------------------------------------------------- */
 
 static bool open_checkpoint(struct xe_replay *r, struct xe_io_error *error)

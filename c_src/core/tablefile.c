@@ -332,7 +332,7 @@ static bool read_header(struct xe_tablefile_reader *r, uint8_t *h, struct xe_io_
         !xe_file_read(r->file, h, HEADER, 0, &got, error))
         return false;
     if (got < HEADER || r->info.bytes < HEADER || memcmp(h, magic, sizeof magic) != 0)
-        return xe_io_fail(error, XE_IO_FOREIGN, XE_IO_READ, path, 0, "not a file of xets");
+        return xe_io_fail(error, XE_IO_FOREIGN, XE_IO_READ, path, 0, "another beginning");
     if (xe_load32(h + 8) != VERSION)
         return xe_io_fail(error, XE_IO_VERSION, XE_IO_READ, path, 8, "of another version");
     if (xe_load64(h + 56) != xe_checksum(xe_load64(h + 16), h, 56))
