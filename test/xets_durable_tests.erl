@@ -389,6 +389,44 @@ a_checkpoint_comes_by_itself_test_() ->
         end)
     end}.
 
+%% It does nothing to the directory any more, which may be another table's: that writes a file of
+%% the same name.
+a_checkpoint_ends_with_its_table_test_() ->
+    {timeout, 120, fun() ->
+        in_dir(fun(Dir) ->
+            T = durable(Dir, []),
+            xets:insert(T, {1, 1}),
+            {ok, {Job, Snapshot}} = xets:checkpoint_begin_nif(xets:durable_log_nif(T), false),
+            Late = actor(),
+            run(Late, fun() ->
+                {ok, {Other, _}} = xets:checkpoint_begin_nif(xets:durable_log_nif(T), true),
+                put(job, Other)
+            end),
+            Again = reopened(T, Dir, []),
+            New = fun() -> filelib:wildcard(Dir ++ "/*.new") end,
+            ?assertEqual([], New()),
+            {ok, {JobAgain, SnapshotAgain}} =
+                xets:checkpoint_begin_nif(xets:durable_log_nif(Again), false),
+            ?assertMatch([_], New()),
+            ?assertMatch({error, {closed, _, _, _, _}}, xets:checkpoint_write_nif(Job, Snapshot)),
+            % What is left of the other one is closed by the reclaimer.
+            kill(Late),
+            xets_test_lib:settled(),
+            ?assertMatch([_], New()),
+            ?assertEqual(ok, written(JobAgain, SnapshotAgain)),
+            [xets:delete(S) || S <- [Snapshot, SnapshotAgain]],
+            xets:delete(Again),
+            ?assertEqual(ok, xets:verify(Dir)),
+            ?assertMatch([_, _], filelib:wildcard(Dir ++ "/{LOCK,checkpoint-*}"))
+        end)
+    end}.
+
+written(Job, Snapshot) ->
+    case xets:checkpoint_write_nif(Job, Snapshot) of
+        more -> written(Job, Snapshot);
+        Result -> Result
+    end.
+
 %%% Owners
 
 the_table_of_a_dead_process_is_taken_over_test_() ->

@@ -524,11 +524,35 @@ struct handle {
     _Atomic(struct job *) job;
 };
 
-static void job_end(struct job *job, bool ok)
+/* Whether the job may write: a checkpoint only as long as the directory is that table's. Then it stays
+ * so until let_go(). */
+static bool hold(struct job *job)
+{
+    return job->is_backup || xe_durable_hold(job->log->durable);
+}
+
+static void let_go(struct job *job)
+{
+    if (!job->is_backup)
+        xe_durable_let_go(job->log->durable);
+}
+
+static bool fail_closed(const char *dir, struct xe_io_error *error)
+{
+    return xe_io_fail(error, XE_IO_CLOSED, XE_IO_OPEN, dir, XE_IO_NOWHERE, "the table is closed");
+}
+
+/* What is left of a file that has not become whole is removed, or else by who opens the directory
+ * next. */
+static void job_end(struct job *job)
 {
     struct xe_durable *d = job->log->durable;
-    if (!ok)
+    if (job->writer && hold(job)) {
         xe_tablefile_abort(job->writer);
+        let_go(job);
+    } else {
+        xe_tablefile_leave(job->writer);
+    }
     xe_dump_end(&job->dump);
     if (!job->is_backup)
         atomic_store_explicit(&d->is_checkpointing, false, memory_order_release);
@@ -538,7 +562,7 @@ static void job_end(struct job *job, bool ok)
 
 static void job_reclaim(struct xe_reclaim_job *of)
 {
-    job_end((struct job *)of, false); /* its first member */
+    job_end((struct job *)of); /* its first member */
 }
 
 static void job_destroy(ErlNifEnv *env, void *obj)
@@ -588,15 +612,21 @@ static bool job_begin(ErlNifEnv *env, struct job *job, const char *dir, ERL_NIF_
         .exclusive = job->is_backup}; /* the directory may be somebody else's, too */
     enum xe_status status = take_snapshot(env, job, snapshot);
     if (status == XE_DEAD)
-        return xe_io_fail(error, XE_IO_CLOSED, XE_IO_OPEN, dir, XE_IO_NOWHERE,
-                          "the table is closed");
+        return fail_closed(dir, error);
     if (status != XE_OK)
         return xe_io_fail(error, status == XE_RETRY ? EAGAIN : ENOMEM, XE_IO_MEMORY, dir,
                           XE_IO_NOWHERE, NULL);
     char *path = xe_journal_checkpoint_path(dir, job->number);
     if (!path)
         return xe_io_no_memory(error, dir);
-    job->writer = xe_tablefile_create(&xe_io_system, path, &options, d->meta, d->meta_bytes, error);
+    bool is_held = hold(job);
+    if (is_held) {
+        job->writer =
+            xe_tablefile_create(&xe_io_system, path, &options, d->meta, d->meta_bytes, error);
+        let_go(job);
+    } else {
+        fail_closed(dir, error);
+    }
     xe_cb.free(path);
     return job->writer;
 }
@@ -632,12 +662,13 @@ ERL_NIF_TERM checkpoint_begin_nif(ErlNifEnv *env, int argc, const ERL_NIF_TERM a
     bool ok = job_begin(env, job, is_backup ? dir : log->durable->dir, &snapshot, &error);
     atomic_init(&h->job, ok ? job : NULL);
     if (!ok)
-        job_end(job, false);
+        job_end(job);
     ERL_NIF_TERM term = enif_make_resource(env, h);
     enif_release_resource(h);
     return ok ? make_ok(env, enif_make_tuple2(env, term, snapshot)) : make_error(env, &error);
 }
 
+/* Held. */
 static bool job_finish(struct job *job, struct xe_io_error *error)
 {
     struct xe_tablefile_writer *writer = job->writer;
@@ -662,13 +693,20 @@ ERL_NIF_TERM checkpoint_write_nif(ErlNifEnv *env, int argc, const ERL_NIF_TERM a
     struct job *job = atomic_exchange_explicit(&h->job, NULL, memory_order_acquire);
     if (!job)
         return enif_make_badarg(env);
-    enum xe_dump_status status = xe_dump_some(&job->dump, env, argv[1], job->writer, &error);
+    enum xe_dump_status status = XE_DUMP_FAILED;
+    bool ok = hold(job);
+    if (ok) {
+        status = xe_dump_some(&job->dump, env, argv[1], job->writer, &error);
+        ok = status == XE_DUMP_DONE && job_finish(job, &error);
+        let_go(job);
+    } else {
+        fail_closed(job->log->durable->dir, &error);
+    }
     if (status == XE_DUMP_MORE) {
         atomic_store_explicit(&h->job, job, memory_order_release);
         return xe_am.more;
     }
-    bool ok = status == XE_DUMP_DONE && job_finish(job, &error);
-    job_end(job, ok);
+    job_end(job);
     return ok ? xe_am.ok : error.code ? make_error(env, &error) : enif_make_badarg(env);
 }
 

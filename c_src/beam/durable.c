@@ -306,8 +306,7 @@ enum xe_holder xe_durable_holder(ErlNifEnv *env, const char *dir, ERL_NIF_TERM r
 
 /* --- The journal, as long as it is open ----------------------------------------- */
 
-/* Keeps it open until let_go(). False: it is closing, or closed. */
-static bool hold(struct xe_durable *d)
+bool xe_durable_hold(struct xe_durable *d)
 {
     pthread_mutex_lock(&d->lock);
     bool is_open = !d->is_closing;
@@ -316,7 +315,7 @@ static bool hold(struct xe_durable *d)
     return is_open;
 }
 
-static void let_go(struct xe_durable *d)
+void xe_durable_let_go(struct xe_durable *d)
 {
     pthread_mutex_lock(&d->lock);
     if (--d->users == 0)
@@ -343,10 +342,10 @@ static ERL_NIF_TERM raise_wait(ErlNifEnv *env, const ERL_NIF_TERM argv[])
 
 static bool has_reached(struct xe_durable *d, uint64_t ticket)
 {
-    bool has = hold(d);
+    bool has = xe_durable_hold(d);
     if (has) {
         has = xe_journal_has_reached(d->journal, ticket, XE_JOURNAL_OS);
-        let_go(d);
+        xe_durable_let_go(d);
     }
     return has;
 }
@@ -496,9 +495,9 @@ enum xe_reaching xe_durable_wait(struct xe_durable *d, uint64_t ticket,
 {
     if (level == XE_DURABLE_MEMORY)
         return XE_REACHED;
-    if (hold(d)) {
+    if (xe_durable_hold(d)) {
         enum xe_reaching reaching = await(d, ticket, level, pid, ref);
-        let_go(d);
+        xe_durable_let_go(d);
         return reaching;
     }
     if (xe_durable_listen(d, pid, ref))
@@ -510,7 +509,7 @@ enum xe_reaching xe_durable_await_room(struct xe_durable *d, size_t bytes, const
                                        ERL_NIF_TERM ref)
 {
     /* Without a journal there is nothing to wait for: the next attempt tells why. */
-    if (!hold(d))
+    if (!xe_durable_hold(d))
         return XE_REACHED;
     struct waiter *w = waiter_new(pid, ref);
     enum xe_reaching reaching = XE_REACH_NOMEM;
@@ -520,15 +519,15 @@ enum xe_reaching xe_durable_await_room(struct xe_durable *d, size_t bytes, const
         if (!waits)
             waiter_free(w);
     }
-    let_go(d);
+    xe_durable_let_go(d);
     return reaching;
 }
 
 bool xe_durable_error(struct xe_durable *d, struct xe_io_error *error)
 {
-    if (hold(d)) {
+    if (xe_durable_hold(d)) {
         bool failed = xe_journal_error(d->journal, error);
-        let_go(d);
+        xe_durable_let_go(d);
         return failed;
     }
     pthread_mutex_lock(&d->lock);
@@ -650,10 +649,10 @@ static void log_destroy(ErlNifEnv *env, void *obj)
 
 bool xe_durable_info(struct xe_durable *d, struct xe_journal_info *out)
 {
-    if (!hold(d))
+    if (!xe_durable_hold(d))
         return false;
     xe_journal_info(d->journal, out);
-    let_go(d);
+    xe_durable_let_go(d);
     return true;
 }
 
@@ -669,10 +668,10 @@ struct xe_owned *xe_durable_table(struct xe_durable *d)
 
 void xe_durable_checkpointed(struct xe_durable *d, uint64_t number)
 {
-    if (!hold(d))
+    if (!xe_durable_hold(d))
         return;
     xe_journal_checkpointed(d->journal, number);
-    let_go(d);
+    xe_durable_let_go(d);
     atomic_store_explicit(&d->checkpoint_time, (int64_t)time(NULL), memory_order_relaxed);
 }
 

@@ -179,6 +179,11 @@ enum xe_reaching xe_durable_await_room(struct xe_durable *d, size_t bytes, const
 /* Why nothing is kept any more. False: that is not so. */
 bool xe_durable_error(struct xe_durable *d, struct xe_io_error *error);
 
+/* Keeps the directory from being closed until xe_durable_let_go(): not for long. False: it is
+ * closing, or closed, and may be another table's by now. */
+bool xe_durable_hold(struct xe_durable *d);
+void xe_durable_let_go(struct xe_durable *d);
+
 /* What the journal says of itself. False: it is closed. */
 bool xe_durable_info(struct xe_durable *d, struct xe_journal_info *out);
 /* The table, with a reference. NULL: it is gone. */

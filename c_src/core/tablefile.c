@@ -278,6 +278,12 @@ void xe_tablefile_abort(struct xe_tablefile_writer *w)
     writer_free(w);
 }
 
+void xe_tablefile_leave(struct xe_tablefile_writer *w)
+{
+    if (w)
+        writer_free(w);
+}
+
 /* --- Reading ----------------------------------------------------------------- */
 
 struct xe_tablefile_reader {

@@ -113,6 +113,8 @@ uint64_t xe_tablefile_written(const struct xe_tablefile_writer *w, uint64_t *rec
 bool xe_tablefile_finish(struct xe_tablefile_writer *w, struct xe_io_error *error);
 /* Removes what was written, and frees the writer. NULL: nothing. */
 void xe_tablefile_abort(struct xe_tablefile_writer *w);
+/* Frees the writer, and touches nothing: its directory may be somebody else's by now. */
+void xe_tablefile_leave(struct xe_tablefile_writer *w);
 
 /* --- Reading -------------------------------------------------------------- */
 
