@@ -244,6 +244,25 @@ static void who_waits_for_room_is_told(void **state)
     world_end(w);
 }
 
+static void many_who_wait_share_a_sync(void **state)
+{
+    enum { MANY = 50 };
+    struct world *w = world_open(7);
+    struct xe_journal_room room;
+    (void)state;
+    for (int i = 0; i < MANY; i++) {
+        assert_int_equal(xe_journal_reserve(w->j, 8, &room), XE_OK);
+        await(w, xe_journal_commit(w->j, &room, "12345678", 8), ++w->last, XE_JOURNAL_DISK);
+        xe_journal_notify(w->j);
+    }
+    uint64_t calls = sim_calls(w->s);
+    xe_journal_run();
+    assert_int_equal(w->acked[XE_JOURNAL_DISK], MANY);
+    /* One write, or two at the end of the buffer, and a sync. */
+    assert_true(sim_calls(w->s) - calls <= 3);
+    world_end(w);
+}
+
 static void a_unit_is_written_when_all_before_it_are_there(void **state)
 {
     struct world *w = world_open(6);
@@ -435,6 +454,7 @@ int main(void)
         TEST(opening_and_closing_leaves_nothing_behind),
         TEST(nothing_is_acknowledged_after_a_failure),
         TEST(who_waits_for_room_is_told),
+        TEST(many_who_wait_share_a_sync),
         TEST(a_unit_is_written_when_all_before_it_are_there),
         TEST(a_flush_makes_all_journals_safe),
         TEST(journals_are_adopted_by_layout_while_none_is_open),

@@ -298,6 +298,54 @@ static void c4_what_was_closed_is_missed(void **state)
 
 /* --- Salvaging ------------------------------------------------------------------------------ */
 
+static void units_say_where_they_are(void **state)
+{
+    struct cut c;
+    struct xe_io_error error;
+    struct xe_replay_unit u;
+    (void)state;
+    cut_make(&c);
+    for (int salvage = 0; salvage < 2; salvage++) {
+        uint32_t units = 0;
+        struct xe_replay *r = xe_replay_open(sim_io(c.w->s), DIR, salvage, &error);
+        assert_non_null(r);
+        for (; replay_next(r, &u, &error) == XE_REPLAY_UNIT; units++) {
+            size_t n;
+            char *path = xe_journal_segment_path(DIR, u.segment);
+            const uint8_t *file = sim_bytes(c.w->s, path, &n);
+            assert_true(u.offset + u.n <= n);
+            assert_memory_equal(file + u.offset, u.bytes, u.n);
+            xe_cb.free(path);
+        }
+        assert_true(units > 0);
+        xe_replay_close(r);
+    }
+    world_end(c.w);
+}
+
+/* What is locked is not read, and what is read is locked. */
+static void who_reads_a_directory_may_lock_it(void **state)
+{
+    struct world *w = world_open(8);
+    struct xe_file *lock;
+    struct xe_io_error error;
+    (void)state;
+    assert_false(xe_replay_lock(sim_io(w->s), DIR, &lock, &error));
+    assert_true(error.code == XE_IO_LOCKED && error.op == XE_IO_LOCK);
+    put_units(w, 3);
+    assert_true(close_table(w));
+    assert_true(xe_replay_lock(sim_io(w->s), DIR, &lock, &error));
+    assert_non_null(lock);
+    struct xe_journal_options o = options_of(w, false);
+    assert_null(xe_journal_open(&o, &w->error));
+    assert_int_equal(w->error.code, XE_IO_LOCKED);
+    assert_true(xe_file_close(lock, &error));
+    /* A directory without a table has nothing to lock. */
+    assert_true(xe_replay_lock(sim_io(w->s), "/none", &lock, &error));
+    assert_null(lock);
+    world_end(w);
+}
+
 static void all_other_records_are_salvaged(void **state)
 {
     (void)state;
@@ -420,6 +468,8 @@ int main(void)
         TEST(c3_what_was_synced_is_missed),
         TEST(c3_what_a_lost_segment_had_is_missed),
         TEST(c4_what_was_closed_is_missed),
+        TEST(units_say_where_they_are),
+        TEST(who_reads_a_directory_may_lock_it),
         TEST(all_other_records_are_salvaged),
         TEST(a_salvaged_table_is_whole_after_a_checkpoint),
         TEST(a_segment_without_headers_is_lost_alone),
