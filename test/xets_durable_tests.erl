@@ -173,6 +173,32 @@ all_terms_test_() ->
 terms() ->
     maps:to_list(maps:from_list([{Name, Term} || {Name, Term} <- xets_terms:samples()])).
 
+%% More than is made into bytes on a normal scheduler; and deeper than any recursion.
+large_terms_test_() ->
+    N = small(200000, 20000),
+    Nested = fun(Fun) -> lists:foldl(fun(_, T) -> Fun(T) end, [], lists:seq(1, N)) end,
+    Terms = [lists:seq(1, N), list_to_tuple(lists:seq(1, N)),
+             maps:from_list([{I, I} || I <- lists:seq(1, N)]), 3 bsl N, binary:copy(<<"0123456789">>, N), Nested(fun(T) -> {T} end),
+             Nested(fun(T) -> [T] end), [<<I:800>> || I <- lists:seq(1, N div 10)]],
+    in_each_type(fun(Type, Dir) ->
+        T = durable(#{dir => Dir, sync => memory}, [Type]),
+        [true = xets:insert(T, {I, Term}) || {I, Term} <- lists:enumerate(Terms)],
+        [true = xets:insert(T, {Term, key}) || Term <- Terms],
+        [true = xets:delete(T, Term) || Term <- tl(Terms)],
+        [{1, First}] = xets:take(T, 1),
+        ?assert(First =:= hd(Terms)),
+        Again = reopened(T, Dir, [Type]),
+        ?assertEqual(length(Terms), xets:info(Again, size)),
+        [?assert([{I, Term}] =:= xets:lookup(Again, I))
+         || {I, Term} <- tl(lists:enumerate(Terms))],
+        ?assert([{hd(Terms), key}] =:= xets:lookup(Again, hd(Terms))),
+        ok = xets:checkpoint(Again),
+        Last = reopened(Again, Dir, [Type]),
+        ?assertEqual(length(Terms), xets:info(Last, size)),
+        ?assert([{hd(Terms), key}] =:= xets:lookup(Last, hd(Terms))),
+        xets:delete(Last)
+    end).
+
 compressed_test_() ->
     {timeout, 120, fun() ->
         in_dir(fun(Dir) ->
