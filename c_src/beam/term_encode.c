@@ -94,8 +94,11 @@ static inline bool put_immediate(struct xe_encoder *e, ERL_NIF_TERM t)
     unsigned width = xe_term_width(t);
     if (!reserve(e, 9))
         return false;
-    put_tag(e, XE_NODE_IMM, width - 1);
-    put_packed(e, t, width);
+    uint64_t low = t << 8 | (unsigned)XE_NODE_IMM << 3 | (width - 1);
+    uint8_t *to = e->bytes + e->len;
+    memcpy(to, &low, 8);
+    to[8] = (uint8_t)(t >> 56);
+    e->len += 1 + width;
     return true;
 }
 
@@ -218,8 +221,10 @@ static bool put_packed_cells(struct xe_encoder *e, ERL_NIF_TERM t, const struct 
     unsigned width = xe_term_width(l->any);
     if (!put_header(e, XE_NODE_LIST_IMM, width - 1, l->length, l->length * width))
         return false;
-    for (; xe_term_is_list_cell(t); t = xe_term_at(t)[1])
-        put_packed(e, xe_term_at(t)[0], width);
+    uint8_t *to = e->bytes + e->len;
+    for (; xe_term_is_list_cell(t); t = xe_term_at(t)[1], to += width)
+        memcpy(to, xe_term_at(t), 8);
+    e->len += l->length * width;
     return true;
 }
 

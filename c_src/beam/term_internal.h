@@ -108,7 +108,10 @@ static inline uint64_t xe_cost_key_bytes(uint64_t klen)
     return 4 * klen;
 }
 
-/* Writing. */
+/*
+ * Writing. A byte that is stored may be one of the encoder's own, as far as the compiler knows, so
+ * what is written together is written before the encoder is looked at again.
+ */
 
 static inline bool fail(struct xe_encoder *e, enum xe_term_status status)
 {
@@ -179,6 +182,12 @@ static inline bool put_header(struct xe_encoder *e, enum xe_node_kind kind, unsi
 {
     if (!reserve(e, 1 + XE_TERM_VARINT_MAX + behind))
         return false;
+    if (XE_LIKELY(count < 0x80)) {
+        uint16_t both = (uint16_t)((unsigned)kind << 3 | param | (unsigned)count << 8);
+        memcpy(e->bytes + e->len, &both, sizeof both);
+        e->len += sizeof both;
+        return true;
+    }
     put_tag(e, kind, param);
     put_varint(e, count);
     return true;
@@ -193,8 +202,10 @@ static inline void put_packed(struct xe_encoder *e, uint64_t word, unsigned widt
 static inline void put_vector(struct xe_encoder *e, const ERL_NIF_TERM *terms, size_t n,
                               unsigned width)
 {
-    for (size_t i = 0; i < n; i++)
-        put_packed(e, terms[i], width);
+    uint8_t *to = e->bytes + e->len;
+    for (size_t i = 0; i < n; i++, to += width)
+        memcpy(to, &terms[i], 8);
+    e->len += n * width;
 }
 
 static inline bool are_immediates(const ERL_NIF_TERM *terms, size_t n, uint64_t *any)
