@@ -25,6 +25,7 @@
 #include "call.h"
 #include "key.h"
 #include "key_small.h"
+#include "term_native.h"
 
 /* Words of a key that are encoded inside of a section. */
 enum { XE_CALL_SECTION_WORDS = 4096 };
@@ -40,25 +41,57 @@ static inline uint64_t xe_call_word1(ERL_NIF_TERM term)
     return term >> 56;
 }
 
+/* The same of a tuple of immediates. Returns how many bytes of the words are the key's; 0: it is
+ * none, or has more. */
+static inline unsigned xe_call_tuple_words(ERL_NIF_TERM term, uint64_t *w0, uint64_t *w1)
+{
+    enum { HEAD = 2 }; /* the tag, and a byte for the arity */
+    if (!xe_native_has(XE_NATIVE_TUPLE) || !xe_term_is_boxed(term))
+        return 0;
+    const uint64_t *at = xe_term_at(term);
+    uint64_t arity = at[0] >> XE_ARITY_SHIFT, any = 0, all = 3;
+    if ((at[0] & XE_SUBTAG_MASK) != 0 || arity == 0 || arity > XE_KEY_SHORT - HEAD)
+        return 0;
+    for (uint64_t i = 1; i <= arity; i++) {
+        any |= at[i];
+        all &= at[i];
+    }
+    unsigned width = xe_term_width(any);
+    if (all != 3 || HEAD + arity * width > XE_KEY_SHORT)
+        return 0;
+    unsigned __int128 words = (unsigned)XE_NODE_TUPLE_IMM << 3 | (width - 1) | arity << 8;
+    for (uint64_t i = 1, shift = 8 * HEAD; i <= arity; i++, shift += 8 * width)
+        words |= (unsigned __int128)at[i] << shift;
+    *w0 = (uint64_t)words;
+    *w1 = (uint64_t)(words >> 64);
+    return (unsigned)(HEAD + arity * width);
+}
+
 /* Whether a key is not encoded, because its words are made when they are needed. */
 static inline bool xe_call_key_is_words(enum xe_kind kind, ERL_NIF_TERM term)
 {
     return XE_LIKELY(xe_term_is_immediate(term)) && XE_LIKELY(kind != XE_ORDERED);
 }
 
-/* The order bytes of a small integer, in an encoder that is used for nothing else. */
-static inline void xe_call_encode_small(struct xe_encoder *e, int64_t i)
+/* An encoder that is used for nothing but a key, which is two words. */
+static inline void xe_call_encode_words(struct xe_encoder *e, uint64_t w0, uint64_t w1, unsigned len)
 {
-    uint64_t high, low;
     e->bytes = e->small;
-    e->len = e->klen = xe_key_small(i, &high, &low);
+    e->len = e->klen = len;
     e->handles = e->small_handles;
     e->n_handles = e->n_key_handles = 0;
     e->words = e->pinned = 0;
-    high = __builtin_bswap64(high);
-    low = __builtin_bswap64(low);
-    memcpy(e->small, &high, 8);
-    memcpy(e->small + 8, &low, 8);
+    e->neg_zero = false;
+    memcpy(e->small, &w0, 8);
+    memcpy(e->small + 8, &w1, 8);
+}
+
+/* The same with the order bytes of a small integer. */
+static inline void xe_call_encode_small(struct xe_encoder *e, int64_t i)
+{
+    uint64_t high, low;
+    unsigned len = xe_key_small(i, &high, &low);
+    xe_call_encode_words(e, __builtin_bswap64(high), __builtin_bswap64(low), len);
 }
 
 /* Ends the use of an encoder with a key. */
@@ -79,8 +112,14 @@ static inline enum xe_result xe_call_encode_key(struct xe_encoder *e, ErlNifEnv 
                                                 uint64_t budget, bool brief)
 {
     ErlNifSInt64 i;
+    uint64_t w0, w1;
+    unsigned len;
     if (xe_call_key_is_words(kind, term))
         return XE_CALL_OK;
+    if (XE_LIKELY(kind != XE_ORDERED) && (len = xe_call_tuple_words(term, &w0, &w1)) > 0) {
+        xe_call_encode_words(e, w0, w1, len);
+        return XE_CALL_OK;
+    }
     if (XE_UNLIKELY(kind == XE_ORDERED) && xe_term_is_immediate(term) &&
         enif_get_int64(env, term, &i)) {
         xe_call_encode_small(e, i);

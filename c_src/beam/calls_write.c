@@ -36,11 +36,12 @@ static enum xe_result check_comparing(const struct xe_encoder *e, enum xe_kind k
 
 /* --- One object --------------------------------------------------------- */
 
-/* A record that is made in one go: of an object whose elements are all immediates. */
+/* A record that is made in one go: of an object whose elements are all immediates, but that its key
+ * may also be a short tuple of such. */
 struct flat {
     struct xe_key key;
     size_t len;
-    uint8_t rec[4 + XE_KEY_SMALL_MAX + 1 + 8 * XE_TERM_FLAT_ARITY_MAX + XE_READ_SLACK];
+    uint8_t rec[XE_HDR_BYTES + XE_KEY_SHORT + 1 + 8 * XE_TERM_FLAT_ARITY_MAX + XE_READ_SLACK];
 };
 
 /* The key, at its place in the record. Stores of 8 bytes, each over what the one before wrote too
@@ -57,7 +58,7 @@ static bool make_ordered_key(ErlNifEnv *env, struct flat *f, ERL_NIF_TERM key)
 {
     ErlNifSInt64 i;
     uint64_t high, low;
-    if (!enif_get_int64(env, key, &i))
+    if (!xe_term_is_immediate(key) || !enif_get_int64(env, key, &i))
         return false;
     unsigned len = xe_key_small(i, &high, &low);
     put_words(f, __builtin_bswap64(high), __builtin_bswap64(low));
@@ -65,12 +66,20 @@ static bool make_ordered_key(ErlNifEnv *env, struct flat *f, ERL_NIF_TERM key)
     return true;
 }
 
-static inline void make_key(struct flat *f, uint64_t seed, ERL_NIF_TERM key)
+static inline bool make_key(struct flat *f, uint64_t seed, ERL_NIF_TERM key)
 {
-    unsigned width = xe_term_width(key);
-    uint64_t w0 = xe_call_word0(key, width), w1 = xe_call_word1(key);
-    xe_key_init_words(&f->key, seed, w0, w1, f->rec + XE_HDR_BYTES, 1 + width);
+    uint64_t w0, w1;
+    unsigned len;
+    if (XE_LIKELY(xe_term_is_immediate(key))) {
+        len = 1 + xe_term_width(key);
+        w0 = xe_call_word0(key, len - 1);
+        w1 = xe_call_word1(key);
+    } else if (!(len = xe_call_tuple_words(key, &w0, &w1))) {
+        return false;
+    }
+    xe_key_init_words(&f->key, seed, w0, w1, f->rec + XE_HDR_BYTES, len);
     put_words(f, w0, w1);
+    return true;
 }
 
 /* False: the object is not of that kind. */
@@ -82,14 +91,12 @@ static inline bool make_flat(ErlNifEnv *env, struct flat *f, const struct xe_own
     if (arity > XE_TERM_FLAT_ARITY_MAX)
         return false;
     for (int i = 0; i < arity; i++) {
-        all &= elements[i];
+        all &= i == keypos - 1 ? 3 : elements[i];
         any |= i == keypos - 1 ? 0 : elements[i];
     }
-    if (all != 3)
-        return false;
-    if (XE_LIKELY(t->kind != XE_ORDERED))
-        make_key(f, t->seed, elements[keypos - 1]);
-    else if (!make_ordered_key(env, f, elements[keypos - 1]))
+    ERL_NIF_TERM key = elements[keypos - 1];
+    if (all != 3 || !(XE_LIKELY(t->kind != XE_ORDERED) ? make_key(f, t->seed, key)
+                                                       : make_ordered_key(env, f, key)))
         return false;
     unsigned width = xe_term_width(any);
     uint32_t klen = (uint32_t)f->key.klen;
