@@ -3,10 +3,10 @@
  * term.
  *
  * The kind of the table says how its keys are encoded, so the table has to be found first. An
- * immediate is the key of a hash table as two words, in registers: storing bytes one by one and
- * loading them as words again would cost as much as all the rest of a lookup. Any other key is
- * encoded inside of the section if that is soon done, else outside, and the table is looked for once
- * more.
+ * immediate, or a short tuple of such, is the key of a hash table as two words, in registers: storing
+ * bytes one by one and loading them as words again would cost as much as all the rest of a lookup.
+ * Any other key is encoded inside of the section if that is soon done, else outside, and the table
+ * is looked for once more.
  *
  *     struct xe_use use;
  *     struct xe_encoder e;

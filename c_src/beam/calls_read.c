@@ -24,6 +24,23 @@ static inline void found_end(struct found *f, ERL_NIF_TERM key)
     xe_call_close(&f->use, key, &f->encoder);
 }
 
+/* Finds the object of a key that the encoder has. */
+static __attribute__((noinline)) enum xe_status find_encoded(struct found *f, ERL_NIF_TERM term)
+{
+    const struct xe_owned *t = f->use.table;
+    const struct xe_encoder *e = &f->encoder;
+    if (XE_LIKELY(t->kind == XE_SET && e->klen <= XE_KEY_SHORT && !e->n_key_handles)) {
+        struct xe_short_key key;
+        uint64_t w0, w1;
+        xe_bytes_words(e->bytes, e->klen, &w0, &w1);
+        xe_short_key_init(&key, t->seed, w0, w1, (uint32_t)e->klen);
+        return xe_read_short(t->core, &key, &f->rec);
+    }
+    struct xe_key key;
+    xe_call_key(&key, t, term, e);
+    return xe_table_find_record(t->core, &key, &f->rec);
+}
+
 /* Finds the object of argv[1] in table argv[0]. */
 static inline __attribute__((always_inline)) enum xe_result
 find(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t budget, struct found *f)
@@ -44,9 +61,7 @@ find(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t budget, struct found *f
                           xe_call_word1(argv[1]), 1 + width);
         f->status = xe_read_short(f->use.table->core, &key, &f->rec);
     } else {
-        struct xe_key key;
-        xe_call_key(&key, f->use.table, argv[1], &f->encoder);
-        f->status = xe_table_find_record(f->use.table->core, &key, &f->rec);
+        f->status = find_encoded(f, argv[1]);
     }
     if (XE_LIKELY(f->status == XE_OK || f->status == XE_ABSENT))
         return XE_CALL_OK;
