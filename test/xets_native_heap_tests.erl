@@ -18,6 +18,8 @@
 
 %% Words of a block that results are built in (XE_NATIVE_BLOCK).
 -define(BLOCK, 4096).
+%% Words from which on a block is made as a list (LIST_BLOCK).
+-define(LIST_BLOCK, 96).
 %% A heap on which everything that a test makes lies behind one another.
 -define(LARGE_HEAP, 500000).
 -define(ALL_KINDS, -1).
@@ -173,7 +175,9 @@ sizes_around_blocks_test_() ->
 
 around_blocks(Make) ->
     [around_block(list_to_tuple([k, Make(Blocks * ?BLOCK + Words), 1.5]))
-     || Blocks <- [1, 2], Words <- [-7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6]].
+     || Blocks <- [1, 2], Words <- [-7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6]],
+    [around_block(list_to_tuple([k, Make(?LIST_BLOCK + Words), 1.5]))
+     || Words <- lists:seq(-16, 6)].
 
 around_block(Object) ->
     Kept = keep(Object, 1, []),
@@ -305,7 +309,7 @@ lack_of_memory() ->
     Terms = [nest(1000), [{I, [I], #{I => 1.0}} || I <- lists:seq(1, 300)],
              list_to_tuple([make_ref() || _ <- lists:seq(1, 300)]),
              lists_in_lists(600), maps_in_maps(40, 3), xets_terms:numbers(500),
-             {list_to_tuple(lists:seq(1, 5000)), {}, 1 bsl 10000, xets_terms:bits(4097)}],
+             {list_to_tuple(lists:seq(1, ?BLOCK + 1000)), {}, 1 bsl 10000, xets_terms:bits(4097)}],
     [begin
          Kept = keep({k, T, T}, 1, Form),
          collected(major),

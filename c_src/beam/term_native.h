@@ -245,8 +245,8 @@ size_t xe_native_gather(ERL_NIF_TERM map, size_t n, ERL_NIF_TERM *keys, ERL_NIF_
  * written at once. Other terms are measured first: how many words they take exactly, with the terms
  * that have to be made by documented calls (EXT, {}, #{}, whatever is not native or larger than a
  * block) made and kept in the order in which they will be met. Then their words are written in
- * blocks of at most XE_NATIVE_BLOCK, cut at the ends of objects. A block is a tuple of [] made by
- * enif_make_tuple_from_array(); it is overwritten from its first word on, and what is left of it
+ * blocks of at most XE_NATIVE_BLOCK, cut at the ends of objects. A block is a tuple or a list of
+ * [] made by erl_nif; it is overwritten from its first word on, and what is left of it
  * is made a tuple, so that every word of it belongs to a well-formed term. Nothing returns, raises
  * or reschedules before the last block is complete: after measuring nothing can fail.
  *

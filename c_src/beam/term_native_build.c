@@ -4,8 +4,8 @@
  */
 #include "term_native_build.h"
 
-/* What blocks are made of. Written at load. */
-static ERL_NIF_TERM nils[XE_NATIVE_BLOCK - 1];
+/* Written at load. */
+ERL_NIF_TERM xe_build_nils[XE_NATIVE_BLOCK / CELL];
 
 ERL_NIF_TERM xe_build_empty_tuple;
 
@@ -14,20 +14,8 @@ void xe_native_decode_init(ErlNifEnv *env)
     ERL_NIF_TERM empty = enif_make_tuple_from_array(env, NULL, 0);
     if (empty == enif_make_tuple_from_array(env, NULL, 0))
         xe_build_empty_tuple = empty;
-    for (size_t i = 0; i < sizeof nils / sizeof nils[0]; i++)
-        nils[i] = xe_term_traits.nil;
-}
-
-uint64_t *xe_build_words(ErlNifEnv *env, uint64_t words)
-{
-    XE_ASSERT(words >= 2 && words <= XE_NATIVE_BLOCK);
-    return xe_term_at(enif_make_tuple_from_array(env, nils, (unsigned)words - 1));
-}
-
-void xe_build_undo(uint64_t *block, const uint64_t *end)
-{
-    xe_build_rest(block, end);
-    memcpy(block + 1, nils, (size_t)((const uint8_t *)end - (const uint8_t *)(block + 1)));
+    for (size_t i = 0; i < sizeof xe_build_nils / sizeof xe_build_nils[0]; i++)
+        xe_build_nils[i] = xe_term_traits.nil;
 }
 
 bool xe_build_leftover(ErlNifEnv *env, struct xe_cursor *c, ERL_NIF_TERM *out)

@@ -16,6 +16,7 @@ enum {
     TUPLE_MAX = XE_NATIVE_BLOCK - 1, /* elements of a tuple in a block */
     BIG_MAX = XE_NATIVE_BLOCK - 1,   /* digits of a bignum */
     SUB_BINARY = 5,                  /* words */
+    LIST_BLOCK = 96,                 /* words of the smallest block that is made as a list */
 };
 
 /* The slots of a frame, and how the next one is found. */
@@ -195,22 +196,37 @@ static inline void put_reference(uint64_t *at, const uint8_t *p, unsigned n)
 /* The node at the cursor, which is left behind it, by documented calls. False: out of memory. */
 bool xe_build_leftover(ErlNifEnv *env, struct xe_cursor *c, ERL_NIF_TERM *out);
 
-/* A tuple of [] of this many words in all, 2 to XE_NATIVE_BLOCK: to be overwritten. */
-uint64_t *xe_build_words(ErlNifEnv *env, uint64_t words);
+/* What blocks are made of. */
+extern ERL_NIF_TERM xe_build_nils[XE_NATIVE_BLOCK / CELL];
+
+/* A block of this many words, 2 to XE_NATIVE_BLOCK, to be overwritten: a tuple of [], or if it is
+ * larger a list, because the emulator writes that twice as fast, word by word. A word that is too
+ * many there becomes {}. */
+static inline uint64_t *xe_build_words(ErlNifEnv *env, uint64_t words)
+{
+    XE_ASSERT(words >= 2 && words <= XE_NATIVE_BLOCK);
+    if (XE_LIKELY(words < LIST_BLOCK))
+        return xe_term_at(enif_make_tuple_from_array(env, xe_build_nils, (unsigned)words - 1));
+    unsigned cells = (unsigned)(words + 1) / CELL;
+    uint64_t *block = xe_term_at(enif_make_list_from_array(env, xe_build_nils, cells));
+    if (words % CELL)
+        block[words] = 0;
+    return block;
+}
 
 /* What is left of a block becomes a tuple of []: the collector walks heap fragments from object to
  * object. */
 static inline void xe_build_rest(uint64_t *next, const uint64_t *end)
 {
-    if (next < end)
-        *next = (uint64_t)(end - next - 1) << XE_ARITY_SHIFT;
+    if (XE_LIKELY(next == end))
+        return;
+    *next = (uint64_t)(end - next - 1) << XE_ARITY_SHIFT;
+    while (++next < end)
+        *next = xe_term_traits.nil;
 }
 
 /* From OTP 27 on {} is one literal; 0: it is made on the heap. */
 extern ERL_NIF_TERM xe_build_empty_tuple;
-
-/* A block in which nothing refers to what has been written. */
-void xe_build_undo(uint64_t *block, const uint64_t *end);
 
 /* The term of a node that is measured: at most this many words, from 2 to XE_NATIVE_BLOCK, nothing
  * left over. False: it is nested too deeply. */

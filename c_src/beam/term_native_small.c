@@ -4,7 +4,7 @@
  *
  * The words that an object's body tells are those that its nodes take, or a few more
  * (term_internal.h: costs). So nothing is measured. What has no place here, as nodes that are
- * nested deeper, ends the attempt: the block becomes the tuple of [] again that it was.
+ * nested deeper, ends the attempt: the block becomes a tuple of [].
  */
 #include "term_native_build.h"
 
@@ -303,10 +303,7 @@ static inline uint64_t *begin(ErlNifEnv *env, uint64_t words, struct small *s)
 /* False: it has not become what it should. */
 static inline bool end(struct at at, const struct small *s)
 {
-    if (XE_UNLIKELY(!at.p))
-        xe_build_undo(s->block, s->end);
-    else
-        xe_build_rest(at.next, s->end);
+    xe_build_rest(XE_LIKELY(at.p) ? at.next : s->block, s->end);
     return at.p;
 }
 
