@@ -9,8 +9,8 @@
 -import(xets_terms, [samples/0, nests/0, bytes/1, bits/1, numbers/1, closure/1, external_pid/0]).
 
 -define(ALL, 16#3ff).
--define(BLOCK, 4096). % words
--define(AT_ONCE, 3966). % the largest object that is (term_native_small.c)
+-define(BLOCK, 8192). % words
+-define(AT_ONCE, 8062). % the largest object that is (term_native_small.c)
 
 with(Kinds, Fun) ->
     natives(Kinds),
@@ -101,7 +101,18 @@ mixed_lists() ->
     builds([list_to_tuple(lists:seq(1, 1 + I rem 10)) || I <- lists:seq(1, 1000)]),
     builds([{I bsl (I rem 50), a} || I <- lists:seq(1, 1000)]),
     builds([case I rem 7 of 0 -> {}; 1 -> {I, [I]}; _ -> {I, I} end || I <- lists:seq(1, 2000)]),
-    builds([{list_to_tuple(lists:seq(1, 130)), I} || I <- lists:seq(1, 50)]).
+    builds([{list_to_tuple(lists:seq(1, 130)), I} || I <- lists:seq(1, 50)]),
+    builds([{I, a} || I <- lists:seq(1, 10)] ++ {tail}),
+    builds([{I, a} || I <- lists:seq(1, 10)] ++ [{}, {1, b} | {1, b}]).
+
+%% Short tuples, and what is beside them, of all widths.
+widths_test_() ->
+    {timeout, 60, fun widths/0}.
+
+widths() ->
+    [builds({Term, [Term, Term], Term, [a, Term, Term | Term]})
+     || Bits <- lists:seq(0, 58), Arity <- lists:seq(0, 5),
+        Term <- [1 bsl Bits, erlang:make_tuple(Arity, 1 bsl Bits)]].
 
 large_tuples_test_() ->
     {timeout, 60, fun large_tuples/0}.

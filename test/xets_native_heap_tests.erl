@@ -17,7 +17,7 @@
 -import(xets_test_lib, [small/2]).
 
 %% Words of a block that results are built in (XE_NATIVE_BLOCK).
--define(BLOCK, 4096).
+-define(BLOCK, 8192).
 %% Words from which on a block is made as a list (LIST_BLOCK).
 -define(LIST_BLOCK, 96).
 %% A heap on which everything that a test makes lies behind one another.

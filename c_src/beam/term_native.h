@@ -64,7 +64,7 @@ enum {
     XE_ARITY_SHIFT = 6, /* of a header; below it the subtag and the primary tag */
     XE_SUBTAG_MASK = 0x3f,
     XE_FLATMAP_MAX = 32,      /* pairs */
-    XE_NATIVE_BLOCK = 4096,   /* words of a block that is built in */
+    XE_NATIVE_BLOCK = 8192,   /* words of a block that is built in */
     XE_MAP_BITMAP_SHIFT = 16, /* of the header of a node of a large map */
     XE_MAP_HEADER_MASK = 0xffff,
     XE_REF_WORDS = 2, /* behind the header */

@@ -11,8 +11,11 @@
 enum {
     SMALL_DEPTH = 64,
     SMALL_HANDLES = 8,
-    KEY_WORDS_MAX = 0x80,                   /* of a key that is decoded here */
-    ALL_KINDS = (1 << XE_NATIVE_KINDS) - 1, /* nothing is asked for node by node */
+    TRIE_DEPTH = 32,      /* nodes above one: shapes have no more (term_native_map.c) */
+    KEY_WORDS_MAX = 0x80, /* of a key that is decoded here */
+    KINDS = 32,           /* of nodes that a tag can tell */
+    /* Nothing is asked for node by node. */
+    WRITTEN_KINDS = (1 << XE_NATIVE_KINDS) - 1 - XE_NATIVE_SLICE,
 };
 
 /* Where building stands: what comes back in two registers. No `p`: the attempt has ended. */
@@ -30,30 +33,125 @@ struct small {
 
 #define ENDED ((struct at){NULL, NULL})
 
-static struct at put_node(const uint8_t *p, uint64_t *next, uint64_t *slot, struct small *s,
-                          unsigned depth);
+/* Writes a node, referred to from `slot`. */
+typedef struct at put_fn(const uint8_t *p, uint64_t *next, uint64_t *slot, struct small *s,
+                         unsigned depth);
+
+/* By its kind; a table, because a `switch` would have one function of all of them, which saves the
+ * registers that only few of them need. */
+static put_fn *const put_of_kind[KINDS];
 
 static inline bool has_room(const struct small *s, const uint64_t *next, uint64_t n)
 {
     return XE_LIKELY((uint64_t)(s->end - next) >= n);
 }
 
-/* n nodes into slots that are `stride` words apart. */
-XE_INLINED struct at put_slots(const uint8_t *p, uint64_t *next, uint64_t *slot, uint64_t n,
-                               const unsigned stride, struct small *s, unsigned depth)
+static inline struct at put_node(const uint8_t *p, uint64_t *next, uint64_t *slot, struct small *s,
+                                 unsigned depth)
+{
+    return put_of_kind[*p >> 3](p, next, slot, s, depth);
+}
+
+/* What is commonest is written by code for each width, and each arity, that the compiler knows:
+ * where the next node is would else have to wait until this one has been read, while a branch is
+ * foretold. */
+
+XE_INLINED void put_immediate_of(struct at *at, uint64_t *slot, const unsigned width)
+{
+    *slot = xe_term_packed(at->p + 1, width);
+    at->p += 1 + width;
+}
+
+XE_INLINED bool put_elements(struct at *at, uint64_t *slot, const struct small *s,
+                             const unsigned arity, const unsigned width)
+{
+    uint64_t *tuple = at->next;
+    if (!has_room(s, tuple, 1 + arity))
+        return false;
+    *slot = (uint64_t)tuple | XE_PRIMARY_BOXED;
+    tuple[0] = (uint64_t)arity << XE_ARITY_SHIFT;
+    unpack(tuple + 1, at->p + 2, arity, width);
+    at->p += 2 + arity * width;
+    at->next = tuple + 1 + arity;
+    return true;
+}
+
+XE_INLINED bool put_short_tuple(struct at *at, uint64_t *slot, const struct small *s,
+                                const unsigned width)
+{
+    switch (at->p[1]) {
+    case 2:
+        return put_elements(at, slot, s, 2, width);
+    case 3:
+        return put_elements(at, slot, s, 3, width);
+    default:
+        return false;
+    }
+}
+
+/* The size of a binary that is larger takes more than a byte, of which the first is larger, too. */
+XE_INLINED bool put_short_binary(struct at *at, uint64_t *slot, const struct small *s)
+{
+    uint64_t n = at->p[1], words = 2 + digits(n);
+    uint64_t *binary = at->next;
+    if (n > XE_TERM_BIN_VALUE_MAX || !has_room(s, binary, words))
+        return false;
+    *slot = (uint64_t)binary | XE_PRIMARY_BOXED;
+    put_binary_header(binary, n, 8 * n);
+    put_content(binary + 2, at->p + 2, n);
+    at->p += 2 + n;
+    at->next = binary + words;
+    return true;
+}
+
+/* Whether the node is of those. */
+XE_INLINED bool put_common(struct at *at, uint64_t *slot, const struct small *s)
+{
+#define WIDTH(width)                                                                              \
+    case XE_NODE_IMM << 3 | (width - 1):                                                          \
+        put_immediate_of(at, slot, width);                                                        \
+        return true;                                                                              \
+    case XE_NODE_TUPLE_IMM << 3 | (width - 1):                                                    \
+        return put_short_tuple(at, slot, s, width);
+    switch (*at->p) {
+        WIDTH(1)
+        WIDTH(2)
+        WIDTH(3)
+        WIDTH(4)
+        WIDTH(5)
+        WIDTH(6)
+        WIDTH(7)
+        WIDTH(8)
+    case XE_NODE_BIN << 3:
+        return put_short_binary(at, slot, s);
+    default:
+        return false;
+    }
+#undef WIDTH
+}
+
+/* n nodes into as many slots, one after the other. */
+static struct at put_run(const uint8_t *p, uint64_t *next, uint64_t *slot, uint64_t n,
+                         struct small *s, unsigned depth)
 {
     struct at at = {p, next};
-    for (; n > 0; n--, slot += stride) {
-        unsigned tag = *at.p;
-        if (XE_LIKELY(tag >> 3 == XE_NODE_IMM)) {
-            *slot = xe_term_packed(at.p + 1, tag + 1);
-            at.p += tag + 2;
-        } else {
-            at = put_node(at.p, at.next, slot, s, depth);
-            if (XE_UNLIKELY(!at.p))
-                break;
-        }
+    for (; n > 0; n--, slot++) {
+        if (put_common(&at, slot, s))
+            continue;
+        at = put_node(at.p, at.next, slot, s, depth);
+        if (XE_UNLIKELY(!at.p))
+            break;
     }
+    return at;
+}
+
+/* n nodes into the slots of as many leaves of a large map. */
+static struct at put_leaf_slots(const uint8_t *p, uint64_t *next, uint64_t *slot, uint64_t n,
+                                struct small *s, unsigned depth)
+{
+    struct at at = {p, next};
+    for (; n > 0 && at.p; n--, slot += CELL)
+        at = put_node(at.p, at.next, slot, s, depth);
     return at;
 }
 
@@ -83,10 +181,12 @@ static struct at put_empty_map(const uint8_t *p, uint64_t *next, uint64_t *slot,
     return put_empty_tuple(p + 1, next + 3, next + 2, s);
 }
 
-static struct at put_packed_list(const uint8_t *p, uint64_t *next, uint64_t *slot, uint64_t n,
-                                 unsigned width, struct small *s)
+static struct at put_packed_list(const uint8_t *p, uint64_t *next, uint64_t *slot, struct small *s,
+                                 unsigned depth)
 {
-    uint64_t mask = UINT64_MAX >> (64 - 8 * width);
+    unsigned width = (*p++ & 7) + 1;
+    uint64_t n = xe_varint_at(&p), mask = UINT64_MAX >> (64 - 8 * width);
+    (void)depth;
     if (!has_room(s, next, CELL * n))
         return ENDED;
     *slot = (uint64_t)next | XE_PRIMARY_LIST;
@@ -98,50 +198,140 @@ static struct at put_packed_list(const uint8_t *p, uint64_t *next, uint64_t *slo
     return (struct at){p, next};
 }
 
-/* Each cell is followed by what is in it. */
-static struct at put_list(const uint8_t *p, uint64_t *next, uint64_t *slot, uint64_t n, bool proper,
-                          struct small *s, unsigned depth)
+/* Cells of tuples of immediates that are alike, written with them: up to n, 1 or more. Returns
+ * where the next cell is to be referred to from. Where a tuple is is known before the one in front
+ * of it has been read. */
+XE_INLINED uint64_t *put_alike(struct at *at, uint64_t *slot, uint64_t *n, uint64_t arity,
+                               const struct small *s)
 {
+    const uint8_t *p = at->p;
+    uint64_t *next = at->next, left = *n, width = (*p & 7) + 1;
+    uint16_t head, other;
+    memcpy(&head, p, sizeof head);
+    do {
+        if (!has_room(s, next, CELL + 1 + arity))
+            break;
+        *slot = (uint64_t)next | XE_PRIMARY_LIST;
+        next[0] = (uint64_t)(next + CELL) | XE_PRIMARY_BOXED;
+        next[CELL] = arity << XE_ARITY_SHIFT;
+        p = unpack(next + CELL + 1, p + 2, arity, (unsigned)width);
+        slot = next + 1;
+        next += CELL + 1 + arity;
+        memcpy(&other, p, sizeof other);
+    } while (--left > 0 && other == head);
+    *at = (struct at){p, next};
+    *n = left;
+    return slot;
+}
+
+static struct at put_cell(struct at at, uint64_t **slot, struct small *s, unsigned depth)
+{
+    uint64_t *cell = at.next;
+    if (!has_room(s, cell, CELL))
+        return ENDED;
+    **slot = (uint64_t)cell | XE_PRIMARY_LIST;
+    *slot = cell + 1;
+    return put_run(at.p, cell + CELL, cell, 1, s, depth);
+}
+
+/* Each cell is followed by what is in it. */
+static struct at put_list(const uint8_t *p, uint64_t *next, uint64_t *slot, struct small *s,
+                          unsigned depth)
+{
+    bool proper = *p++ >> 3 == XE_NODE_LIST;
+    uint64_t n = xe_varint_at(&p);
     struct at at = {p, next};
-    for (; n > 0; n--) {
-        uint64_t *cell = at.next;
-        if (!has_room(s, cell, CELL))
-            return ENDED;
-        *slot = (uint64_t)cell | XE_PRIMARY_LIST;
-        at = put_slots(at.p, cell + CELL, cell, 1, 1, s, depth);
+    if (depth == SMALL_DEPTH)
+        return ENDED;
+    while (n > 0) {
+        uint64_t left = n;
+        unsigned arity = *at.p >> 3 == XE_NODE_TUPLE_IMM ? at.p[1] : 0;
+        if (arity == 2)
+            slot = put_alike(&at, slot, &n, 2, s);
+        else if (arity - 1u < 0x7f)
+            slot = put_alike(&at, slot, &n, arity, s);
+        if (n < left)
+            continue;
+        at = put_cell(at, &slot, s, depth + 1);
         if (!at.p)
             return at;
-        slot = cell + 1;
+        n--;
     }
     if (!proper)
-        return put_slots(at.p, at.next, slot, 1, 1, s, depth);
+        return put_node(at.p, at.next, slot, s, depth + 1);
     *slot = xe_term_traits.nil;
     return at;
 }
 
-/* A trie that is being written. */
-struct trie {
-    const uint8_t *shape;
-    uint64_t *leaf, *next;
+/* A node of a trie, of which `children` are still to be written, those that are `inner`, too. */
+struct branch {
+    uint64_t *next;
+    unsigned children, inner;
 };
 
-static void put_branch(struct trie *t, uint64_t *slot, uint64_t header, uint64_t size)
+/* At the shape of a node whose header and size, of which the root has one, take so many words. */
+XE_INLINED struct branch begin_branch(const uint8_t *shape, uint64_t **next, uint64_t header,
+                                      unsigned words)
 {
-    unsigned there = shape_mask(t->shape), inner = shape_mask(t->shape + 2);
-    uint64_t *at = t->next;
-    *slot = (uint64_t)at | XE_PRIMARY_BOXED;
-    *at++ = header | (uint64_t)there << XE_MAP_BITMAP_SHIFT;
-    if (size)
-        *at++ = size;
-    t->shape += XE_TERM_SHAPE_BYTES;
-    t->next = at + count_children(there);
-    for (unsigned bits = there; bits; bits &= bits - 1, at++) {
-        if (inner & bits & -bits) {
-            put_branch(t, at, xe_native.map_node, 0);
-        } else {
-            *at = (uint64_t)t->leaf | XE_PRIMARY_LIST;
-            t->leaf += CELL;
+    struct branch b = {*next + words, shape_mask(shape), shape_mask(shape + 2)};
+    **next = header | (uint64_t)b.children << XE_MAP_BITMAP_SHIFT;
+    *next = b.next + count_children(b.children);
+    return b;
+}
+
+/* The trie of a large map whose leaves are in their order. Everything is in local variables, or
+ * each leaf would wait for the one before it to be stored. Most nodes have nothing but leaves. */
+static struct at put_trie(const uint8_t *shape, uint64_t *next, uint64_t n, const uint64_t *leaf)
+{
+    struct branch stack[TRIE_DEPTH], *top = stack;
+    bool full = shape_mask(shape) == 0xffff;
+    next[1] = n;
+    struct branch b =
+        begin_branch(shape, &next, full ? xe_native.map_root_full : xe_native.map_root, 2);
+    shape += XE_TERM_SHAPE_BYTES;
+    for (;;) {
+        for (; b.children && !(b.children & b.inner & -b.children); b.children &= b.children - 1) {
+            *b.next++ = (uint64_t)leaf | XE_PRIMARY_LIST;
+            leaf += CELL;
         }
+        if (!b.children) {
+            if (top == stack)
+                return (struct at){shape, next};
+            b = *--top;
+            continue;
+        }
+        *b.next++ = (uint64_t)next | XE_PRIMARY_BOXED;
+        b.children &= b.children - 1;
+        struct branch child = begin_branch(shape, &next, xe_native.map_node, 1);
+        shape += XE_TERM_SHAPE_BYTES;
+        if (XE_LIKELY(!child.inner)) {
+            for (; child.next < next; leaf += CELL)
+                *child.next++ = (uint64_t)leaf | XE_PRIMARY_LIST;
+        } else {
+            if (XE_UNLIKELY(top == stack + TRIE_DEPTH))
+                return ENDED;
+            *top++ = b;
+            b = child;
+        }
+    }
+}
+
+/* What is packed of the leaves of a large map. */
+static inline void put_leaves(uint64_t *leaves, const uint8_t *keys, unsigned kw,
+                              const uint8_t *values, unsigned vw, uint64_t n)
+{
+    if (kw && vw) {
+        uint64_t km = UINT64_MAX >> (64 - 8 * kw), vm = UINT64_MAX >> (64 - 8 * vw);
+        for (; n > 0; n--, leaves += CELL, keys += kw, values += vw) {
+            leaves[0] = xe_load64(keys) & km;
+            leaves[1] = xe_load64(values) & vm;
+        }
+    } else if (kw) {
+        for (; n > 0; n--, leaves += CELL, keys += kw)
+            leaves[0] = xe_term_packed(keys, kw);
+    } else if (vw) {
+        for (; n > 0; n--, leaves += CELL, values += vw)
+            leaves[1] = xe_term_packed(values, vw);
     }
 }
 
@@ -150,58 +340,116 @@ static struct at put_large_map(const uint8_t *p, uint64_t *next, uint64_t *slot,
                                struct small *s, unsigned depth)
 {
     unsigned kw = *p >> 4, vw = *p & 15;
-    uint64_t *leaves = next;
-    const uint8_t *keys = p + 1, *values = keys + n * kw;
-    struct trie t = {.shape = values + n * vw, .leaf = leaves, .next = leaves + CELL * n};
-    uint64_t inner = xe_varint_at(&t.shape);
+    uint64_t *leaves = next, *root = leaves + CELL * n;
+    const uint8_t *keys = p + 1, *values = keys + n * kw, *shape = values + n * vw;
+    uint64_t inner = xe_varint_at(&shape);
     if (!has_room(s, next, 3 * n + 2 * inner))
         return ENDED;
-    for (uint64_t i = 0; kw && i < n; i++, keys += kw)
-        leaves[CELL * i] = xe_term_packed(keys, kw);
-    for (uint64_t i = 0; vw && i < n; i++, values += vw)
-        leaves[CELL * i + 1] = xe_term_packed(values, vw);
-    bool full = shape_mask(t.shape) == 0xffff;
-    put_branch(&t, slot, full ? xe_native.map_root_full : xe_native.map_root, n);
-    struct at at = {t.shape, t.next};
-    if (!kw)
-        at = put_slots(at.p, at.next, leaves, n, CELL, s, depth);
+    *slot = (uint64_t)root | XE_PRIMARY_BOXED;
+    put_leaves(leaves, keys, kw, values, vw, n);
+    struct at at = put_trie(shape, root, n, leaves);
+    if (!kw && at.p)
+        at = put_leaf_slots(at.p, at.next, leaves, n, s, depth);
     if (!vw && at.p)
-        at = put_slots(at.p, at.next, leaves + 1, n, CELL, s, depth);
+        at = put_leaf_slots(at.p, at.next, leaves + 1, n, s, depth);
     return at;
 }
 
-static struct at put_map(const uint8_t *p, uint64_t *next, uint64_t *slot, uint64_t n,
-                         struct small *s, unsigned depth)
+/* The header of a small map, and the tuple of its keys. */
+static inline void put_map_frame(uint64_t *at, uint64_t *slot, uint64_t *keys, uint64_t n)
 {
+    *slot = (uint64_t)at | XE_PRIMARY_BOXED;
+    at[0] = xe_native.flatmap;
+    at[1] = n;
+    at[2] = (uint64_t)(keys - 1) | XE_PRIMARY_BOXED;
+    keys[-1] = n << XE_ARITY_SHIFT;
+}
+
+static __attribute__((noinline)) struct at put_other_map(const uint8_t *p, uint64_t *next,
+                                                         uint64_t *slot, struct small *s,
+                                                         unsigned depth)
+{
+    bool has_shape = *p++ & 7;
+    uint64_t n = xe_varint_at(&p);
     unsigned kw = *p >> 4, vw = *p & 15;
     uint64_t *values = next + 3, *keys = values + n + 1;
     if (n == 0)
         return put_empty_map(p, next, slot, s);
+    if (depth == SMALL_DEPTH)
+        return ENDED;
+    if (n > XE_FLATMAP_MAX)
+        return has_shape ? put_large_map(p, next, slot, n, s, depth + 1) : ENDED;
     if (!has_room(s, next, flatmap_words(n)))
         return ENDED;
-    *slot = (uint64_t)next | XE_PRIMARY_BOXED;
-    next[0] = xe_native.flatmap;
-    next[1] = n;
-    next[2] = (uint64_t)(keys - 1) | XE_PRIMARY_BOXED;
-    keys[-1] = n << XE_ARITY_SHIFT;
+    put_map_frame(next, slot, keys, n);
     struct at at = {p + 1, keys + n};
     if (kw)
         at.p = unpack(keys, at.p, n, kw);
     if (vw)
         at.p = unpack(values, at.p, n, vw);
     if (!kw)
-        at = put_slots(at.p, at.next, keys, n, 1, s, depth);
+        at = put_run(at.p, at.next, keys, n, s, depth + 1);
     if (!vw && at.p)
-        at = put_slots(at.p, at.next, values, n, 1, s, depth);
+        at = put_run(at.p, at.next, values, n, s, depth + 1);
     return at;
 }
 
+/* Small maps of immediates; all others are left to put_other_map(). */
+static struct at put_map(const uint8_t *p, uint64_t *next, uint64_t *slot, struct small *s,
+                         unsigned depth)
+{
+    uint64_t n = p[1];
+    unsigned kw = p[2] >> 4, vw = p[2] & 15;
+    if (XE_UNLIKELY(n - 1 >= XE_FLATMAP_MAX || !kw || !vw || !has_room(s, next, flatmap_words(n))))
+        return put_other_map(p, next, slot, s, depth);
+    uint64_t *values = next + 3, *keys = values + n + 1;
+    put_map_frame(next, slot, keys, n);
+    p = unpack(keys, p + 3, n, kw);
+    return (struct at){unpack(values, p, n, vw), keys + n};
+}
+
+static struct at put_packed_tuple(const uint8_t *p, uint64_t *next, uint64_t *slot, struct small *s,
+                                  unsigned depth)
+{
+    unsigned width = (*p++ & 7) + 1;
+    uint64_t n = xe_varint_at(&p);
+    (void)depth;
+    if (n == 0)
+        return put_empty_tuple(p, next, slot, s);
+    if (!has_room(s, next, n + 1))
+        return ENDED;
+    *slot = (uint64_t)next | XE_PRIMARY_BOXED;
+    next[0] = n << XE_ARITY_SHIFT;
+    return (struct at){unpack(next + 1, p, n, width), next + 1 + n};
+}
+
+static struct at put_tuple(const uint8_t *p, uint64_t *next, uint64_t *slot, struct small *s,
+                           unsigned depth)
+{
+    p++;
+    uint64_t n = xe_varint_at(&p);
+    if (depth == SMALL_DEPTH || !has_room(s, next, n + 1))
+        return ENDED;
+    *slot = (uint64_t)next | XE_PRIMARY_BOXED;
+    next[0] = n << XE_ARITY_SHIFT;
+    return put_run(p, next + 1 + n, next + 1, n, s, depth + 1);
+}
+
+static struct at put_binary(const uint8_t *p, uint64_t *next, uint64_t *slot, struct small *s,
+                            unsigned depth)
+{
+    struct at at = {p, next};
+    (void)depth;
+    return put_short_binary(&at, slot, s) ? at : ENDED;
+}
+
 /* Those seldom met. */
-static __attribute__((noinline)) struct at put_other(const uint8_t *p, uint64_t *next,
-                                                     uint64_t *slot, struct small *s)
+static struct at put_other(const uint8_t *p, uint64_t *next, uint64_t *slot, struct small *s,
+                           unsigned depth)
 {
     unsigned tag = *p++;
     uint64_t n, words, *at = next;
+    (void)depth;
     *slot = (uint64_t)at | XE_PRIMARY_BOXED;
     switch (tag >> 3) {
     case XE_NODE_FLOAT:
@@ -240,57 +488,29 @@ static __attribute__((noinline)) struct at put_other(const uint8_t *p, uint64_t 
     }
 }
 
-static struct at put_node(const uint8_t *p, uint64_t *next, uint64_t *slot, struct small *s,
-                          unsigned depth)
+static struct at put_immediate(const uint8_t *p, uint64_t *next, uint64_t *slot, struct small *s,
+                               unsigned depth)
 {
-    const uint8_t *node = p;
-    unsigned tag = *p++;
-    uint64_t n, words;
-    if (tag >> 3 > XE_NODE_MAP || depth == SMALL_DEPTH)
-        return put_other(node, next, slot, s);
-    switch (tag >> 3) {
-    case XE_NODE_TUPLE_IMM:
-        n = xe_varint_at(&p);
-        if (n == 0)
-            return put_empty_tuple(p, next, slot, s);
-        if (!has_room(s, next, n + 1))
-            return ENDED;
-        *slot = (uint64_t)next | XE_PRIMARY_BOXED;
-        next[0] = n << XE_ARITY_SHIFT;
-        p = unpack(next + 1, p, n, (tag & 7) + 1);
-        return (struct at){p, next + 1 + n};
-    case XE_NODE_TUPLE:
-        n = xe_varint_at(&p);
-        if (!has_room(s, next, n + 1))
-            return ENDED;
-        *slot = (uint64_t)next | XE_PRIMARY_BOXED;
-        next[0] = n << XE_ARITY_SHIFT;
-        return put_slots(p, next + 1 + n, next + 1, n, 1, s, depth + 1);
-    case XE_NODE_BIN:
-        n = xe_varint_at(&p);
-        words = 2 + digits(n);
-        if (n > XE_TERM_BIN_VALUE_MAX || !has_room(s, next, words))
-            return ENDED;
-        *slot = (uint64_t)next | XE_PRIMARY_BOXED;
-        put_binary_header(next, n, 8 * n);
-        put_content(next + 2, p, n);
-        return (struct at){p + n, next + words};
-    case XE_NODE_MAP:
-        n = xe_varint_at(&p);
-        if (XE_LIKELY(n <= XE_FLATMAP_MAX))
-            return put_map(p, next, slot, n, s, depth + 1);
-        return tag & 7 ? put_large_map(p, next, slot, n, s, depth + 1) : ENDED;
-    case XE_NODE_LIST_IMM:
-        n = xe_varint_at(&p);
-        return put_packed_list(p, next, slot, n, (tag & 7) + 1, s);
-    case XE_NODE_LIST:
-    case XE_NODE_ILIST:
-        n = xe_varint_at(&p);
-        return put_list(p, next, slot, n, tag >> 3 == XE_NODE_LIST, s, depth + 1);
-    default:
-        return put_other(node, next, slot, s);
-    }
+    (void)s;
+    (void)depth;
+    *slot = xe_term_packed(p + 1, *p + 1u);
+    return (struct at){p + *p + 2, next};
 }
+
+static put_fn *const put_of_kind[KINDS] = {
+    [XE_NODE_IMM] = put_immediate,
+    [XE_NODE_TUPLE_IMM] = put_packed_tuple,
+    [XE_NODE_LIST_IMM] = put_packed_list,
+    [XE_NODE_TUPLE] = put_tuple,
+    [XE_NODE_LIST] = put_list,
+    [XE_NODE_ILIST] = put_list,
+    [XE_NODE_BIN] = put_binary,
+    [XE_NODE_BITS] = put_other,
+    [XE_NODE_FLOAT] = put_other,
+    [XE_NODE_BIG] = put_other,
+    [XE_NODE_MAP] = put_map,
+    [XE_NODE_EXT ... KINDS - 1] = put_other,
+};
 
 /* A block of this many words, 2 or more. */
 static inline uint64_t *begin(ErlNifEnv *env, uint64_t words, struct small *s)
@@ -340,16 +560,18 @@ XE_INLINED bool build_object(ErlNifEnv *env, const struct parts *o, ERL_NIF_TERM
     }
     top[0] = o->arity << XE_ARITY_SHIFT;
     uint64_t *key = top + o->keypos;
-    struct at at = put_slots(o->body, top + 1 + o->arity, top + 1, o->keypos - 1, 1, s, 0);
+    struct at at = {o->body, top + 1 + o->arity};
+    if (o->keypos > 1)
+        at = put_run(at.p, at.next, top + 1, o->keypos - 1, s, 0);
     if (o->term) {
         *key = o->term;
     } else if (at.p) {
         const uint8_t *body = at.p;
-        at = put_slots(o->key, at.next, key, 1, 1, s, 0);
+        at = put_node(o->key, at.next, key, s, 0);
         at.p = at.p ? body : NULL;
     }
     if (at.p)
-        at = put_slots(at.p, at.next, key + 1, o->arity - o->keypos, 1, s, 0);
+        at = put_run(at.p, at.next, key + 1, o->arity - o->keypos, s, 0);
     return end(at, s);
 }
 
@@ -358,7 +580,7 @@ bool xe_native_decode_plain(ErlNifEnv *env, const uint8_t *body, int keypos, ERL
 {
     struct parts o = {.term = key, .keypos = (uint64_t)keypos};
     struct small s = {.copies = NULL};
-    return xe_native_has(ALL_KINDS) && read_body(&o, body, budget) &&
+    return xe_native_has(WRITTEN_KINDS) && read_body(&o, body, budget) &&
            build_object(env, &o, tail, &s, out);
 }
 
@@ -398,7 +620,7 @@ bool xe_native_decode_small(ErlNifEnv *env, const struct xe_view *v, int keypos,
     ERL_NIF_TERM copies[SMALL_HANDLES];
     struct parts o = {.term = key, .keypos = (uint64_t)keypos};
     struct small s = {.copies = NULL};
-    if (!xe_native_has(ALL_KINDS) || !read_body(&o, xe_term_body(v), budget) ||
+    if (!xe_native_has(WRITTEN_KINDS) || !read_body(&o, xe_term_body(v), budget) ||
         (!key && !add_key(&o, v)))
         return false;
     if (v->n_handles > v->n_key_handles) {
