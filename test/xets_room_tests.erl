@@ -40,7 +40,7 @@ directory(Type) ->
 full(Type, Dir) ->
     Options = [Type, public, {durable, #{dir => Dir, sync => memory}}],
     T = xets:new(room, Options),
-    Keys = lists:seq(1, 20),
+    Keys = lists:seq(0, 20),
     true = xets:insert(T, [{K, 0} || K <- Keys]),
     File = Dir ++ ".file",
     From = xets:new(from, [Type]),
@@ -129,7 +129,8 @@ of_keys(Type) when Type =:= set; Type =:= ordered_set ->
 of_keys(_) ->
     [].
 
-in_order(ordered_set) -> [{take_first, [], [{1, 0}]}];
+%% Whoever comes first: no other call is about the first key.
+in_order(ordered_set) -> [{take_first, [], [{0, 0}]}];
 in_order(_) -> [].
 
 %% A process that finds no room.
