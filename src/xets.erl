@@ -106,7 +106,7 @@
 -export([durable_show_nif/2, durable_close_nif/1, durable_holder_nif/2, durable_wait_nif/3]).
 -export([durable_lost_nif/1, durable_destroy_nif/1]).
 -export([durable_verify_open_nif/1, durable_verify_nif/1]).
--export([durable_await_room_nif/3]).
+-export([durable_await_room_nif/3, durable_seed_nif/0]).
 -export([durable_log_nif/1, durable_info_nif/1, checkpoint_begin_nif/2, checkpoint_write_nif/2]).
 -export_type([durable_option/0]).
 -export_type([table/0, tid/0, access/0, type/0, option/0, update_op/0, element_spec/0]).
@@ -200,6 +200,7 @@
     durable_destroy_nif/1,
     durable_wait_nif/3,
     durable_await_room_nif/3,
+    durable_seed_nif/0,
     durable_log_nif/1,
     durable_info_nif/1,
     checkpoint_begin_nif/2,
@@ -3150,6 +3151,9 @@ durable_wait_nif(_Log, _Number, _Ref) -> ?NIF.
 %% @private
 -spec durable_await_room_nif(xets_durable:log(), non_neg_integer(), reference()) -> ok | wait.
 durable_await_room_nif(_Log, _Bytes, _Ref) -> ?NIF.
+%% @private
+-spec durable_seed_nif() -> non_neg_integer().
+durable_seed_nif() -> ?NIF.
 %% @private
 -spec durable_log_nif(table()) -> xets_durable:log() | false | undefined.
 durable_log_nif(_Table) -> ?NIF.

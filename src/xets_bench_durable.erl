@@ -193,18 +193,23 @@ has_crashed(dets, Images) ->
 has_crashed(xets, _Images) ->
     ok.
 
-%% The copies of the files.
+%% The copies of the files. They are synced, as what was written some time before a crash is.
 image(dets, Dir, Images) ->
-    {ok, _} = file:copy(dets_file(Dir), dets_file(Images)),
-    ok;
+    copy(dets_file(Dir), dets_file(Images));
 image(xets, Dir, Images) ->
     copy_dir(filename:join(Dir, "xets"), filename:join(Images, "xets")).
 
 copy_dir(From, To) ->
     ok = file:make_dir(To),
     {ok, Names} = file:list_dir(From),
-    [{ok, _} = file:copy(filename:join(From, Name), filename:join(To, Name)) || Name <- Names],
+    [ok = copy(filename:join(From, Name), filename:join(To, Name)) || Name <- Names],
     ok.
+
+copy(From, To) ->
+    {ok, _} = file:copy(From, To),
+    {ok, File} = file:open(To, [read, write, raw]),
+    ok = file:sync(File),
+    file:close(File).
 
 %% What ets:file2tab/1 reads.
 written(Images, Tables) ->

@@ -79,8 +79,9 @@ holder(Dir) ->
 
 opened(Name, Settings, Log, Stored) ->
     try
-        ok = check(Stored, Settings),
-        Table = xets:durable_prepare_nif(Name, setelement(5, Settings, none)),
+        Had = form_of(Stored),
+        ok = check(Had, Settings),
+        Table = xets:durable_prepare_nif(Name, seeded(setelement(5, Settings, none), Had)),
         ok = replay(Log, Table),
         ok = attach(Log, Table),
         Table
@@ -196,27 +197,40 @@ repaired(Log, Stored) ->
 
 %% The settings of a table that only this process sees.
 stored(Stored) ->
-    #{type := Type, keypos := KeyPos, compressed := Compressed} = maps:from_list(form_of(Stored)),
-    {Type, private, false, KeyPos, none, false, false, false, Compressed}.
+    Had = form_of(Stored),
+    #{type := Type, keypos := KeyPos, compressed := Compressed} = maps:from_list(Had),
+    seeded({Type, private, false, KeyPos, none, false, false, false, Compressed}, Had).
 
 %%% What a directory is for
 
+%% With the seed of its hashes a table that is recovered has its objects in the order of the
+%% checkpoint, which makes storing them fast (c_src/README.md).
 metadata(Settings) ->
-    {Type, KeyPos, Compressed} = form(Settings),
-    term_to_binary({xets_durable, ?METADATA_VERSION, [
-        {type, Type}, {keypos, KeyPos}, {compressed, Compressed}
-    ]}).
+    Seed = {hash_seed, xets:durable_seed_nif()},
+    term_to_binary({xets_durable, ?METADATA_VERSION, form(Settings) ++ [Seed]}).
 
 form(Settings) ->
-    {element(1, Settings), element(4, Settings), element(9, Settings)}.
+    [
+        {type, element(1, Settings)},
+        {keypos, element(4, Settings)},
+        {compressed, element(9, Settings)}
+    ].
 
-check(Stored, Settings) ->
-    {Type, KeyPos, Compressed} = form(Settings),
-    Wanted = [{type, Type}, {keypos, KeyPos}, {compressed, Compressed}],
-    case form_of(Stored) -- Wanted of
+check(Had, Settings) ->
+    case lists:keydelete(hash_seed, 1, Had) -- form(Settings) of
         [] -> ok;
         [{Name, Value} | _] -> throw({differs, Name, Value})
     end.
+
+seeded(Settings, Had) ->
+    case lists:keyfind(hash_seed, 1, Had) of
+        {_, Seed} -> erlang:append_element(Settings, Seed);
+        false -> Settings
+    end.
+
+is_seed([]) -> true;
+is_seed([{hash_seed, Seed}]) -> is_integer(Seed) andalso Seed >= 0 andalso Seed < 1 bsl 64;
+is_seed(_) -> false.
 
 %% What the metadata, which are behind the header of a checkpoint, say of the table. Checksums have
 %% been right, but who wrote it may have meant something else.
@@ -230,11 +244,12 @@ form_of({Stored, File}) ->
         end,
     case Term of
         {xets_durable, ?METADATA_VERSION, [
-            {type, Type}, {keypos, KeyPos}, {compressed, Compressed}
+            {type, Type}, {keypos, KeyPos}, {compressed, Compressed} | Seed
         ] = Form} ->
             IsForm =
                 lists:member(Type, [set, ordered_set, bag, duplicate_bag]) andalso
-                    is_integer(KeyPos) andalso KeyPos > 0 andalso is_boolean(Compressed),
+                    is_integer(KeyPos) andalso KeyPos > 0 andalso is_boolean(Compressed) andalso
+                    is_seed(Seed),
             case IsForm of
                 true -> Form;
                 false -> Bad(damaged)

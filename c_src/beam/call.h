@@ -332,6 +332,7 @@ bool xe_call_get_access(ERL_NIF_TERM term, enum xe_access *out);
     X(durable_log, 1)                                                                             \
     X(durable_wait, 3)                                                                            \
     X(durable_await_room, 3)                                                                      \
+    X(durable_seed, 0)                                                                            \
     X(durable_info, 1)
 /* On dirty schedulers for input and output. */
 #define XE_CALLS_DURABLE_IO(X)                                                                    \

@@ -144,6 +144,14 @@ ERL_NIF_TERM durable_open_nif(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[
     return make_ok(env, result);
 }
 
+/* durable_seed() -> for the hashes of a table that is made. */
+ERL_NIF_TERM durable_seed_nif(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[])
+{
+    (void)argc;
+    (void)argv;
+    return enif_make_uint64(env, xe_io_system.random(&xe_io_system));
+}
+
 enum step {
     STEP_MORE,
     STEP_PAUSE, /* that was long enough for one call */
