@@ -268,3 +268,38 @@ elsewhere(Fun) ->
         {'DOWN', Monitor, process, Pid, {result, Result}} -> Result;
         {'DOWN', Monitor, process, Pid, Reason} -> error(Reason)
     end.
+
+%% A short tuple of immediates is made a key in another way where it comes alone than in a list of
+%% objects, or where it is longer; it is the same key.
+short_tuples_as_keys_test_() ->
+    [{lists:concat([Type, " ", First]), {timeout, 120, fun() -> short_tuples(Type, First) end}}
+     || Type <- [set, bag, duplicate_bag, ordered_set], First <- [listed, alone]].
+
+short_tuples(Type, First) ->
+    Elements = [0, 15, 16, -1, a, [], self(), 0.5, <<"b">>, {}] ++
+               [(1 bsl Bits) + Off || Bits <- [4, 12, 20, 28, 36, 44, 52, 58], Off <- [-1, 0]],
+    Keys = lists:usort([list_to_tuple(Prefix ++ lists:duplicate(N, Element))
+                        || Element <- Elements, N <- lists:seq(0, 16), Prefix <- [[], [1]]]),
+    Objects = [{Key, value} || Key <- Keys],
+    Table = xets:new(table, [Type]),
+    insert(First, Table, Objects),
+    ?assertEqual(length(Keys), xets:info(Table, size)),
+    [begin
+         ?assertEqual([Object], xets:lookup(Table, Key)),
+         ?assert(xets:member(Table, Key))
+     end || {Key, _} = Object <- Objects],
+    insert(other(First), Table, Objects),
+    Copies = case Type of duplicate_bag -> 2; _ -> 1 end,
+    ?assertEqual(Copies * length(Keys), xets:info(Table, size)),
+    [begin
+         ?assertEqual(lists:duplicate(Copies, Object), xets:take(Table, Key)),
+         ?assertNot(xets:member(Table, Key))
+     end || {Key, _} = Object <- Objects],
+    ?assertEqual(0, xets:info(Table, size)),
+    true = xets:delete(Table).
+
+insert(listed, Table, Objects) -> true = xets:insert(Table, Objects);
+insert(alone, Table, Objects) -> [true = xets:insert(Table, Object) || Object <- Objects].
+
+other(listed) -> alone;
+other(alone) -> listed.
