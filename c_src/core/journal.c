@@ -143,7 +143,7 @@ static void rest(struct xe_journal_domain *d, uint64_t number, bool *awake)
     uint64_t begun = now_ns();
     if (*awake)
         watch(d, begun + WATCH_NS);
-    if (!d->queue && !d->serving && !d->flushing && d->server == number)
+    if (!d->queue && !d->serving && d->server == number)
         pthread_cond_wait(&d->work, &d->lock);
     *awake = has_many_cores && now_ns() - begun < WATCH_NS;
 }
@@ -155,7 +155,7 @@ static void *body(void *arg)
     bool awake = false;
     pthread_mutex_lock(&d->lock);
     while (d->server == number) {
-        if (d->serving || d->flushing)
+        if (d->serving)
             pthread_cond_wait(&d->done, &d->lock);
         else if (d->queue)
             serve_one(d);
@@ -258,7 +258,7 @@ void xe_journal_dismiss(void)
 /* Serves, or waits for who does. Under the lock. False: there is nothing to wait for. */
 static bool help(struct xe_journal_domain *d)
 {
-    if (!d->serving && !d->flushing && (!d->queue || !d->server)) {
+    if (!d->serving && (!d->queue || !d->server)) {
         if (!d->queue)
             return false;
         serve_one(d);
@@ -268,56 +268,75 @@ static bool help(struct xe_journal_domain *d)
     return true;
 }
 
-/* Takes over from the thread, once it has done what it is at. Under the lock. */
-static bool take_over(struct xe_journal_domain *d, uint64_t max_ns)
+/* --- Flushing -------------------------------------------------------------------- */
+
+/* Whether all is synced, or never will be, that was committed before somebody asked for it. Under
+ * the lock of the domain, so that it is not closed meanwhile. */
+static bool is_flushed(struct xe_journal *j)
 {
+    pthread_mutex_lock(&j->lock);
+    bool is = xe_journal_has_reached(j, j->flush_to, XE_JOURNAL_DISK) ||
+              atomic_load_explicit(&j->failed, memory_order_relaxed);
+    pthread_mutex_unlock(&j->lock);
+    return is || j->closed;
+}
+
+static bool are_flushed(const struct xe_journal_domain *d)
+{
+    struct xe_journal *j = d->open;
+    while (j && is_flushed(j))
+        j = j->next_open;
+    return !j;
+}
+
+/* Asks for all journals to be synced as far as they go now. Under the lock. */
+static void want_flush(struct xe_journal_domain *d)
+{
+    for (struct xe_journal *j = d->open; j; j = j->next_open) {
+        pthread_mutex_lock(&j->lock);
+        j->flush_to = xe_journal_last(j);
+        pthread_mutex_unlock(&j->lock);
+        if (!is_flushed(j) &&
+            atomic_exchange_explicit(&j->queued, 1, memory_order_seq_cst) == 0)
+            xe_journal_queue_locked(j);
+    }
+}
+
+/*
+ * The thread writes, as ever: who waits for a journal is told by it, and by nobody whose thread the
+ * program has other plans for. This one looks from time to time, and whether it gets on: time is no
+ * measure of how much there is to write.
+ */
+bool xe_journal_flush(uint64_t max_ns)
+{
+    struct xe_journal_domain *d = xe_journal_the;
     const struct timespec pause = {0, PAUSE_NS};
-    bool mine = false;
-    for (uint64_t waited = 0;; waited += PAUSE_NS) {
-        if (!mine && !d->flushing)
-            mine = d->flushing = true; /* it does not begin with another journal from now on */
-        if (mine && !d->serving)
-            return true;
+    uint64_t waited = 0, steps = 0;
+    bool ok;
+    pthread_mutex_lock(&d->lock);
+    /* Pairs with that of who commits, and then looks whether somebody will flush: if it has found
+     * so, the unit is seen here. */
+    atomic_thread_fence(memory_order_seq_cst);
+    want_flush(d);
+    while (!(ok = are_flushed(d))) {
+        if (d->queue && !d->server && !d->serving) {
+            serve_one(d);
+            continue;
+        }
         if (waited >= max_ns)
             break;
         pthread_mutex_unlock(&d->lock);
         nanosleep(&pause, NULL);
         pthread_mutex_lock(&d->lock);
-    }
-    if (mine) {
-        d->flushing = false;
-        pthread_cond_broadcast(&d->done);
-    }
-    return false;
-}
-
-/* An open journal that this flush has not served. */
-static struct xe_journal *next_to_flush(struct xe_journal_domain *d)
-{
-    struct xe_journal *j = d->open;
-    while (j && (j->flush == d->flushes || j->closed))
-        j = j->next_open;
-    return j;
-}
-
-bool xe_journal_flush(uint64_t max_ns)
-{
-    struct xe_journal_domain *d = xe_journal_the;
-    pthread_mutex_lock(&d->lock);
-    bool ok = take_over(d, max_ns);
-    if (ok) {
-        d->flushes++;
-        for (struct xe_journal *j; (j = next_to_flush(d)) != NULL;) {
-            j->flush = d->flushes;
-            atomic_store_explicit(&j->sync_wanted, 1, memory_order_relaxed);
-            serve(d, j);
-        }
-        d->flushing = false;
-        pthread_cond_broadcast(&d->done);
+        uint64_t now = atomic_load_explicit(&d->steps, memory_order_relaxed);
+        waited = now == steps ? waited + PAUSE_NS : 0;
+        steps = now;
     }
     pthread_mutex_unlock(&d->lock);
     return ok;
 }
+
+/* --- Running --------------------------------------------------------------------- */
 
 void xe_journal_run(void)
 {

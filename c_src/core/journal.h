@@ -85,9 +85,10 @@ void xe_journal_stop(void);
 void xe_journal_dismiss(void);
 /* Does what there is to do for the thread, if there is none, or waits until it is done. */
 void xe_journal_run(void);
-/* Writes and syncs all that was committed to any journal, on the calling thread, as soon as the
- * writing thread has done what it is at: for the end of the program. False: that took longer than
- * `max_ns`. What has failed is told by xe_journal_error(). */
+/* Waits until the thread has written and synced all that was committed to any journal before, also
+ * by others who are still copying it: for the end of the program. Without a thread, the calling one
+ * does it. False: the thread has got nothing done for `max_ns`. What has failed is told by
+ * xe_journal_error(). */
 bool xe_journal_flush(uint64_t max_ns);
 
 /* All journals of the process, for another copy of the library, and what that copy calls before it
@@ -178,9 +179,9 @@ enum xe_journal_level {
     XE_JOURNAL_LEVELS,
 };
 
-/* Somebody who waits. `done` is called once, with XE_OK or XE_FAILED, on the writing thread or one
- * that closes, seizes or flushes; the memory is the waiter's again then. It must not wait, nor open
- * or close. */
+/* Somebody who waits. `done` is called once, with XE_OK or XE_FAILED, on the writing thread, or
+ * where there is none, on one that closes, seizes or flushes; the memory is the waiter's again then.
+ * It must not wait, nor open or close. */
 struct xe_journal_waiter {
     struct xe_journal_waiter *next;
     void (*done)(struct xe_journal_waiter *w, enum xe_status status);

@@ -46,7 +46,6 @@ struct xe_journal {
     _Alignas(XE_CACHE_LINE) _Atomic uint64_t consumed;
     _Atomic uint32_t failed;
     _Atomic uint32_t room_wanted; /* somebody waits for room */
-    _Atomic uint32_t sync_wanted; /* whether or not somebody waits for it */
 
     uint8_t *ring;
     uint64_t size; /* a power of two */
@@ -58,6 +57,7 @@ struct xe_journal {
     struct xe_waiters waiters[XE_JOURNAL_LEVELS], for_room;
     _Atomic uint64_t reached[XE_JOURNAL_LEVELS]; /* tickets; may be read by anybody */
     uint64_t number[XE_JOURNAL_LEVELS];  /* of the last change there; changed by the writer only */
+    uint64_t flush_to;                   /* the ticket up to which a flush wants it synced */
     uint64_t bytes;                      /* of records, since the last checkpoint */
     struct xe_io_error error;            /* once `failed` */
     uint64_t checkpoint;                 /* S */
@@ -74,7 +74,6 @@ struct xe_journal {
     uint64_t id, owner;
     bool closing, closed, clean; /* no files any more; and all was well */
     uint32_t seizing;            /* who waits for that, beside the one that closes */
-    uint64_t flush;              /* the last that has served it */
     struct xe_journal *next_queued, *next_open;
 };
 
@@ -89,8 +88,7 @@ struct xe_journal_domain {
     struct xe_journal *serving; /* somebody is at work on it; NULL: nobody is on any */
     uint64_t threads;           /* started so far, by all copies */
     uint64_t server;            /* the one that serves; 0: none */
-    bool flushing;              /* somebody else does */
-    uint64_t flushes;           /* so far */
+    _Atomic uint64_t steps;     /* of writing that were done so far: whether it gets on */
 };
 extern __attribute__((visibility("hidden"))) struct xe_journal_domain *xe_journal_the;
 

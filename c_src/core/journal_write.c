@@ -281,9 +281,16 @@ static void consume(struct xe_journal *j, uint64_t to)
     atomic_store_explicit(&j->consumed, to, memory_order_seq_cst);
 }
 
+/* For who looks whether the writer gets on, see xe_journal_flush(). */
+static void made_a_step(void)
+{
+    atomic_fetch_add_explicit(&xe_journal_the->steps, 1, memory_order_relaxed);
+}
+
 /* Units were written up to a position. */
 static void written(struct xe_journal *j, uint64_t to, uint64_t number, uint64_t bytes)
 {
+    made_a_step();
     consume(j, to);
     pthread_mutex_lock(&j->lock);
     reach(j, XE_JOURNAL_OS, to);
@@ -436,8 +443,9 @@ static void drop_all(struct xe_journal *j)
 /* Whether somebody waits for a sync of what is written. */
 static bool wants_sync(struct xe_journal *j)
 {
-    bool wants = atomic_exchange_explicit(&j->sync_wanted, 0, memory_order_relaxed);
     pthread_mutex_lock(&j->lock);
+    uint64_t synced = reached(j, XE_JOURNAL_DISK);
+    bool wants = synced < j->flush_to && synced < reached(j, XE_JOURNAL_OS);
     for (struct xe_journal_waiter *w = j->waiters[XE_JOURNAL_DISK].head; w && !wants; w = w->next)
         wants = w->ticket <= reached(j, XE_JOURNAL_OS);
     pthread_mutex_unlock(&j->lock);
@@ -448,6 +456,7 @@ static bool sync_all(struct xe_journal *j, struct xe_io_error *error)
 {
     if (!xe_files_sync(&j->files, error))
         return false;
+    made_a_step();
     pthread_mutex_lock(&j->lock);
     uint64_t synced = reached(j, XE_JOURNAL_OS);
     reach(j, XE_JOURNAL_DISK, synced);
@@ -519,6 +528,7 @@ void xe_journal_serve(struct xe_journal *j)
         drop_all(j);
     if (closing && !closed)
         finish(j);
+    made_a_step();
     pthread_mutex_lock(&j->lock);
     struct xe_journal_waiter *for_room = take_for_room(j);
     pthread_mutex_unlock(&j->lock);

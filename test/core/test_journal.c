@@ -2,6 +2,7 @@
  * test_journal.c - journals on a disk that fails, tears and forgets: what is found again is what
  * was acknowledged, and nothing that was not written (J1-J4).
  */
+#include "journal_internal.h"
 #include "journal_world.h"
 
 /* Who does not wait but asks has been told, too. */
@@ -308,6 +309,28 @@ static void a_flush_makes_all_journals_safe(void **state)
     world_end(w);
 }
 
+/* Its place comes before that of a unit that is whole: neither can be written. */
+static void a_flush_waits_for_what_is_being_copied(void **state)
+{
+    struct world *w = world_open(12);
+    struct xe_journal_room room[2];
+    struct xe_journal_info info;
+    (void)state;
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(xe_journal_reserve(w->j, 0, &room[i]), XE_OK);
+    uint64_t at = atomic_fetch_add(&w->j->tail, xe_unit_bytes(0));
+    atomic_fetch_add(&w->j->commits, 1);
+    xe_journal_commit(w->j, &room[1], "", 0);
+    assert_false(xe_journal_flush(1000000));
+    xe_journal_info(w->j, &info);
+    assert_true(info.number == 2 && info.written == 0);
+    xe_store64(w->j->ring + at, XE_UNIT_TAG);
+    assert_true(xe_journal_flush(0));
+    xe_journal_info(w->j, &info);
+    assert_true(info.written == 2 && info.synced == 2);
+    world_end(w);
+}
+
 static void journals_are_adopted_by_layout_while_none_is_open(void **state)
 {
     struct world *w = world_open(12);
@@ -457,6 +480,7 @@ int main(void)
         TEST(many_who_wait_share_a_sync),
         TEST(a_unit_is_written_when_all_before_it_are_there),
         TEST(a_flush_makes_all_journals_safe),
+        TEST(a_flush_waits_for_what_is_being_copied),
         TEST(journals_are_adopted_by_layout_while_none_is_open),
         TEST(a_checkpoint_makes_segments_needless),
         TEST(a_directory_has_one_journal),
