@@ -111,7 +111,7 @@ static bool begin_reading(ErlNifEnv *env, struct xe_journal *journal,
         *out = enif_make_tuple3(env, enif_make_resource(env, log), meta, file);
     } else {
         d->fill = (struct xe_fill){.n = 0};
-        xe_durable_close(d);
+        xe_durable_close(env, d);
         xe_io_no_memory(error, dir);
     }
     if (path)
@@ -361,7 +361,7 @@ ERL_NIF_TERM durable_close_nif(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv
     if (!d)
         return enif_make_badarg(env);
     if (!d->table && !d->is_closing)
-        xe_durable_close(d);
+        xe_durable_close(env, d);
     give_back(d);
     return xe_am.ok;
 }

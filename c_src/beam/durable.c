@@ -442,7 +442,7 @@ static void waiter_free(struct waiter *w)
     enif_free(w);
 }
 
-/* {Ref, ok | failed}. On the journal's thread, or the one that closes it. */
+/* {Ref, ok | failed}. On the journal's thread. */
 static void reached(struct xe_journal_waiter *of, enum xe_status status)
 {
     struct waiter *w = (void *)((uintptr_t)of - offsetof(struct waiter, of));
@@ -562,11 +562,11 @@ bool xe_durable_listen(struct xe_durable *d, const ErlNifPid *pid, ERL_NIF_TERM 
     return !is_closed;
 }
 
-static void tell_listeners(struct xe_listener *l)
+static void tell_listeners(ErlNifEnv *env, struct xe_listener *l)
 {
     while (l) {
         struct xe_listener *next = l->next;
-        enif_send(NULL, &l->pid, l->env, enif_make_tuple2(l->env, l->ref, xe_am.closed));
+        enif_send(env, &l->pid, l->env, enif_make_tuple2(l->env, l->ref, xe_am.closed));
         enif_free_env(l->env);
         enif_free(l);
         l = next;
@@ -597,7 +597,7 @@ static void take_off(struct xe_durable *d)
         enif_release_resource(table);
 }
 
-void xe_durable_close(struct xe_durable *d)
+void xe_durable_close(ErlNifEnv *env, struct xe_durable *d)
 {
     struct xe_io_error error = {0};
     begin_closing(d);
@@ -616,19 +616,19 @@ void xe_durable_close(struct xe_durable *d)
     struct xe_listener *listeners = d->listeners;
     d->listeners = NULL;
     pthread_mutex_unlock(&d->lock);
-    tell_listeners(listeners);
+    tell_listeners(env, listeners);
 }
 
 void xe_durable_log_gone(void *log)
 {
-    xe_durable_close(durable_of(log));
+    xe_durable_close(NULL, durable_of(log));
     enif_release_resource(log);
 }
 
 static void close_abandoned(struct xe_reclaim_job *job)
 {
     struct xe_durable *d = (void *)((uintptr_t)job - offsetof(struct xe_durable, job));
-    xe_durable_close(d);
+    xe_durable_close(NULL, d);
     free_durable(d);
 }
 

@@ -145,8 +145,9 @@ struct xe_log *xe_durable_new(ErlNifEnv *env, struct xe_journal *journal, const 
                               const uint8_t *meta, size_t meta_bytes);
 /* Makes it the log of a table, which is still hidden. */
 void xe_durable_attach(struct xe_log *log, struct xe_owned *table);
-/* Writes, syncs and unlocks. By the reclaimer, or on a dirty scheduler before it is attached. */
-void xe_durable_close(struct xe_durable *d);
+/* Writes, syncs and unlocks. By the reclaimer, `env` NULL, or on a dirty scheduler before it is
+ * attached. */
+void xe_durable_close(ErlNifEnv *env, struct xe_durable *d);
 
 /* What holds a directory in this VM. Completes the exit of an owner that is dead. */
 enum xe_holder {
