@@ -83,6 +83,6 @@ defmodule Xets.MixProject do
   end
 
   def application do
-    [extra_applications: []]
+    [extra_applications: [], mod: @properties[:mod], registered: @properties[:registered]]
   end
 end

@@ -107,6 +107,7 @@
 -export([durable_lost_nif/1, durable_destroy_nif/1]).
 -export([durable_verify_open_nif/1, durable_verify_nif/1]).
 -export([durable_await_room_nif/3, durable_seed_nif/0]).
+-export([durable_flush_nif/0, durable_library_nif/0]).
 -export([durable_log_nif/1, durable_info_nif/1, checkpoint_begin_nif/2, checkpoint_write_nif/2]).
 -export_type([durable_option/0]).
 -export_type([table/0, tid/0, access/0, type/0, option/0, update_op/0, element_spec/0]).
@@ -198,6 +199,8 @@
     durable_verify_open_nif/1,
     durable_verify_nif/1,
     durable_destroy_nif/1,
+    durable_flush_nif/0,
+    durable_library_nif/0,
     durable_wait_nif/3,
     durable_await_room_nif/3,
     durable_seed_nif/0,
@@ -305,10 +308,13 @@
 %% <dt>`{durable, Dir}', `{durable, #{dir := Dir}}'</dt><dd>The table is kept in the directory `Dir':
 %% if there is a table in it, that is recovered, else a new one is made. The type, the key position
 %% and `compressed' must be those that it was made with. More keys of the map: `sync', when a write
-%% returns: `memory': at once; `os': when it is with the operating system, and so survives the end of
-%% the emulator; this is the default; `disk': when it is on the disk. `checkpoint_after': so many
-%% bytes of changes after which the table is written anew (`checkpoint/1'); 0, the default: as
-%% many as it has itself, but at least 16 MiB. Not in `ets'.</dd>
+%% returns: `memory': at once; what was written is saved when the emulator stops, but for
+%% `halt("text")', `halt(abort)', `halt(_, [{flush, false}])', crashes and SIGKILL, as long as the
+%% application `xets' runs, which is started with the table, else it is as `os'; `os':
+%% when it is with the operating system, and so survives the end of the emulator; this is the
+%% default; `disk': when it is on the disk. `checkpoint_after': so many bytes of changes after which
+%% the table is written anew (`checkpoint/1'); 0, the default: as many as it has itself, but at
+%% least 16 MiB. Not in `ets'.</dd>
 %% <dt>`{read_concurrency, B}', `{decentralized_counters, B}'</dt>
 %% <dd>Accepted as by `ets', and shown by `info/1'. Readers never lock, whatever these
 %% say.</dd>
@@ -716,7 +722,8 @@ info(Table) ->
 %% <dt>`binary', `stats'</dt><dd>`[]' and `false': what `ets' tells here has no
 %% counterpart.</dd>
 %% <dt>`snapshot'</dt><dd>Whether it is a snapshot. Not in `ets'.</dd>
-%% <dt>`durable'</dt><dd>`false', or a map: `sync', the level at which writes return; `bytes' of the
+%% <dt>`durable'</dt><dd>`false', or a map: `sync', the level at which writes return (`os' instead of
+%% `memory' while the application `xets' does not run); `bytes' of the
 %% journal since the last checkpoint; `checkpoint', when that was, as `os:system_time(second)', or
 %% `none' since the table was opened; `unwritten' and `unsynced', how many changes are not yet with the
 %% operating system, or on the disk; `error', why nothing is written any more, or `none'. Not in
@@ -3135,6 +3142,12 @@ durable_verify_nif(_Verification) -> ?NIF.
 %% @private
 -spec durable_destroy_nif(Dir :: binary()) -> ok | {error, xets_durable:error()}.
 durable_destroy_nif(_Dir) -> ?NIF.
+%% @private
+-spec durable_flush_nif() -> boolean().
+durable_flush_nif() -> ?NIF.
+%% @private
+-spec durable_library_nif() -> Path :: binary().
+durable_library_nif() -> ?NIF.
 %% @private
 -spec durable_close_nif(xets_durable:log()) -> ok.
 durable_close_nif(_Log) -> ?NIF.

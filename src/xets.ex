@@ -150,9 +150,10 @@ defmodule Xets do
     * `{:durable, path}`, `{:durable, %{dir: path}}` - the table is kept in a directory: if there is a
       table in it, that is recovered, else a new one is made. The type, the key position and
       `:compressed` must be those that it was made with. The map may have `:sync`, when a write
-      returns: `:memory`, at once; `:os`, when it is with the operating system, and so survives the
-      end of the emulator (the default); `:disk`, when it is on the disk; and `:checkpoint_after`,
-      after so many bytes of changes the table is written anew (`checkpoint/1`);
+      returns: `:memory`, at once (it is saved when the emulator stops, but not when that is
+      killed); `:os`, when it is with the operating system, and so survives the end of the
+      emulator (the default); `:disk`, when it is on the disk; and `:checkpoint_after`, after so
+      many bytes of changes the table is written anew (`checkpoint/1`);
     * `{:read_concurrency, boolean}`, `{:decentralized_counters, boolean}` - accepted as by
       `:ets`, and shown by `info/1`. Readers never lock, whatever these say.
 

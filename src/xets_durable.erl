@@ -44,8 +44,26 @@
     {ok, xets:table()} | {error, already_exists | {durable, reason()}}.
 new(Name, Settings, Durable) ->
     case element(3, Settings) andalso xets:whereis(Name) =/= undefined of
-        true -> {error, already_exists};
-        false -> open(Name, Settings, Durable, ?TRIES)
+        true ->
+            {error, already_exists};
+        false ->
+            start(),
+            open(Name, Settings, Durable, ?TRIES)
+    end.
+
+%% The application has the port for which journals are written when the emulator stops. Where it
+%% cannot run, also because the system is being stopped, tables are as safe as ever: level
+%% `memory' is as `os' then.
+start() ->
+    case whereis(xets_port) of
+        undefined ->
+            try application:ensure_all_started(xets) of
+                _ -> ok
+            catch
+                exit:_ -> ok
+            end;
+        _ ->
+            ok
     end.
 
 open(Name, Settings, {Dir, Level, After} = Durable, Tries) ->

@@ -15,12 +15,16 @@ done
 
 # A use of the library, as Erlang and as Elixir, and what finds its documentation.
 erlang='T = xets:new(t, []), true = xets:insert(T, {1, 2}), [{1, 2}] = xets:lookup(T, 1),
-    #{version := [_ | _]} = xets:info(), halt(0).'
+    #{version := [_ | _]} = xets:info(),
+    D = xets:new(d, [{durable, #{dir => "table", sync => memory}}]),
+    #{sync := memory} = xets:info(D, durable), halt(0).'
 erlang_docs='{ok, Docs} = code:get_doc(xets),
     Text = unicode:characters_to_list(shell_docs:render(xets, lookup, 2, Docs)),
     true = is_list(string:find(Text, "Complexity:")), ok = c:h(xets, lookup), halt(0).'
 elixir='t = Xets.new(:t); true = Xets.insert(t, {1, 2}); [{1, 2}] = Xets.lookup(t, 1)
-    {:ok, _} = Application.ensure_all_started(:xets)'
+    {:ok, _} = Application.ensure_all_started(:xets)
+    d = Xets.new(:d, durable: %{dir: "table", sync: :memory})
+    %{sync: :memory} = Xets.info(d, :durable)'
 
 # A program that uses what is there when it is compiled: the parse transform, the macro.
 erlang_user='-module(user_of_xets).

@@ -333,7 +333,8 @@ bool xe_call_get_access(ERL_NIF_TERM term, enum xe_access *out);
     X(durable_wait, 3)                                                                            \
     X(durable_await_room, 3)                                                                      \
     X(durable_seed, 0)                                                                            \
-    X(durable_info, 1)
+    X(durable_info, 1)                                                                            \
+    X(durable_library, 0)
 /* On dirty schedulers for input and output. */
 #define XE_CALLS_DURABLE_IO(X)                                                                    \
     X(durable_open, 4)                                                                            \
@@ -344,6 +345,7 @@ bool xe_call_get_access(ERL_NIF_TERM term, enum xe_access *out);
     X(durable_verify_open, 1)                                                                     \
     X(durable_verify, 1)                                                                          \
     X(durable_destroy, 1)                                                                         \
+    X(durable_flush, 0)                                                                           \
     X(durable_holder, 2)                                                                          \
     X(checkpoint_begin, 2)                                                                        \
     X(checkpoint_write, 2)

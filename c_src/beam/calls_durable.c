@@ -12,6 +12,8 @@
  * A checkpoint is a snapshot in a file: checkpoint_begin, checkpoint_write until it is all.
  * Whatever takes long is cut into pieces of about a MiB, on dirty schedulers.
  */
+#define _GNU_SOURCE /* dladdr() */
+#include <dlfcn.h>
 #include <errno.h>
 #include <limits.h>
 #include <time.h>
@@ -426,7 +428,7 @@ ERL_NIF_TERM durable_wait_nif(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[
         return enif_make_badarg(env);
     struct xe_durable *d = log->durable;
     if (enif_get_uint64(env, argv[1], &ticket))
-        return wait_for(env, d, ticket, d->level, argv[2]);
+        return wait_for(env, d, ticket, xe_durable_level(d), argv[2]);
     if (argv[1] != xe_am.closed)
         return wait_for(env, d, XE_DURABLE_ALL, XE_DURABLE_DISK, argv[2]);
     return xe_durable_listen(d, enif_self(env, &self), argv[2]) ? xe_am.wait
@@ -451,6 +453,34 @@ ERL_NIF_TERM durable_await_room_nif(ErlNifEnv *env, int argc, const ERL_NIF_TERM
     default:
         return xe_call_raise(env, XE_CALL_LIMIT);
     }
+}
+
+/* durable_flush() -> whether all journals are written and synced, as far as they went. On a dirty
+ * scheduler. */
+ERL_NIF_TERM durable_flush_nif(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[])
+{
+    (void)env;
+    (void)argc;
+    (void)argv;
+    return xe_journal_flush(XE_DURABLE_FLUSH_NS) ? xe_am.yes : xe_am.no;
+}
+
+/* durable_library() -> the file of this library, as the system has loaded it: which is the driver,
+ * too (journal_drv.c). */
+ERL_NIF_TERM durable_library_nif(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[])
+{
+    Dl_info info;
+    ERL_NIF_TERM path;
+    (void)argc;
+    (void)argv;
+    if (!dladdr(&xe_am, &info) || !info.dli_fname)
+        return enif_make_badarg(env);
+    size_t n = strlen(info.dli_fname);
+    unsigned char *bytes = enif_make_new_binary(env, n, &path);
+    if (!bytes)
+        return xe_call_raise(env, XE_CALL_LIMIT);
+    memcpy(bytes, info.dli_fname, n);
+    return path;
 }
 
 /* durable_log(Table) -> Log | false | undefined */
@@ -483,13 +513,11 @@ ERL_NIF_TERM durable_info_nif(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[
     if (!xe_durable_info(d, &info))
         return xe_am.closed;
     int64_t time = atomic_load_explicit(&d->checkpoint_time, memory_order_relaxed);
-    ERL_NIF_TERM level = d->level == XE_DURABLE_MEMORY ? xe_am.memory
-                         : d->level == XE_DURABLE_DISK ? xe_am.disk
-                                                       : xe_am.os;
+    static ERL_NIF_TERM *const levels[] = {&xe_am.memory, &xe_am.os, &xe_am.disk};
     return enif_make_tuple7(
-        env, level, enif_make_uint64(env, info.number), enif_make_uint64(env, info.written),
-        enif_make_uint64(env, info.synced), enif_make_uint64(env, info.bytes),
-        time ? enif_make_int64(env, time) : xe_am.none,
+        env, *levels[xe_durable_level(d)], enif_make_uint64(env, info.number),
+        enif_make_uint64(env, info.written), enif_make_uint64(env, info.synced),
+        enif_make_uint64(env, info.bytes), time ? enif_make_int64(env, time) : xe_am.none,
         xe_durable_error(d, &error) ? xe_durable_make_error(env, &error) : xe_am.none);
 }
 

@@ -14,7 +14,7 @@
 #include "hooks.h"
 
 enum {
-    LIST_VERSION = 1,
+    LIST_VERSION = 2,
     SPARE_BYTES = 65536,       /* a buffer that has grown larger is not kept */
     LOOKS = 10,                /* see look_later() */
     DUE_BYTES = 16 * 1024 * 1024, /* of changes: fewer are no reason for a checkpoint */
@@ -37,6 +37,7 @@ struct list {
     uint64_t version;
     pthread_mutex_t lock;
     struct xe_durable *first;
+    _Atomic uint32_t watchers; /* who will flush all journals when the emulator stops */
 };
 
 static struct list own = {.version = LIST_VERSION, .lock = PTHREAD_MUTEX_INITIALIZER};
@@ -146,6 +147,27 @@ void xe_durable_log_publish(void *log, struct xe_log_write *write)
     atomic_fetch_add_explicit(&d->grown, unit->writer.len, memory_order_relaxed);
 }
 
+void xe_durable_watch(void)
+{
+    atomic_fetch_add_explicit(&the->watchers, 1, memory_order_seq_cst);
+}
+
+void xe_durable_unwatch(void)
+{
+    atomic_fetch_sub_explicit(&the->watchers, 1, memory_order_seq_cst);
+}
+
+enum xe_durable_level xe_durable_level(const struct xe_durable *d)
+{
+    if (d->level != XE_DURABLE_MEMORY)
+        return d->level;
+    /* Pairs with that of xe_journal_flush(): who is not seen to have left will see, when it
+     * flushes, what this thread has committed. */
+    atomic_thread_fence(memory_order_seq_cst);
+    return atomic_load_explicit(&the->watchers, memory_order_relaxed) ? XE_DURABLE_MEMORY
+                                                                     : XE_DURABLE_OS;
+}
+
 static bool is_due(struct xe_durable *d)
 {
     uint64_t grown = atomic_load_explicit(&d->grown, memory_order_relaxed);
@@ -170,7 +192,7 @@ void xe_durable_log_end(void *log, struct xe_log_write *write)
         xe_journal_cancel(d->journal, &unit->room);
     } else {
         xe_journal_notify(d->journal);
-        if (d->level != XE_DURABLE_MEMORY || XE_UNLIKELY(is_due(d)))
+        if (xe_durable_level(d) != XE_DURABLE_MEMORY || XE_UNLIKELY(is_due(d)))
             owe(log, unit->ticket);
     }
     give_back(d, unit);

@@ -61,7 +61,8 @@ struct xe_durable_lost {
 
 /* When a write returns. */
 enum xe_durable_level {
-    XE_DURABLE_MEMORY, /* at once: what it wrote is in the journal's buffer */
+    XE_DURABLE_MEMORY, /* at once: what it wrote is in the journal's buffer; while nobody watches
+                        * for the end of the emulator, as the next */
     XE_DURABLE_OS,
     XE_DURABLE_DISK,
 };
@@ -69,7 +70,7 @@ enum xe_durable_level {
 struct xe_durable {
     /* Fixed, once it is open. */
     struct xe_journal *journal;
-    enum xe_durable_level level;
+    enum xe_durable_level level; /* that was asked for; see xe_durable_level() */
     int keypos;
     uint64_t after;         /* bytes of journal at which a checkpoint is due; 0: when there are more
                              * than the table has */
@@ -184,6 +185,17 @@ bool xe_durable_error(struct xe_durable *d, struct xe_io_error *error);
  * closing, or closed, and may be another table's by now. */
 bool xe_durable_hold(struct xe_durable *d);
 void xe_durable_let_go(struct xe_durable *d);
+
+/* Somebody will flush all journals when the emulator stops (journal_drv.c); or not any more, unless
+ * somebody else does: from then on no write returns whose change is only in memory. Who leaves
+ * flushes once more after that. */
+void xe_durable_watch(void);
+void xe_durable_unwatch(void);
+/* A flush is given up when the writing thread has got nothing done for so long: as much as a disk
+ * may take for one request. */
+#define XE_DURABLE_FLUSH_NS (UINT64_C(30) * 1000 * 1000 * 1000)
+/* The level at which writes return now. */
+enum xe_durable_level xe_durable_level(const struct xe_durable *d);
 
 /* What the journal says of itself. False: it is closed. */
 bool xe_durable_info(struct xe_durable *d, struct xe_journal_info *out);
