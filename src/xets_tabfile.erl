@@ -218,9 +218,11 @@ create_table(Properties, []) ->
 create_table(_Properties, Table) ->
     Table.
 
+%% With the seed of its hashes only for a set: where no room is made before for all its objects, as in
+%% a bag, those that come in the order of their hashes crowd where they are stored.
 new(Name, Options, Properties) ->
     case {lists:keyfind(hash_seed, 1, Properties), xets_options:settings(Name, Options)} of
-        {{hash_seed, Seed}, {ok, Settings}} ->
+        {{hash_seed, Seed}, {ok, Settings}} when element(1, Settings) =:= set ->
             new_with_seed(Name, erlang:append_element(Settings, Seed));
         _ ->
             xets:new(Name, Options)

@@ -79,6 +79,26 @@ order_of_bag(Type, Path) ->
     ?assertEqual(xets:info(T, size), xets:info(U, size)),
     [?assertEqual(xets:lookup(T, K), xets:lookup(U, K)) || K <- [many, large | lists:seq(0, N)]].
 
+%% Objects are in the order of their hashes in the file. Only a set has room for all before they come.
+seeds_test_() ->
+    dir_test("", fun(File) ->
+        [begin
+             T = xets:new(t, [Type]),
+             Expected = [{I, I} || I <- lists:seq(1, 5000)],
+             true = xets:insert(T, Expected),
+             ok = xets:tab2file(T, File("t")),
+             {ok, U} = xets:file2tab(File("t")),
+             ?assertEqual(Expected, sorted(U)),
+             ?assertEqual({Type, Type =:= set}, {Type, seed(T) =:= seed(U)})
+         end || Type <- [set, bag, duplicate_bag]]
+    end).
+
+seed(T) ->
+    Snapshot = xets:snapshot(T),
+    Seed = xets:file_seed_nif(Snapshot),
+    true = xets:delete(Snapshot),
+    Seed.
+
 an_ordered_set_keeps_its_order_test_() ->
     dir_test("", fun(Path) ->
         T = xets:new(t, [ordered_set]),
