@@ -10,6 +10,7 @@
 #include "order.h"
 
 #include "order_internal.h"
+#include "rebuild_internal.h"
 
 enum {
     LOOKS = 64,       /* at a segment that is being changed, before the caller yields */
@@ -526,6 +527,22 @@ static void finish_held(struct xe_table *t, struct xe_epoch_slot *slot, struct h
         xe_table_finish(t, slot, h->at[--h->n], true);
 }
 
+/* Makes one of them, which all are without objects, however much they are fought for: those who look
+ * there for an object are who does so, and would never come past them. */
+static void merge_held(struct xe_table *t, struct xe_epoch_slot *slot, bool last, struct held *h)
+{
+    struct xe_segment *s = h->at[--h->n];
+    while (h->n) {
+        struct xe_segment *next = h->at[--h->n];
+        struct xe_segment *merged = last ? xe_order_merge_empty(t, slot, s, next)
+                                         : xe_order_merge_empty(t, slot, next, s);
+        if (!merged)
+            xe_lock_release(&s->lock);
+        s = merged ? merged : next;
+    }
+    xe_lock_release(&s->lock);
+}
+
 /* Locks the next segment: at the edge, or beside those that are held, whose borders cannot move.
  * XE_ABSENT: there is none. */
 static enum xe_status hold_next(struct xe_table *t, bool last, struct held *h)
@@ -571,7 +588,7 @@ static enum xe_status pop(struct xe_table *t, struct xe_epoch_slot *slot, bool l
             /* There may be so many without objects for good. Merged, they let the next try get
              * further. */
             if (h.n == PASSED_MAX)
-                finish_held(t, slot, &h);
+                merge_held(t, slot, last, &h);
             release_held(&h);
             return status;
         }
