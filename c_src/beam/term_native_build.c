@@ -5,7 +5,7 @@
 #include "term_native_build.h"
 
 /* Written at load. */
-ERL_NIF_TERM xe_build_nils[XE_NATIVE_BLOCK / CELL];
+ERL_NIF_TERM xe_build_nils[XE_NATIVE_BLOCK - 1];
 
 ERL_NIF_TERM xe_build_empty_tuple;
 

@@ -197,7 +197,7 @@ static inline void put_reference(uint64_t *at, const uint8_t *p, unsigned n)
 bool xe_build_leftover(ErlNifEnv *env, struct xe_cursor *c, ERL_NIF_TERM *out);
 
 /* What blocks are made of. */
-extern ERL_NIF_TERM xe_build_nils[XE_NATIVE_BLOCK / CELL];
+extern ERL_NIF_TERM xe_build_nils[XE_NATIVE_BLOCK - 1];
 
 /* A block of this many words, 2 to XE_NATIVE_BLOCK, to be overwritten: a tuple of [], or if it is
  * larger a list, because the emulator writes that twice as fast, word by word. A word that is too
@@ -205,7 +205,7 @@ extern ERL_NIF_TERM xe_build_nils[XE_NATIVE_BLOCK / CELL];
 static inline uint64_t *xe_build_words(ErlNifEnv *env, uint64_t words)
 {
     XE_ASSERT(words >= 2 && words <= XE_NATIVE_BLOCK);
-    if (XE_LIKELY(words < LIST_BLOCK))
+    if (XE_LIKELY(words < LIST_BLOCK) || XE_UNLIKELY(!xe_native_has(XE_NATIVE_LIST)))
         return xe_term_at(enif_make_tuple_from_array(env, xe_build_nils, (unsigned)words - 1));
     unsigned cells = (unsigned)(words + 1) / CELL;
     uint64_t *block = xe_term_at(enif_make_list_from_array(env, xe_build_nils, cells));

@@ -15,7 +15,7 @@ enum {
     EXT_MAGIC = 131, /* of the external term format, and its tags */
     EXT_BITS = 77,
     EXT_SMALL_BIG = 110,
-    PROBE_WORDS = 8192, /* of the largest copy */
+    PROBE_WORDS = XE_NATIVE_BLOCK, /* of the largest copy: blocks are as large as has been seen */
     PROBE_DEPTH = 64,   /* of a large map's trie */
     REF_MARKER = 0xffffffff,
     SUB_WORDS = 5,
@@ -137,6 +137,23 @@ static bool probe_cell(struct probe *p, ERL_NIF_TERM head, ERL_NIF_TERM tail)
     return enif_get_list_cell(p->env, copy, &h, &tl) && h == head && tl == tail && is_copy(copy, t);
 }
 
+/* Cells that are made together lie one behind the other: they are blocks, too. */
+static bool probe_array(struct probe *p, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++)
+        p->terms[i] = specimen(p->env, i);
+    ERL_NIF_TERM t = enif_make_list_from_array(p->env, p->terms, n);
+    if ((t & 7) != XE_PRIMARY_LIST)
+        return false;
+    const uint64_t *at = xe_term_at(t);
+    for (unsigned i = 0; i < n; i++, at += 2) {
+        uint64_t tail = i + 1 < n ? (uint64_t)(at + 2) | XE_PRIMARY_LIST : p->nils[0];
+        if (at[0] != p->terms[i] || at[1] != tail)
+            return false;
+    }
+    return true;
+}
+
 static bool probe_lists(struct probe *p)
 {
     ERL_NIF_TERM t = p->nils[0];
@@ -146,15 +163,7 @@ static bool probe_lists(struct probe *p)
         ok = probe_cell(p, head, t) && probe_cell(p, t, head); /* the second is improper */
         t = enif_make_list_cell(p->env, head, t);
     }
-    /* Cells that were made together, and by the emulator itself. */
-    for (uint64_t i = 0; i < 9; i++)
-        p->terms[i] = specimen(p->env, i);
-    t = enif_make_list_from_array(p->env, p->terms, 9);
-    for (uint64_t i = 0; ok && i < 9; i++) {
-        ok = (t & 7) == XE_PRIMARY_LIST && xe_term_at(t)[0] == p->terms[i];
-        t = ok ? xe_term_at(t)[1] : t;
-    }
-    return ok && t == p->nils[0];
+    return ok && probe_array(p, 9) && probe_array(p, PROBE_WORDS / 2);
 }
 
 static bool probe_floats(struct probe *p)
