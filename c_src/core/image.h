@@ -212,21 +212,6 @@ void xe_image_drop_blobs(struct xe_image *img);
 /* An environment for EXT terms, made when the first one comes. */
 bool xe_image_need_env(struct xe_image *img);
 
-/* Loads what xe_image_alloc() and xe_image_retire() will touch, ahead of time: in a large table
- * each of these lines is a cache miss, and so they are one together. */
-static inline void xe_image_prefetch_room(const struct xe_image *img)
-{
-    const uint32_t *ring = (const uint32_t *)((uintptr_t)img + img->ring_at);
-    uint32_t tail = img->ring_head + img->ring_len;
-    if (img->ring_len) {
-        xe_prefetch_write(xe_image_record(img, ring[img->ring_head] & 0x3fff));
-        xe_prefetch_write(ring + (tail >= img->ring_cap ? tail - img->ring_cap : tail));
-    } else {
-        xe_prefetch_write(xe_image_record(img, img->top));
-        xe_prefetch_write(ring);
-    }
-}
-
 /* The ring: slots in the order in which they were retired, as offset, size and stamp. */
 static inline uint32_t *xe_ring_entry(const struct xe_image *img, uint32_t i)
 {
@@ -273,6 +258,15 @@ static inline uint32_t xe_ring_pop(struct xe_image *img)
     img->ring_head = img->ring_head + 1 == img->ring_cap ? 0 : img->ring_head + 1;
     img->ring_len--;
     return e;
+}
+
+/* Loads what xe_image_alloc() and xe_image_retire() will touch, ahead of time: in a large table
+ * each of these lines is a cache miss, and so they are one together. */
+static inline void xe_image_prefetch_room(const struct xe_image *img)
+{
+    uint32_t off = img->ring_len ? xe_ring_off(*xe_ring_entry(img, 0)) : img->top;
+    xe_prefetch_write(xe_image_record(img, off));
+    xe_prefetch_write(xe_ring_entry(img, img->ring_len));
 }
 
 /* Whether retired slots wait for the clock: it has to run until they are ripe. */

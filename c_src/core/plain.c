@@ -109,57 +109,67 @@ static struct xe_object plain_object(const struct xe_key *key, const uint8_t *re
                               .flags = xe_load32(rec) & XE_REC_GIVEN};
 }
 
+/* Where a put goes on if it was not done on the short way: the segment, locked. */
+struct begun {
+    struct xe_segment *s;
+    struct xe_place place;
+    bool found;
+};
+
+/* Does a put over a plain record. XE_ABSENT: that is not possible. `bytes`: what follows the header
+ * of the new record; NULL: it is not plain. */
+static inline enum xe_status put_over(struct xe_table *t, struct xe_epoch_slot *slot,
+                                      const struct xe_key *key, uint32_t header,
+                                      const uint8_t *bytes, enum xe_put mode, struct begun *b)
+{
+    enum xe_status status = lock_segment(t, slot, key, &b->s);
+    if (XE_UNLIKELY(status != XE_OK))
+        return status;
+    struct xe_image *img = xe_segment_image(b->s);
+    xe_image_prefetch_room(img);
+    b->found = find_place(t, img, key, &b->place);
+    if (XE_LIKELY(b->found && mode == XE_PUT && bytes) &&
+        XE_LIKELY(overwrite(t, slot, b->s, &b->place, header, bytes)))
+        return XE_OK;
+    if (b->found && mode == XE_PUT_NEW) {
+        xe_table_finish(t, slot, b->s, false);
+        return XE_EXISTS;
+    }
+    return XE_ABSENT;
+}
+
+/* What put_over() has not done. */
+static enum xe_status put_on(struct xe_table *t, struct xe_epoch_slot *slot, struct begun *b,
+                             const struct xe_prepared *p)
+{
+    return xe_table_store(t, slot, b->s, p,
+                          b->found || t->kind == XE_ORDERED ? &b->place : NULL);
+}
+
 enum xe_status xe_table_put_plain(struct xe_table *t, struct xe_epoch_slot *slot,
                                   const struct xe_key *key, const uint8_t *rec, size_t len,
                                   enum xe_put mode)
 {
-    struct xe_segment *s;
-    struct xe_place place;
-    if (XE_UNLIKELY(t->log != NULL)) {
-        struct xe_object logged = plain_object(key, rec, len);
-        struct xe_prepared prepared = {.key = *key, .object = &logged,
-                                       .units = xe_record_units(xe_load32(rec))};
-        return xe_table_put(t, slot, &prepared, mode);
-    }
-    enum xe_status status = lock_segment(t, slot, key, &s);
-    if (XE_UNLIKELY(status != XE_OK))
-        return status;
-    struct xe_image *img = xe_segment_image(s);
-    uint32_t units = xe_record_units(xe_load32(rec));
-    xe_image_prefetch_room(img);
-    bool found = find_place(t, img, key, &place);
-    if (XE_LIKELY(found && mode == XE_PUT) &&
-        XE_LIKELY(overwrite(t, slot, s, &place, xe_load32(rec), rec + XE_HDR_BYTES)))
-        return XE_OK;
-    if (found && mode == XE_PUT_NEW) {
-        xe_table_finish(t, slot, s, false);
-        return XE_EXISTS;
+    struct begun b;
+    uint32_t header = xe_load32(rec);
+    if (XE_LIKELY(t->log == NULL)) {
+        enum xe_status status = put_over(t, slot, key, header, rec + XE_HDR_BYTES, mode, &b);
+        if (XE_LIKELY(status != XE_ABSENT))
+            return status;
     }
     struct xe_object o = plain_object(key, rec, len);
-    struct xe_prepared p = {.key = *key, .object = &o, .units = units};
-    return xe_table_store(t, slot, s, &p, found || t->kind == XE_ORDERED ? &place : NULL);
+    struct xe_prepared p = {.key = *key, .object = &o, .units = xe_record_units(header)};
+    return t->log ? xe_table_put(t, slot, &p, mode) : put_on(t, slot, &b, &p);
 }
 
 enum xe_status xe_table_put_prepared(struct xe_table *t, struct xe_epoch_slot *slot,
                                      const struct xe_prepared *p, enum xe_put mode)
 {
-    struct xe_segment *s;
-    struct xe_place place;
-    enum xe_status status = lock_segment(t, slot, &p->key, &s);
-    if (XE_UNLIKELY(status != XE_OK))
-        return status;
-    struct xe_image *img = xe_segment_image(s);
-    xe_image_prefetch_room(img);
-    bool found = find_place(t, img, &p->key, &place);
+    struct begun b;
     bool plain = !p->blob && !p->object->n_handles && !t->log;
-    if (XE_LIKELY(found && mode == XE_PUT && plain) &&
-        XE_LIKELY(overwrite(t, slot, s, &place, xe_record_header(p), p->object->bytes)))
-        return XE_OK;
-    if (found && mode == XE_PUT_NEW) {
-        xe_table_finish(t, slot, s, false);
-        return XE_EXISTS;
-    }
-    return xe_table_store(t, slot, s, p, found || t->kind == XE_ORDERED ? &place : NULL);
+    enum xe_status status = put_over(t, slot, &p->key, xe_record_header(p),
+                                     plain ? p->object->bytes : NULL, mode, &b);
+    return status == XE_ABSENT ? put_on(t, slot, &b, p) : status;
 }
 
 enum xe_status xe_table_patch(struct xe_table *t, struct xe_epoch_slot *slot,

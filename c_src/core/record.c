@@ -225,7 +225,7 @@ static bool handles_equal(const uint8_t *a, const uint64_t *b,
 bool xe_record_equal(const struct xe_view *stored,
                      const struct xe_object *given)
 {
-    /* An inline view counts up to 3 bytes of zero padding into its body; body
+    /* An inline view counts up to 3 bytes of padding into its body; body
      * bytes are self-delimiting, so equal prefixes are equal bodies. */
     size_t blen = given->len - given->klen;
     bool bytes = stored->klen == given->klen && stored->blen >= blen &&

@@ -60,8 +60,8 @@ enum {
     XE_REC_ORDER = 1u << 27,   /* an object of an ordered table: key bytes say the key's order */
     XE_REC_RESTORE = 1u << 28, /* the body starts with what restores the key: its length in LEB128,
                                 * and so many bytes. The caller's to set */
-    /* What xe_object.flags may have. */
     XE_REC_SPECIAL = XE_REC_EXT | XE_REC_BLOB, /* it is more than its bytes */
+    /* What xe_object.flags may have. */
     XE_REC_GIVEN = XE_REC_LOOSE | XE_REC_RESTORE,
 };
 

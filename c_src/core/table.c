@@ -567,13 +567,6 @@ static bool is_contended(const struct xe_segment *s)
                2 * XE_SEGMENT_OBJECTS_MIN;
 }
 
-static bool is_quiet(const struct xe_segment *s)
-{
-    return atomic_load_explicit(&s->heat, memory_order_relaxed) <= HEAT_MERGE &&
-           xe_image_count(xe_segment_image(s)) <=
-               s->limit / 4;
-}
-
 /* Splits a segment that is fought for. Releases the lock. */
 static void split_contended(struct xe_table *t, struct xe_epoch_slot *slot, struct xe_segment *s)
 {
@@ -597,7 +590,7 @@ void xe_table_finish(struct xe_table *t, struct xe_epoch_slot *slot, struct xe_s
                      bool less)
 {
     struct xe_image *img = xe_segment_image(s);
-    bool contended = is_contended(s), quiet = is_quiet(s);
+    bool contended = is_contended(s), quiet = xe_segment_is_quiet(s, img);
     if (XE_UNLIKELY(contended)) {
         split_contended(t, slot, s);
     } else if (XE_UNLIKELY(quiet || (less && xe_image_is_sparse(img)) ||

@@ -202,11 +202,18 @@ static inline void xe_heat_cool(_Atomic int32_t *heat)
         atomic_store_explicit(heat, h - 1, memory_order_relaxed);
 }
 
-/* Whether a locked segment is neither fought for nor so small and quiet that it could be merged. */
+/* Whether a locked segment is so small, and so seldom met, that it could be merged. */
+static inline bool xe_segment_is_quiet(const struct xe_segment *s, const struct xe_image *img)
+{
+    return atomic_load_explicit(&s->heat, memory_order_relaxed) <= HEAT_MERGE &&
+           xe_image_count(img) <= s->limit / 4;
+}
+
+/* Neither that nor fought for. */
 static inline bool xe_segment_is_settled(const struct xe_segment *s, const struct xe_image *img)
 {
-    int32_t heat = atomic_load_explicit(&s->heat, memory_order_relaxed);
-    return heat <= HEAT_SPLIT && (heat > HEAT_MERGE || xe_image_count(img) > s->limit / 4);
+    return atomic_load_explicit(&s->heat, memory_order_relaxed) <= HEAT_SPLIT &&
+           !xe_segment_is_quiet(s, img);
 }
 
 /* Takes a lock word within XE_LOCK_WAIT_NS. */
@@ -348,9 +355,9 @@ static inline void xe_batch_published(struct xe_table *t)
 void xe_table_run_clock(struct xe_epoch_slot *slot);
 /* xe_table_close_gate(), waiting for so long: what has been begun ends, and nothing new begins. */
 enum xe_status xe_table_close_gate_for(struct xe_table *t, uint64_t max_ns);
-/* Opens a write section, which ends when the caller leaves its epoch section. */
+/* Why there is no way through a gate that is not open. */
 enum xe_status xe_table_gate_status(uint32_t gate);
-/* The write section ends when the caller leaves its epoch section. */
+/* Opens a write section, which ends when the caller leaves its epoch section. */
 static inline enum xe_status xe_table_write_begin(struct xe_table *t, struct xe_epoch_slot *slot)
 {
     xe_epoch_write_enter(slot, t);
