@@ -52,18 +52,20 @@ new(Name, Settings, Durable) ->
     end.
 
 %% The application has the port for which journals are written when the emulator stops. Where it
-%% cannot run, also because the system is being stopped, tables are as safe as ever: level
-%% `memory' is as `os' then.
+%% cannot run tables are as safe as ever: level `memory' is as `os' then. While the system is being
+%% stopped nobody may ask for an application: who starts them waits for those that stop.
 start() ->
-    case whereis(xets_port) of
-        undefined ->
+    case whereis(xets_port) =:= undefined andalso init:get_status() of
+        false ->
+            ok;
+        {stopping, _} ->
+            ok;
+        _ ->
             try application:ensure_all_started(xets) of
                 _ -> ok
             catch
                 exit:_ -> ok
-            end;
-        _ ->
-            ok
+            end
     end.
 
 open(Name, Settings, {Dir, Level, After} = Durable, Tries) ->

@@ -36,6 +36,8 @@ patient({foreach, SetUp, CleanUp, Tests}, Scale) ->
     {foreach, SetUp, CleanUp, [instantiated(Test, Scale) || Test <- Tests]};
 patient({setup, SetUp, CleanUp, Tests}, Scale) ->
     {setup, SetUp, CleanUp, instantiated(Tests, Scale)};
+patient({inparallel, Tests}, Scale) ->
+    {inparallel, patient(Tests, Scale)};
 patient({Text, Test}, Scale) when is_list(Text) ->
     {Text, patient(Test, Scale)};
 patient(Test, Scale) ->

@@ -9,7 +9,7 @@
 
 %% In the other emulators.
 -export([write_and_stop/3, stop_application/1, kill_port/2, without_port/1, unload/1, upgrade/2]).
--export([open_in_start/1, start/2, stop/1]).
+-export([open_in_application/2, start/2, stop/1]).
 
 -import(xets_test_lib, [eventually/1]).
 
@@ -73,13 +73,13 @@ there_is_no_port_test_() ->
         found_all(Dir, 100)
     end) end}.
 
-%% The first table is opened by an application that is being started.
-an_application_opens_a_table_when_it_starts_test_() ->
-    {timeout, 120, fun() -> in_dir(fun(Dir) ->
-        Child = child("open_in_start", [Dir]),
+%% The first table is opened by an application that is being started, or stopped with the system.
+an_application_opens_a_table_test_() ->
+    [{atom_to_list(When), {timeout, 120, fun() -> in_dir(fun(Dir) ->
+        Child = child("open_in_application", [Dir, When]),
         ?assertEqual({0, []}, ended(Child, none)),
         found_all(Dir, 100)
-    end) end}.
+    end) end}} || When <- [start, stop]].
 
 %% P1. There is no thread of the journals then.
 the_module_is_unloaded_test_() ->
@@ -133,7 +133,8 @@ notes(Dir, Writer) ->
 
 %%% The other emulators
 
-%% One that calls a function of this module.
+%% One that calls a function of this module. If it does not end, for the test has failed, it gets no
+%% more than its share of processor time.
 child(Function, Args) ->
     Erl = filename:join([code:root_dir(), "bin", "erl"]),
     Paths = [filename:absname(filename:dirname(code:which(M))) || M <- [xets, ?MODULE]],
@@ -141,7 +142,7 @@ child(Function, Args) ->
     Arguments = lists:join(", ", [io_lib:format("~0p", [Arg]) || Arg <- Args]),
     Call = io_lib:format("~s:~s(~s)", [?MODULE, Function, Arguments]),
     open_port({spawn_executable, "/bin/sh"},
-              [{args, ["-c", "ulimit -c 0; exec \"$0\" \"$@\"", Erl | Allocators]
+              [{args, ["-c", "ulimit -c 0; ulimit -t 300; exec \"$0\" \"$@\"", Erl | Allocators]
                       ++ ["-noshell", "-noinput", "-pa" | Paths]
                       ++ ["-eval", lists:flatten(Call)]},
                {env, [{"ERL_CRASH_DUMP_SECONDS", "0"}]},
@@ -235,27 +236,32 @@ without_port(Dir) ->
     #{sync := os, unwritten := 0} = xets:info(T, durable),
     halt(abort).
 
-open_in_start(Dir) ->
+open_in_application(Dir, When) ->
     quiet(),
     ok = application:load({application, user_of_xets, [
-        {vsn, ""}, {applications, [kernel, stdlib]}, {mod, {?MODULE, [Dir]}}
+        {vsn, ""}, {applications, [kernel, stdlib]}, {mod, {?MODULE, {Dir, When}}}
     ]}),
     ok = application:start(user_of_xets),
-    halt().
+    init:stop(),
+    receive after infinity -> ok end.
 
-start(_Type, [Dir]) ->
+start(_Type, {Dir, When}) ->
     Self = self(),
     Pid = spawn_link(fun() ->
-        T = table(Dir, 0, memory),
-        #{sync := memory} = xets:info(T, durable),
-        write_numbers(T, 1, 100),
-        Self ! written,
+        When =:= start andalso open_and_write(Dir, memory),
+        Self ! ready,
         receive after infinity -> ok end
     end),
-    receive written -> {ok, Pid} end.
+    receive ready -> {ok, Pid, {Dir, When}} end.
 
-stop(_State) ->
-    ok.
+stop({Dir, stop}) -> open_and_write(Dir, os);
+stop({_, start}) -> ok.
+
+%% The level at which writes return.
+open_and_write(Dir, Level) ->
+    T = table(Dir, 0, memory),
+    #{sync := Level} = xets:info(T, durable),
+    write_numbers(T, 1, 100).
 
 unload(Dir) ->
     quiet(),
