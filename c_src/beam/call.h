@@ -325,7 +325,6 @@ bool xe_call_get_access(ERL_NIF_TERM term, enum xe_access *out);
     X(unchanged, 2)
 #define XE_CALLS_EXPLAIN(X) X(explain, 2)
 #define XE_CALLS_FILE_SEED(X) X(file_seed, 1)
-/* On dirty IO schedulers. */
 #define XE_CALLS_DURABLE(X)                                                                       \
     X(durable_prepare, 2)                                                                         \
     X(durable_show, 2)                                                                            \
