@@ -3155,7 +3155,7 @@ durable_close_nif(_Log) -> ?NIF.
 -spec durable_holder_nif(Dir :: binary(), reference()) ->
     none | opening | closing | {ok, table()}.
 durable_holder_nif(_Dir, _Ref) -> ?NIF.
-%% `wait': {Ref, ok | {error, Error} | closed} will come.
+%% `wait': {Ref, ok | failed | closed} will come.
 %% @private
 -spec durable_wait_nif(xets_durable:log(), non_neg_integer() | sync | closed, reference()) ->
     ok | checkpoint | wait | {error, xets_durable:error()}.

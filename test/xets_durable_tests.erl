@@ -375,6 +375,22 @@ a_checkpoint_comes_by_itself_test_() ->
         end)
     end}.
 
+%% Of a table that is gone none is due, however much was written.
+no_checkpoint_of_what_is_closed_test_() ->
+    in_each_type(fun(Type, Dir) ->
+        T = durable(#{dir => Dir, sync => disk, checkpoint_after => 1000}, [Type]),
+        Log = xets:durable_log_nif(T),
+        % While one is written no other is due.
+        {ok, {Job, Snapshot}} = xets:checkpoint_begin_nif(Log, false),
+        true = xets:insert(T, {1, <<0:80000>>}),
+        true = xets:delete(T),
+        ?assertMatch({error, {closed, _, _, _, _}}, xets:checkpoint_write_nif(Job, Snapshot)),
+        true = xets:delete(Snapshot),
+        ?assertEqual(ok, xets:durable_wait_nif(Log, 1, make_ref())),
+        ?assertEqual(ok, xets:durable_wait_nif(Log, sync, make_ref())),
+        ?assertEqual(ok, xets:durable_wait_nif(Log, closed, make_ref()))
+    end).
+
 %% It does nothing to the directory any more, which may be another table's: that writes a file of
 %% the same name.
 a_checkpoint_ends_with_its_table_test_() ->

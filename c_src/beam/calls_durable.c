@@ -362,7 +362,7 @@ ERL_NIF_TERM durable_close_nif(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv
     (void)argc;
     if (!d)
         return enif_make_badarg(env);
-    if (!d->table && !d->is_closing)
+    if (!d->table && xe_durable_is_open(d))
         xe_durable_close(env, d);
     give_back(d);
     return xe_am.ok;
@@ -383,6 +383,8 @@ ERL_NIF_TERM durable_holder_nif(ErlNifEnv *env, int argc, const ERL_NIF_TERM arg
         return xe_am.opening;
     case XE_HOLDER_CLOSING:
         return xe_am.closing;
+    case XE_HOLDER_NOMEM:
+        return xe_call_raise(env, XE_CALL_LIMIT);
     case XE_HOLDER_NONE:
         break;
     }
@@ -391,28 +393,31 @@ ERL_NIF_TERM durable_holder_nif(ErlNifEnv *env, int argc, const ERL_NIF_TERM arg
 
 /* --- Waiting -------------------------------------------------------------------- */
 
-static ERL_NIF_TERM make_failure(ErlNifEnv *env, struct xe_durable *d)
+static ERL_NIF_TERM answer_waiting(ErlNifEnv *env, enum xe_reaching reaching,
+                                   const struct xe_io_error *error)
 {
-    struct xe_io_error error;
-    return xe_durable_error(d, &error) ? make_error(env, &error) : xe_am.ok;
+    switch (reaching) {
+    case XE_REACHED:
+        return xe_am.ok;
+    case XE_REACHING:
+        return xe_am.wait;
+    case XE_REACH_FAILED:
+        return make_error(env, error);
+    default:
+        return xe_call_raise(env, XE_CALL_LIMIT);
+    }
 }
 
 static ERL_NIF_TERM wait_for(ErlNifEnv *env, struct xe_durable *d, uint64_t ticket,
                              enum xe_durable_level level, ERL_NIF_TERM ref)
 {
     ErlNifPid self;
+    struct xe_io_error error = {0};
     if (xe_durable_is_due(d))
         return xe_am.checkpoint;
-    switch (xe_durable_wait(d, ticket, level, enif_self(env, &self), ref)) {
-    case XE_REACHED:
-        return xe_am.ok;
-    case XE_REACHING:
-        return xe_am.wait;
-    case XE_REACH_FAILED:
-        return make_failure(env, d);
-    default:
-        return xe_call_raise(env, XE_CALL_LIMIT);
-    }
+    enum xe_reaching reaching =
+        xe_durable_wait(d, ticket, level, enif_self(env, &self), ref, &error);
+    return answer_waiting(env, reaching, &error);
 }
 
 /* durable_wait(Log, Ticket | sync | closed, Ref) -> ok | checkpoint | wait | {error, Error}. Of
@@ -422,6 +427,7 @@ ERL_NIF_TERM durable_wait_nif(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[
 {
     ErlNifUInt64 ticket;
     ErlNifPid self;
+    struct xe_io_error error = {0};
     struct xe_log *log = xe_durable_get(env, argv[0]);
     (void)argc;
     if (!log || !enif_is_ref(env, argv[2]))
@@ -431,8 +437,8 @@ ERL_NIF_TERM durable_wait_nif(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[
         return wait_for(env, d, ticket, xe_durable_level(d), argv[2]);
     if (argv[1] != xe_am.closed)
         return wait_for(env, d, XE_DURABLE_ALL, XE_DURABLE_DISK, argv[2]);
-    return xe_durable_listen(d, enif_self(env, &self), argv[2]) ? xe_am.wait
-                                                                : make_failure(env, d);
+    enum xe_reaching closing = xe_durable_listen(d, enif_self(env, &self), argv[2], &error);
+    return answer_waiting(env, closing, &error);
 }
 
 /* durable_await_room(Log, Bytes, Ref) -> ok | wait: a message comes, {Ref, _}. Then there may be
@@ -510,7 +516,7 @@ ERL_NIF_TERM durable_info_nif(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[
     if (!log)
         return enif_make_badarg(env);
     struct xe_durable *d = log->durable;
-    if (!xe_durable_info(d, &info))
+    if (!xe_durable_info(d, &info, &error))
         return xe_am.closed;
     int64_t time = atomic_load_explicit(&d->checkpoint_time, memory_order_relaxed);
     static ERL_NIF_TERM *const levels[] = {&xe_am.memory, &xe_am.os, &xe_am.disk};
@@ -518,7 +524,7 @@ ERL_NIF_TERM durable_info_nif(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[
         env, *levels[xe_durable_level(d)], enif_make_uint64(env, info.number),
         enif_make_uint64(env, info.written), enif_make_uint64(env, info.synced),
         enif_make_uint64(env, info.bytes), time ? enif_make_int64(env, time) : xe_am.none,
-        xe_durable_error(d, &error) ? xe_durable_make_error(env, &error) : xe_am.none);
+        error.code ? xe_durable_make_error(env, &error) : xe_am.none);
 }
 
 /* --- The table -------------------------------------------------------------------- */

@@ -168,13 +168,30 @@ enum xe_durable_level xe_durable_level(const struct xe_durable *d)
                                                                      : XE_DURABLE_OS;
 }
 
+/* Whether a checkpoint is due, as far as that can be said without the table. */
+static bool may_be_due(struct xe_durable *d)
+{
+    return XE_UNLIKELY(atomic_load_explicit(&d->grown, memory_order_relaxed) >=
+                       (d->after ? d->after : DUE_BYTES)) &&
+           !atomic_load_explicit(&d->is_checkpointing, memory_order_relaxed);
+}
+
+/* Inside a section of the table, or while the journal is held: then the table is there. */
+static bool is_due_here(struct xe_durable *d)
+{
+    return may_be_due(d) &&
+           (d->after || (d->table && atomic_load_explicit(&d->grown, memory_order_relaxed) >
+                                         xe_table_bytes(d->table->core)));
+}
+
+/* Anywhere. */
 static bool is_due(struct xe_durable *d)
 {
-    uint64_t grown = atomic_load_explicit(&d->grown, memory_order_relaxed);
-    if (XE_LIKELY(grown < (d->after ? d->after : DUE_BYTES)) ||
-        atomic_load_explicit(&d->is_checkpointing, memory_order_relaxed))
+    if (XE_LIKELY(!may_be_due(d)) || !xe_durable_hold(d))
         return false;
-    return d->after || !d->table || grown > xe_table_bytes(d->table->core);
+    bool is = is_due_here(d);
+    xe_durable_let_go(d);
+    return is;
 }
 
 void xe_durable_owe_closing(struct xe_table *t)
@@ -192,7 +209,7 @@ void xe_durable_log_end(void *log, struct xe_log_write *write)
         xe_journal_cancel(d->journal, &unit->room);
     } else {
         xe_journal_notify(d->journal);
-        if (xe_durable_level(d) != XE_DURABLE_MEMORY || XE_UNLIKELY(is_due(d)))
+        if (xe_durable_level(d) != XE_DURABLE_MEMORY || XE_UNLIKELY(is_due_here(d)))
             owe(log, unit->ticket);
     }
     give_back(d, unit);
@@ -295,10 +312,24 @@ static bool is_living(ErlNifEnv *env, struct xe_owned *table, ERL_NIF_TERM *hand
     return lives;
 }
 
+/* Of a directory whose table, or opener, is gone. */
+static enum xe_holder holder_of(enum xe_reaching closing)
+{
+    switch (closing) {
+    case XE_REACHING:
+        return XE_HOLDER_CLOSING;
+    case XE_REACH_NOMEM:
+        return XE_HOLDER_NOMEM;
+    default:
+        return XE_HOLDER_NONE;
+    }
+}
+
 enum xe_holder xe_durable_holder(ErlNifEnv *env, const char *dir, ERL_NIF_TERM ref,
                                  ERL_NIF_TERM *handle)
 {
     struct stat st;
+    struct xe_io_error ignored;
     ErlNifPid self;
     if (stat(dir, &st) != 0)
         return XE_HOLDER_NONE;
@@ -317,11 +348,10 @@ enum xe_holder xe_durable_holder(ErlNifEnv *env, const char *dir, ERL_NIF_TERM r
     pthread_mutex_lock(&the->lock);
     d = find(&st);
     enum xe_holder holder = XE_HOLDER_NONE;
-    if (d && !d->table && !d->is_closing && enif_is_process_alive(env, &d->opener))
+    if (d && !d->table && xe_durable_is_open(d) && enif_is_process_alive(env, &d->opener))
         holder = XE_HOLDER_OPENING;
     else if (d)
-        holder = xe_durable_listen(d, enif_self(env, &self), ref) ? XE_HOLDER_CLOSING
-                                                                  : XE_HOLDER_NONE;
+        holder = holder_of(xe_durable_listen(d, enif_self(env, &self), ref, &ignored));
     pthread_mutex_unlock(&the->lock);
     return holder;
 }
@@ -343,6 +373,14 @@ void xe_durable_let_go(struct xe_durable *d)
     if (--d->users == 0)
         pthread_cond_broadcast(&d->unused);
     pthread_mutex_unlock(&d->lock);
+}
+
+bool xe_durable_is_open(struct xe_durable *d)
+{
+    pthread_mutex_lock(&d->lock);
+    bool is_open = !d->is_closing;
+    pthread_mutex_unlock(&d->lock);
+    return is_open;
 }
 
 /* --- Calls that wait ---------------------------------------------------------- */
@@ -488,9 +526,9 @@ static struct waiter *waiter_new(const ErlNifPid *pid, ERL_NIF_TERM ref)
     return w;
 }
 
-/* The journal is open. */
+/* The journal is held. */
 static enum xe_reaching await(struct xe_durable *d, uint64_t ticket, enum xe_durable_level level,
-                              const ErlNifPid *pid, ERL_NIF_TERM ref)
+                              const ErlNifPid *pid, ERL_NIF_TERM ref, struct xe_io_error *error)
 {
     /* From here on it may be told, and freed, at any time. */
     struct waiter *w = waiter_new(pid, ref);
@@ -507,24 +545,22 @@ static enum xe_reaching await(struct xe_durable *d, uint64_t ticket, enum xe_dur
         return XE_REACHED;
     default:
         waiter_free(w);
+        xe_journal_error(d->journal, error);
         return XE_REACH_FAILED;
     }
 }
 
 enum xe_reaching xe_durable_wait(struct xe_durable *d, uint64_t ticket,
                                  enum xe_durable_level level, const ErlNifPid *pid,
-                                 ERL_NIF_TERM ref)
+                                 ERL_NIF_TERM ref, struct xe_io_error *error)
 {
     if (level == XE_DURABLE_MEMORY)
         return XE_REACHED;
-    if (xe_durable_hold(d)) {
-        enum xe_reaching reaching = await(d, ticket, level, pid, ref);
-        xe_durable_let_go(d);
-        return reaching;
-    }
-    if (xe_durable_listen(d, pid, ref))
-        return XE_REACHING;
-    return d->close_error.code ? XE_REACH_FAILED : XE_REACHED;
+    if (!xe_durable_hold(d))
+        return xe_durable_listen(d, pid, ref, error);
+    enum xe_reaching reaching = await(d, ticket, level, pid, ref, error);
+    xe_durable_let_go(d);
+    return reaching;
 }
 
 enum xe_reaching xe_durable_await_room(struct xe_durable *d, size_t bytes, const ErlNifPid *pid,
@@ -545,43 +581,31 @@ enum xe_reaching xe_durable_await_room(struct xe_durable *d, size_t bytes, const
     return reaching;
 }
 
-bool xe_durable_error(struct xe_durable *d, struct xe_io_error *error)
-{
-    if (xe_durable_hold(d)) {
-        bool failed = xe_journal_error(d->journal, error);
-        xe_durable_let_go(d);
-        return failed;
-    }
-    pthread_mutex_lock(&d->lock);
-    bool failed = d->is_closed && d->close_error.code;
-    if (failed)
-        *error = d->close_error;
-    pthread_mutex_unlock(&d->lock);
-    return failed;
-}
-
-bool xe_durable_listen(struct xe_durable *d, const ErlNifPid *pid, ERL_NIF_TERM ref)
+enum xe_reaching xe_durable_listen(struct xe_durable *d, const ErlNifPid *pid, ERL_NIF_TERM ref,
+                                   struct xe_io_error *error)
 {
     struct xe_listener *l = enif_alloc(sizeof *l);
     if (!l || !(l->env = enif_alloc_env())) {
         if (l)
             enif_free(l);
-        return false;
+        return XE_REACH_NOMEM;
     }
     l->pid = *pid;
     l->ref = enif_make_copy(l->env, ref);
     pthread_mutex_lock(&d->lock);
     bool is_closed = d->is_closed;
-    if (!is_closed) {
+    if (is_closed) {
+        *error = d->close_error;
+    } else {
         l->next = d->listeners;
         d->listeners = l;
     }
     pthread_mutex_unlock(&d->lock);
-    if (is_closed) {
-        enif_free_env(l->env);
-        enif_free(l);
-    }
-    return !is_closed;
+    if (!is_closed)
+        return XE_REACHING;
+    enif_free_env(l->env);
+    enif_free(l);
+    return error->code ? XE_REACH_FAILED : XE_REACHED;
 }
 
 static void tell_listeners(ErlNifEnv *env, struct xe_listener *l)
@@ -669,11 +693,14 @@ static void log_destroy(ErlNifEnv *env, void *obj)
     xe_reclaim_push(&d->job);
 }
 
-bool xe_durable_info(struct xe_durable *d, struct xe_journal_info *out)
+bool xe_durable_info(struct xe_durable *d, struct xe_journal_info *out,
+                     struct xe_io_error *error)
 {
     if (!xe_durable_hold(d))
         return false;
     xe_journal_info(d->journal, out);
+    if (!xe_journal_error(d->journal, error))
+        error->code = 0;
     xe_durable_let_go(d);
     return true;
 }

@@ -156,35 +156,37 @@ enum xe_holder {
     XE_HOLDER_TABLE,   /* *handle: its name or identifier */
     XE_HOLDER_OPENING, /* another process opens it */
     XE_HOLDER_CLOSING, /* the caller gets {Ref, closed} */
+    XE_HOLDER_NOMEM,
 };
 enum xe_holder xe_durable_holder(ErlNifEnv *env, const char *dir, ERL_NIF_TERM ref,
                                  ERL_NIF_TERM *handle);
-/* A process gets {Ref, closed}. False: it is closed, or there is no memory. */
-bool xe_durable_listen(struct xe_durable *d, const ErlNifPid *pid, ERL_NIF_TERM ref);
 
 /* Whether what was published with a number, and all before it, has reached a level. */
 enum xe_reaching {
     XE_REACHED,
     XE_REACHING,     /* the process gets {Ref, ok}, or {Ref, failed | closed}: ask again */
-    XE_REACH_FAILED, /* it never will: xe_durable_error() */
+    XE_REACH_FAILED, /* it never will: *error says why */
     XE_REACH_NOMEM,
 };
 /* All that was published so far: for `ticket`. */
 #define XE_DURABLE_ALL (UINT64_MAX - 1)
 enum xe_reaching xe_durable_wait(struct xe_durable *d, uint64_t ticket,
                                  enum xe_durable_level level, const ErlNifPid *pid,
-                                 ERL_NIF_TERM ref);
+                                 ERL_NIF_TERM ref, struct xe_io_error *error);
+/* The same for the end: whether it is closed, and has kept all. */
+enum xe_reaching xe_durable_listen(struct xe_durable *d, const ErlNifPid *pid, ERL_NIF_TERM ref,
+                                   struct xe_io_error *error);
 /* Waits until there is room for a unit of so many bytes: XE_REACHED, and XE_REACHING: the process
  * gets {Ref, ok | failed}. Either way it is worth trying then; XE_REACH_NOMEM. */
 enum xe_reaching xe_durable_await_room(struct xe_durable *d, size_t bytes, const ErlNifPid *pid,
                                        ERL_NIF_TERM ref);
-/* Why nothing is kept any more. False: that is not so. */
-bool xe_durable_error(struct xe_durable *d, struct xe_io_error *error);
 
 /* Keeps the directory from being closed until xe_durable_let_go(): not for long. False: it is
  * closing, or closed, and may be another table's by now. */
 bool xe_durable_hold(struct xe_durable *d);
 void xe_durable_let_go(struct xe_durable *d);
+/* Whether it could be held. */
+bool xe_durable_is_open(struct xe_durable *d);
 
 /* Somebody will flush all journals when the emulator stops (journal_drv.c); or not any more, unless
  * somebody else does: from then on no write returns whose change is only in memory. Who leaves
@@ -197,8 +199,10 @@ void xe_durable_unwatch(void);
 /* The level at which writes return now. */
 enum xe_durable_level xe_durable_level(const struct xe_durable *d);
 
-/* What the journal says of itself. False: it is closed. */
-bool xe_durable_info(struct xe_durable *d, struct xe_journal_info *out);
+/* What the journal says of itself, and why nothing is kept any more; code 0: that is not so. False:
+ * it is closed. */
+bool xe_durable_info(struct xe_durable *d, struct xe_journal_info *out,
+                     struct xe_io_error *error);
 /* The table, with a reference. NULL: it is gone. */
 struct xe_owned *xe_durable_table(struct xe_durable *d);
 /* Tells the journal that a checkpoint has been written, if it is open still. */
@@ -210,7 +214,7 @@ bool xe_durable_get_path(ErlNifEnv *env, ERL_NIF_TERM term, char *path);
 /* {Code, Operation, Path, Offset | none, Reason | none} */
 ERL_NIF_TERM xe_durable_make_error(ErlNifEnv *env, const struct xe_io_error *error);
 
-/* Whether a checkpoint is due, and nobody has been told. */
+/* Whether a checkpoint is due, and nobody has been told. Not of a table that is gone. */
 bool xe_durable_is_due(struct xe_durable *d);
 
 #endif
