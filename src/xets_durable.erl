@@ -98,19 +98,30 @@ holder(Dir) ->
     end.
 
 opened(Name, Settings, Log, Stored) ->
+    Checked = fun(Had) ->
+        ok = check(Had, Settings),
+        setelement(5, Settings, none)
+    end,
+    case recovered(Name, Checked, Log, Stored) of
+        {ok, Hidden, _} -> show(Hidden, element(5, Settings), Log);
+        {error, Reason} -> {error, {durable, Reason}}
+    end.
+
+%% A hidden table with what the files have, whose log this is from now on, and what salvaging has
+%% passed over. The settings are those that Fun makes of what the directory is for. Without a table
+%% the log is closed.
+recovered(Name, Fun, Log, Stored) ->
     try
         Had = form_of(Stored),
-        ok = check(Had, Settings),
-        Table = xets:durable_prepare_nif(Name, seeded(setelement(5, Settings, none), Had)),
-        ok = replay(Log, Table),
-        ok = attach(Log, Table),
-        Table
-    of
-        Hidden -> show(Hidden, element(5, Settings), Log)
+        Hidden = xets:durable_prepare_nif(Name, seeded(Fun(Had), Had)),
+        ok = replay(Log, Hidden),
+        Lost = xets:durable_lost_nif(Log),
+        ok = attach(Log, Hidden),
+        {ok, Hidden, Lost}
     catch
         throw:Reason ->
             ok = xets:durable_close_nif(Log),
-            {error, {durable, Reason}};
+            {error, Reason};
         Class:Error:Stack ->
             ok = xets:durable_close_nif(Log),
             erlang:raise(Class, Error, Stack)
@@ -135,7 +146,19 @@ show(Hidden, Heir, Log) ->
         {ok, xets:durable_show_nif(Hidden, Heir)}
     catch
         error:Reason when Reason =:= badarg; Reason =:= xets_retry ->
-            wait(Log, closed, {error, already_exists})
+            ended(Hidden),
+            wait(Log, closed, {error, already_exists});
+        error:Reason:Stack ->
+            ended(Hidden),
+            erlang:raise(error, Reason, Stack)
+    end.
+
+%% A table that has not been shown may have ended by that.
+ended(Hidden) ->
+    try
+        xets:delete(Hidden)
+    catch
+        error:_ -> true
     end.
 
 %%% Directories that nobody has open
@@ -185,41 +208,36 @@ repair(Dir) ->
     end).
 
 repaired(Log, Stored) ->
-    try
-        Table = xets:durable_prepare_nif(xets_repair, stored(Stored)),
-        ok = replay(Log, Table),
-        {Changes, Bytes, Segments, CheckpointBytes, Records} = xets:durable_lost_nif(Log),
-        ok = attach(Log, Table),
-        T = xets:durable_show_nif(Table, none),
-        Objects = xets:info(T, size),
-        Result = checkpoint(Log, false),
-        true = xets:delete(T),
-        case Result of
-            ok ->
-                {ok, #{
-                    objects => Objects,
-                    lost_changes => Changes,
-                    lost_bytes => Bytes + CheckpointBytes,
-                    lost_segments => Segments,
-                    lost_records => Records
-                }};
-            Error ->
-                Error
-        end
-    catch
-        throw:Reason ->
-            ok = xets:durable_close_nif(Log),
-            {error, Reason};
-        Class:Reason:Stack ->
-            ok = xets:durable_close_nif(Log),
-            erlang:raise(Class, Reason, Stack)
+    case recovered(xets_repair, fun stored/1, Log, Stored) of
+        {ok, Hidden, Lost} ->
+            {ok, Table} = show(Hidden, none, Log),
+            try
+                saved(Log, xets:info(Table, size), Lost)
+            after
+                true = xets:delete(Table)
+            end;
+        Error ->
+            Error
+    end.
+
+saved(Log, Objects, {Changes, Bytes, Segments, CheckpointBytes, Records}) ->
+    case checkpoint(Log, false) of
+        ok ->
+            {ok, #{
+                objects => Objects,
+                lost_changes => Changes,
+                lost_bytes => Bytes + CheckpointBytes,
+                lost_segments => Segments,
+                lost_records => Records
+            }};
+        Error ->
+            Error
     end.
 
 %% The settings of a table that only this process sees.
-stored(Stored) ->
-    Had = form_of(Stored),
+stored(Had) ->
     #{type := Type, keypos := KeyPos, compressed := Compressed} = maps:from_list(Had),
-    seeded({Type, private, false, KeyPos, none, false, false, false, Compressed}, Had).
+    {Type, private, false, KeyPos, none, false, false, false, Compressed}.
 
 %%% What a directory is for
 

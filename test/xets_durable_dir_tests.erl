@@ -91,6 +91,38 @@ a_directory_is_one_table_s_test_() ->
         end)
     end}.
 
+%% Whoever opens a directory has it, and loses it with its life, also when all has been read.
+who_opens_it_may_die_test_() ->
+    in_each_type(fun(Type, Dir) ->
+        T = durable(Dir, [Type]),
+        xets:insert(T, {1, a}),
+        Had = contents(T),
+        true = xets:delete(T),
+        #{tables := Tables} = xets_test_lib:settled(),
+        Opening = <<"another process opens the directory">>,
+        Opener = actor(),
+        {attached, Log} = run(Opener, fun() ->
+            {Hidden, Log} = opened_hidden(Dir, Type),
+            put(hidden, Hidden),
+            {attached, Log}
+        end),
+        ?assertEqual(#{2 => Opening}, texts(xets, new, [t, [Type, {durable, Dir}]])),
+        ok = xets:durable_close_nif(Log),
+        ?assertEqual(#{2 => Opening}, texts(xets, new, [t, [Type, {durable, Dir}]])),
+        kill(Opener),
+        Again = durable(Dir, [Type]),
+        ?assertEqual(Had, contents(Again)),
+        true = xets:delete(Again),
+        % Deleted, and not shown.
+        {Unseen, _} = opened_hidden(Dir, Type),
+        ?assertEqual(true, xets:delete(Unseen)),
+        ?assertError(badarg, xets:delete(Unseen)),
+        Last = durable(Dir, [Type]),
+        ?assertEqual(Had, contents(Last)),
+        true = xets:delete(Last),
+        ?assertMatch(#{tables := Tables}, xets_test_lib:settled())
+    end).
+
 other_tables_test_() ->
     {timeout, 120, fun() ->
         T = xets:new(t, []),
@@ -244,11 +276,20 @@ meaningless_object(Dir) ->
 opened_as(Dir, KeyPos, OfTable) ->
     Meta = metadata([{type, set}, {keypos, KeyPos}, {compressed, false}]),
     {ok, {Log, Meta, _}} = xets:durable_open_nif(list_to_binary(Dir), Meta, os, 0),
-    {ok, Settings} = xets_options:settings(durable, [{keypos, OfTable}]),
+    Hidden = attached(Log, [{keypos, OfTable}]),
+    {xets:durable_show_nif(Hidden, none), Log, Meta}.
+
+%% A table that is hidden, with its log.
+attached(Log, Options) ->
+    {ok, Settings} = xets_options:settings(durable, Options),
     Hidden = xets:durable_prepare_nif(durable, setelement(5, Settings, none)),
     ok = replayed(Log, Hidden),
     ok = xets:durable_attach_nif(Log, Hidden),
-    {xets:durable_show_nif(Hidden, none), Log, Meta}.
+    Hidden.
+
+opened_hidden(Dir, Type) ->
+    {ok, {Log, _, _}} = xets:durable_open_nif(list_to_binary(Dir), <<>>, os, 0),
+    {attached(Log, [Type]), Log}.
 
 replayed(Log, Table) ->
     case xets:durable_replay_nif(Log, Table) of

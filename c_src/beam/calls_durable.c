@@ -316,7 +316,7 @@ ERL_NIF_TERM durable_lost_nif(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[
     (void)argc;
     if (!d)
         return enif_make_badarg(env);
-    bool is_read = d->is_read && !d->table;
+    bool is_read = d->is_read && !d->is_attached;
     if (is_read)
         xe_replay_lost(xe_journal_replay(d->journal), &lost);
     give_back(d);
@@ -345,7 +345,8 @@ ERL_NIF_TERM durable_attach_nif(ErlNifEnv *env, int argc, const ERL_NIF_TERM arg
         ok = use.table->hidden && !xe_table_log(use.table->core);
         if (ok) {
             d->keypos = use.table->keypos;
-            xe_durable_attach(log, use.table);
+            d->is_attached = true;
+            xe_durable_attach(log, use.table->core);
             xe_fill_end(&d->fill);
             d->fill = (struct xe_fill){.n = 0};
         }
@@ -362,7 +363,7 @@ ERL_NIF_TERM durable_close_nif(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv
     (void)argc;
     if (!d)
         return enif_make_badarg(env);
-    if (!d->table && xe_durable_is_open(d))
+    if (!d->is_attached && xe_durable_is_open(d))
         xe_durable_close(env, d);
     give_back(d);
     return xe_am.ok;

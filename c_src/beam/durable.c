@@ -14,7 +14,7 @@
 #include "hooks.h"
 
 enum {
-    LIST_VERSION = 2,
+    LIST_VERSION = 3,
     SPARE_BYTES = 65536,       /* a buffer that has grown larger is not kept */
     LOOKS = 10,                /* see look_later() */
     DUE_BYTES = 16 * 1024 * 1024, /* of changes: fewer are no reason for a checkpoint */
@@ -282,15 +282,22 @@ struct xe_log *xe_durable_new(ErlNifEnv *env, struct xe_journal *journal, const 
     return log;
 }
 
-void xe_durable_attach(struct xe_log *log, struct xe_owned *table)
+void xe_durable_attach(struct xe_log *log, struct xe_table *core)
 {
-    struct xe_durable *d = log->durable;
     enif_keep_resource(log);
+    xe_table_set_log(core, log);
+}
+
+void xe_durable_shown(struct xe_owned *table)
+{
+    struct xe_log *log = xe_table_log(table->core);
+    if (!log)
+        return;
+    /* take_off() comes after the section. */
     enif_keep_resource(table);
     pthread_mutex_lock(&the->lock);
-    d->table = table;
+    log->durable->table = table;
     pthread_mutex_unlock(&the->lock);
-    xe_table_set_log(table->core, log);
 }
 
 static struct xe_durable *find(const struct stat *st)

@@ -16,7 +16,8 @@
  *
  * States of a directory in this VM. Between two of them stands who may do something
  *
- *   OPENING   recovered by the process that opens it, step by step, into a table that is hidden
+ *   OPENING   recovered by the process that opens it, step by step, into a table that is hidden; in
+ *             the end it is the log of that, which the end of the process still ends
  *   OPEN      the log of a table that is shown
  *   CLOSING   the table is gone, or that process: the reclaimer thread writes and syncs what there
  *             is, and unlocks the directory. Who wants to open it gets a message afterwards.
@@ -92,7 +93,8 @@ struct xe_durable {
     struct xe_tablefile_block block;
     const uint8_t *first;  /* byte of the block, which is at block.offset of the checkpoint */
     uint64_t segment, offset; /* where the unit is */
-    bool is_read; /* all is there that there was */
+    bool is_read;     /* all is there that there was */
+    bool is_attached; /* it is the log of a core's table, and is closed when that is gone */
     /* While it is open. */
     _Atomic(struct xe_durable_unit *) spare;
     _Atomic uint64_t grown;         /* bytes of changes since the last checkpoint was begun */
@@ -100,7 +102,7 @@ struct xe_durable {
     _Atomic int64_t checkpoint_time; /* of the last one, in seconds of the system's time; 0: none */
     /* Under the lock of the list. */
     struct xe_durable *next;
-    struct xe_owned *table; /* with a reference; NULL before and after */
+    struct xe_owned *table; /* that is shown, with a reference; NULL before and after */
     /* Under its own lock, which comes behind that of the list. */
     pthread_mutex_t lock;
     pthread_cond_t unused;
@@ -144,8 +146,11 @@ struct xe_log *xe_durable_get(ErlNifEnv *env, ERL_NIF_TERM term);
  * does not. To be released. */
 struct xe_log *xe_durable_new(ErlNifEnv *env, struct xe_journal *journal, const char *dir,
                               const uint8_t *meta, size_t meta_bytes);
-/* Makes it the log of a table, which is still hidden. */
-void xe_durable_attach(struct xe_log *log, struct xe_owned *table);
+/* Makes it the log of a table, which is still hidden: without a reference to that, which goes with
+ * the process that has it. */
+void xe_durable_attach(struct xe_log *log, struct xe_table *core);
+/* The table, if it is durable, is no longer hidden. Inside a section. */
+void xe_durable_shown(struct xe_owned *table);
 /* Writes, syncs and unlocks. By the reclaimer, `env` NULL, or on a dirty scheduler before it is
  * attached. */
 void xe_durable_close(ErlNifEnv *env, struct xe_durable *d);
@@ -203,7 +208,7 @@ enum xe_durable_level xe_durable_level(const struct xe_durable *d);
  * it is closed. */
 bool xe_durable_info(struct xe_durable *d, struct xe_journal_info *out,
                      struct xe_io_error *error);
-/* The table, with a reference. NULL: it is gone. */
+/* The table, with a reference. NULL: it is gone, or hidden. */
 struct xe_owned *xe_durable_table(struct xe_durable *d);
 /* Tells the journal that a checkpoint has been written, if it is open still. */
 void xe_durable_checkpointed(struct xe_durable *d, uint64_t s);

@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "call.h"
+#include "durable.h"
 #include "estate.h"
 #include "hooks.h"
 #include "registry.h"
@@ -80,14 +81,20 @@ static void end_move(struct xe_owned *table, ERL_NIF_TERM state)
     atomic_store_explicit(&table->owner, state, memory_order_release);
 }
 
+/* Whether the registry has the table, with a reference. Otherwise only terms refer to it. */
+static bool is_registered(const struct xe_owned *table)
+{
+    return !table->maker && !table->hidden;
+}
+
 /* What is left to do for who has made the table DEAD. */
 static void bury(struct xe_owned *table)
 {
-    /* The estate drops a reference in the end: the registry's, which has none to a snapshot. */
-    if (table->maker)
-        enif_keep_resource(table);
-    else
+    /* The estate drops a reference in the end. */
+    if (is_registered(table))
         xe_registry_remove(table);
+    else
+        enif_keep_resource(table);
     xe_estate_end(table->estate);
 }
 
@@ -172,7 +179,7 @@ static void owner_destroy(ErlNifEnv *env, void *obj)
 {
     struct xe_owned *table = obj;
     (void)env;
-    if (table->hidden || (table->maker && state_of(table) == SNAPSHOT))
+    if (!is_registered(table) && state_of(table) != 0)
         xe_estate_collected(table->estate);
     else if (table->estate)
         xe_estate_free(table->estate);
@@ -339,6 +346,7 @@ static struct xe_owned *owned_alloc(const struct xe_settings *settings, enum xe_
     atomic_init(&table->owner, 0);
     table->maker = 0;
     table->core = NULL;
+    table->place = 0;
     table->keypos = settings->keypos;
     table->kind = kind;
     table->compressed = settings->compressed;
@@ -380,8 +388,6 @@ static struct xe_owned *owned_new(const struct xe_settings *settings)
 static enum xe_create publish(ErlNifEnv *env, struct xe_epoch_slot *slot, struct xe_owned *table,
                               const ErlNifPid *self)
 {
-    /* Release: the table is complete. Pairs with state_of(). */
-    end_move(table, self->pid);
     /* A process that is being killed cannot be monitored any more; nobody sees what it gets. */
     if (!xe_estate_watch(env, table->estate, self))
         return XE_CREATE_EXISTS;
@@ -410,6 +416,8 @@ enum xe_create xe_owner_create(ErlNifEnv *env, const struct xe_settings *setting
     enif_self(env, &self);
     if (heir)
         xe_estate_set_heir(env, table->estate, heir);
+    /* Release: the table is complete. Pairs with state_of(). */
+    end_move(table, self.pid);
     enum xe_create result = publish(env, slot, table, &self);
     *out = xe_owner_handle(env, table);
     if (result != XE_CREATED)
@@ -446,6 +454,7 @@ enum xe_create xe_owner_show(ErlNifEnv *env, struct xe_use *use, struct xe_heir 
     /* The registry's reference. */
     enif_keep_resource(table);
     table->hidden = false;
+    xe_durable_shown(table);
     enif_self(env, &self);
     if (heir)
         xe_estate_set_heir(env, table->estate, heir);

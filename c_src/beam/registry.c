@@ -157,7 +157,9 @@ enum xe_naming xe_registry_name(struct xe_epoch_slot *slot, struct xe_owned *tab
 {
     ERL_NIF_TERM name = atomic_load_explicit(&table->name, memory_order_relaxed);
     pthread_mutex_lock(&registry->lock);
-    enum xe_naming result = names_set(slot, name, table);
+    /* Under the lock, as in xe_registry_rename(). */
+    enum xe_naming result =
+        xe_owned_is_dead(table) ? XE_NAME_DEAD : names_set(slot, name, table);
     pthread_mutex_unlock(&registry->lock);
     return result;
 }
