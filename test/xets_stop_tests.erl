@@ -171,7 +171,7 @@ signal(_, _) -> ok.
 write_and_stop(Dir, Level, Stop) ->
     quiet(),
     Self = self(),
-    [spawn(fun() -> write(Dir, W, Level, Self) end) || W <- lists:seq(1, ?WRITERS)],
+    [spawn_link(fun() -> write(Dir, W, Level, Self) end) || W <- lists:seq(1, ?WRITERS)],
     [receive {written, W} -> ok end || W <- lists:seq(1, ?WRITERS)],
     case Stop of
         "halt()" -> halt();
