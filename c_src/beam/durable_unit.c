@@ -95,20 +95,10 @@ void xe_unit_complete(uint8_t *unit, const struct xe_log_write *write)
 
 /* --- Doing it again --------------------------------------------------------- */
 
+/* What is removed may not be there. */
 static enum xe_fill_status of_core(enum xe_status status)
 {
-    switch (status) {
-    case XE_OK:
-    case XE_ABSENT:
-        return XE_FILL_OK;
-    case XE_RETRY:
-        return XE_FILL_RETRY;
-    case XE_NOMEM:
-    case XE_LIMIT:
-        return XE_FILL_NOMEM;
-    default:
-        return XE_FILL_BADARG;
-    }
+    return xe_fill_of_core(status == XE_ABSENT ? XE_OK : status);
 }
 
 /* The terms of a unit, one after the other. */

@@ -42,20 +42,10 @@ void xe_fill_end(struct xe_fill *f)
         enif_free_env(f->env);
 }
 
+/* In a bag the object may be there. */
 static enum xe_fill_status of_core(enum xe_status status)
 {
-    switch (status) {
-    case XE_OK:
-    case XE_EXISTS: /* in a bag */
-        return XE_FILL_OK;
-    case XE_RETRY:
-        return XE_FILL_RETRY;
-    case XE_NOMEM:
-    case XE_LIMIT:
-        return XE_FILL_NOMEM;
-    default:
-        return XE_FILL_BADARG;
-    }
+    return xe_fill_of_core(status == XE_EXISTS ? XE_OK : status);
 }
 
 /* Opens a section for the table. */

@@ -48,6 +48,22 @@ enum xe_fill_status {
     XE_FILL_NO_OBJECT, /* they are a tuple without a key, or no tuple */
 };
 
+/* What a status of the core means here. */
+static inline enum xe_fill_status xe_fill_of_core(enum xe_status status)
+{
+    switch (status) {
+    case XE_OK:
+        return XE_FILL_OK;
+    case XE_RETRY:
+        return XE_FILL_RETRY;
+    case XE_NOMEM:
+    case XE_LIMIT:
+        return XE_FILL_NOMEM;
+    default:
+        return XE_FILL_BADARG;
+    }
+}
+
 /* What the status of reading an object means here. */
 static inline enum xe_fill_status xe_fill_of_etf(enum xe_etf_status status)
 {
