@@ -1,4 +1,4 @@
-%% Emulators that stop while processes write to durable tables: the guarantees P1 to P3 of
+%% Emulators that stop while processes write to durable tables: the guarantees P1 and P2 of
 %% c_src/beam/journal_drv.c, and J1 of c_src/core/journal.h.
 %%
 %% Whoever has written notes it in a file of its own, by a call that returns when the system has

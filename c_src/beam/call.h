@@ -34,25 +34,26 @@ extern ERL_NIF_TERM xe_call_nil;
 
 ERL_NIF_TERM xe_call_raise(ErlNifEnv *env, enum xe_result result);
 
+/* Whether what has been changed by the call under way is to be waited for. */
+static inline bool xe_call_owes(void)
+{
+    const struct xe_epoch_slot *slot = xe_epoch_self;
+    return slot && slot->owed;
+}
+
 /* How a call ends that may have changed a durable table, and so owes its caller to wait
  * (durable.h). */
 ERL_NIF_TERM xe_call_answer_owing(ErlNifEnv *env, enum xe_result result, const ERL_NIF_TERM *out);
 static inline ERL_NIF_TERM xe_call_answer(ErlNifEnv *env, enum xe_result result,
                                           const ERL_NIF_TERM *out)
 {
-    const struct xe_epoch_slot *slot = xe_epoch_self;
-    if (XE_UNLIKELY(slot && slot->owed))
+    if (XE_UNLIKELY(xe_call_owes()))
         return xe_call_answer_owing(env, result, out);
     return XE_LIKELY(result == XE_CALL_OK) ? *out : xe_call_raise(env, result);
 }
 
 /* The same of a call that does a part of what it is asked for, and has a result already that may be
  * an exception: what a part has changed that failed nobody waits for. */
-static inline bool xe_call_owes(void)
-{
-    const struct xe_epoch_slot *slot = xe_epoch_self;
-    return slot && slot->owed;
-}
 ERL_NIF_TERM xe_call_answer_part(ErlNifEnv *env, ERL_NIF_TERM result);
 
 #define XE_CALL(name, arity)                                                                      \
