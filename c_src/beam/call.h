@@ -34,6 +34,13 @@ extern ERL_NIF_TERM xe_call_nil;
 
 ERL_NIF_TERM xe_call_raise(ErlNifEnv *env, enum xe_result result);
 
+/* How a call ends that changes nothing. */
+static inline ERL_NIF_TERM xe_call_answer_read(ErlNifEnv *env, enum xe_result result,
+                                               const ERL_NIF_TERM *out)
+{
+    return XE_LIKELY(result == XE_CALL_OK) ? *out : xe_call_raise(env, result);
+}
+
 /* Whether what has been changed by the call under way is to be waited for. */
 static inline bool xe_call_owes(void)
 {
@@ -49,42 +56,22 @@ static inline ERL_NIF_TERM xe_call_answer(ErlNifEnv *env, enum xe_result result,
 {
     if (XE_UNLIKELY(xe_call_owes()))
         return xe_call_answer_owing(env, result, out);
-    return XE_LIKELY(result == XE_CALL_OK) ? *out : xe_call_raise(env, result);
+    return xe_call_answer_read(env, result, out);
 }
 
 /* The same of a call that does a part of what it is asked for, and has a result already that may be
  * an exception: what a part has changed that failed nobody waits for. */
 ERL_NIF_TERM xe_call_answer_part(ErlNifEnv *env, ERL_NIF_TERM result);
 
-#define XE_CALL(name, arity)                                                                      \
+/* The native functions of a call, on normal schedulers and, where it takes more than their budget,
+ * on dirty ones. */
+#define XE_CALL_ANSWERED(name, arity, answer)                                                     \
     static ERL_NIF_TERM name##_dirty(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[])         \
     {                                                                                             \
         ERL_NIF_TERM out;                                                                         \
         (void)argc;                                                                               \
         enum xe_result result = name(env, argv, XE_TERM_NO_BUDGET, &out);                         \
-        return result == XE_CALL_OK ? out : xe_call_raise(env, result);                           \
-    }                                                                                             \
-    ERL_NIF_TERM name##_nif(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[])                  \
-    {                                                                                             \
-        ERL_NIF_TERM out;                                                                         \
-        (void)argc;                                                                               \
-        enum xe_result result = name(env, argv, XE_TERM_BUDGET_WORDS, &out);                      \
-        if (XE_LIKELY(result == XE_CALL_OK))                                                      \
-            return out;                                                                           \
-        if (result == XE_CALL_BUDGET)                                                             \
-            return enif_schedule_nif(env, #name, ERL_NIF_DIRTY_JOB_CPU_BOUND, name##_dirty,       \
-                                     arity, argv);                                                \
-        return xe_call_raise(env, result);                                                        \
-    }
-
-/* The same for calls that change tables. */
-#define XE_CALL_WRITE(name, arity)                                                                \
-    static ERL_NIF_TERM name##_dirty(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[])         \
-    {                                                                                             \
-        ERL_NIF_TERM out;                                                                         \
-        (void)argc;                                                                               \
-        enum xe_result result = name(env, argv, XE_TERM_NO_BUDGET, &out);                         \
-        return xe_call_answer(env, result, &out);                                                 \
+        return answer(env, result, &out);                                                         \
     }                                                                                             \
     ERL_NIF_TERM name##_nif(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[])                  \
     {                                                                                             \
@@ -94,8 +81,11 @@ ERL_NIF_TERM xe_call_answer_part(ErlNifEnv *env, ERL_NIF_TERM result);
         if (XE_UNLIKELY(result == XE_CALL_BUDGET))                                                \
             return enif_schedule_nif(env, #name, ERL_NIF_DIRTY_JOB_CPU_BOUND, name##_dirty,       \
                                      arity, argv);                                                \
-        return xe_call_answer(env, result, &out);                                                 \
+        return answer(env, result, &out);                                                         \
     }
+#define XE_CALL(name, arity) XE_CALL_ANSWERED(name, arity, xe_call_answer_read)
+/* The same for calls that change tables. */
+#define XE_CALL_WRITE(name, arity) XE_CALL_ANSWERED(name, arity, xe_call_answer)
 
 static inline enum xe_result xe_call_of_term(enum xe_term_status status)
 {
