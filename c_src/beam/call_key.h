@@ -121,7 +121,7 @@ static inline enum xe_result xe_call_encode_key(struct xe_encoder *e, ErlNifEnv 
         return XE_CALL_OK;
     }
     if (XE_UNLIKELY(kind == XE_ORDERED) && xe_term_is_immediate(term) &&
-        enif_get_int64(env, term, &i)) {
+        xe_term_get_int64(env, term, &i)) {
         xe_call_encode_small(e, i);
         return XE_CALL_OK;
     }

@@ -51,7 +51,7 @@ struct counter {
 static enum outcome get_integer(ErlNifEnv *env, ERL_NIF_TERM term, int64_t *out)
 {
     ErlNifSInt64 i;
-    if (XE_LIKELY(enif_get_int64(env, term, &i))) {
+    if (XE_LIKELY(xe_term_get_int64(env, term, &i))) {
         *out = i;
         return DONE;
     }
@@ -91,7 +91,7 @@ static enum outcome get_ops(struct counter *c, ERL_NIF_TERM term)
     c->ops[0].pos = c->keypos < INT_MAX ? c->keypos + 1 : INT_MAX;
     c->ops[0].bounded = false;
     ErlNifSInt64 incr;
-    if (XE_LIKELY(enif_get_int64(c->env, term, &incr))) {
+    if (XE_LIKELY(xe_term_get_int64(c->env, term, &incr))) {
         c->ops[0].incr = incr;
         return DONE;
     }
@@ -149,7 +149,7 @@ static enum outcome change_at(struct counter *c, const struct xe_view *view, str
     ErlNifSInt64 value;
     if (!element)
         return SLOW;
-    if (!enif_get_int64(c->env, element, &value))
+    if (!xe_term_get_int64(c->env, element, &value))
         return WRONG;
     memmove(&to->positions[i + 1], &to->positions[i], (size_t)(to->n - i) * sizeof(int));
     memmove(&to->values[i + 1], &to->values[i], (size_t)(to->n - i) * sizeof(int64_t));
@@ -182,10 +182,10 @@ static bool count_flat(void *arg, const struct xe_view *view, struct xe_patch *o
     if (!(body[0] & XE_TERM_BODY_FLAT) || pos > (int)arity)
         return false;
     const uint8_t *at = body + 1 + (unsigned)(pos - 1 - (pos > c->keypos)) * width;
-    if (!enif_get_int64(c->env, xe_term_packed(at, width), &old) ||
+    if (!xe_term_get_int64(c->env, xe_term_packed(at, width), &old) ||
         apply(&c->ops[0], old, &c->results[0]) != DONE)
         return false;
-    ERL_NIF_TERM new = enif_make_int64(c->env, c->results[0]);
+    ERL_NIF_TERM new = xe_term_make_int64(c->env, c->results[0]);
     *out = (struct xe_patch){.at = at, .width = width, .word = new};
     c->patched = new;
     return xe_term_is_immediate(new) &&
@@ -218,7 +218,7 @@ static enum outcome count(struct counter *c, const struct xe_view *view)
         changes.values[at] = c->results[i];
     }
     for (int i = 0; i < changes.n; i++)
-        terms[i] = enif_make_int64(c->env, changes.values[i]);
+        terms[i] = xe_term_make_int64(c->env, changes.values[i]);
     if (c->encoding)
         xe_encoder_clear(&c->e);
     c->encoding = true;
@@ -294,7 +294,7 @@ static enum outcome count_default(struct counter *c, ERL_NIF_TERM *elements, int
             o = apply(&c->ops[i], old, &c->results[i]);
         if (o != DONE)
             return o;
-        *element = enif_make_int64(c->env, c->results[i]);
+        *element = xe_term_make_int64(c->env, c->results[i]);
     }
     return DONE;
 }
@@ -373,7 +373,7 @@ static ERL_NIF_TERM make_results(struct counter *c)
     if (XE_LIKELY(c->patched && !c->list))
         return c->patched;
     for (int i = 0; i < c->n; i++)
-        terms[i] = enif_make_int64(c->env, c->results[i]);
+        terms[i] = xe_term_make_int64(c->env, c->results[i]);
     return c->list ? enif_make_list_from_array(c->env, terms, (unsigned)c->n) : terms[0];
 }
 

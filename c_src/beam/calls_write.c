@@ -9,7 +9,7 @@ static enum xe_result encode_object(struct xe_encoder *e, ErlNifEnv *env, ERL_NI
 {
     const ERL_NIF_TERM *elements;
     int arity;
-    if (!enif_get_tuple(env, object, &arity, &elements) || arity < keypos)
+    if (!xe_term_get_tuple(env, object, &arity, &elements) || arity < keypos)
         return XE_CALL_BADARG;
     *key = elements[keypos - 1];
     return xe_call_of_term(xe_term_encode_object(e, elements, arity, keypos));
@@ -36,17 +36,29 @@ static enum xe_result check_comparing(const struct xe_encoder *e, enum xe_kind k
 
 /* --- One object --------------------------------------------------------- */
 
-/* A record that is made in one go: of an object whose elements are all immediates, but that its key
- * may also be a short tuple of such. */
-struct flat {
+enum {
+    SMALL_KEY = 2 + XE_TERM_BIN_VALUE_MAX, /* bytes */
+    SMALL_BODY = 384,                      /* bytes: a flat one has room */
+};
+
+_Static_assert((int)SMALL_KEY >= (int)XE_KEY_SHORT && SMALL_BODY > 8 * (XE_TERM_FLAT_ARITY_MAX + 1),
+               "small records have room for short keys and flat bodies");
+
+/* A record that is made in one go: of an object whose elements are small, with nothing unusual in
+ * them, and its key an immediate, a short tuple of such or a short binary. */
+struct small {
     struct xe_key key;
     size_t len;
-    uint8_t rec[XE_HDR_BYTES + XE_KEY_SHORT + 1 + 8 * XE_TERM_FLAT_ARITY_MAX + XE_READ_SLACK];
+    bool unusual; /* there is something in its elements that is not for this way */
+    uint8_t rec[XE_HDR_BYTES + SMALL_KEY + SMALL_BODY + XE_READ_SLACK];
 };
+
+_Static_assert((int)XE_HDR_BYTES + SMALL_KEY + SMALL_BODY <= (int)XE_RECORD_INLINE_MAX,
+               "small records need no blob");
 
 /* The key, at its place in the record. Stores of 8 bytes, each over what the one before wrote too
  * much. */
-static inline void put_words(struct flat *f, uint64_t w0, uint64_t w1)
+static inline void put_words(struct small *f, uint64_t w0, uint64_t w1)
 {
     memcpy(f->rec + XE_HDR_BYTES, &w0, 8);
     memcpy(f->rec + XE_HDR_BYTES + 8, &w1, 8);
@@ -54,11 +66,11 @@ static inline void put_words(struct flat *f, uint64_t w0, uint64_t w1)
 
 /* In an ordered table only a small integer has a key that is soon made, and that nothing has to
  * restore. */
-static bool make_ordered_key(ErlNifEnv *env, struct flat *f, ERL_NIF_TERM key)
+static bool make_ordered_key(ErlNifEnv *env, struct small *f, ERL_NIF_TERM key)
 {
     ErlNifSInt64 i;
     uint64_t high, low;
-    if (!xe_term_is_immediate(key) || !enif_get_int64(env, key, &i))
+    if (!xe_term_is_immediate(key) || !xe_term_get_int64(env, key, &i))
         return false;
     unsigned len = xe_key_small(i, &high, &low);
     put_words(f, __builtin_bswap64(high), __builtin_bswap64(low));
@@ -66,7 +78,7 @@ static bool make_ordered_key(ErlNifEnv *env, struct flat *f, ERL_NIF_TERM key)
     return true;
 }
 
-static inline bool make_key(struct flat *f, uint64_t seed, ERL_NIF_TERM key)
+static inline bool make_key(struct small *f, uint64_t seed, ERL_NIF_TERM key)
 {
     uint64_t w0, w1;
     unsigned len;
@@ -75,38 +87,67 @@ static inline bool make_key(struct flat *f, uint64_t seed, ERL_NIF_TERM key)
         w0 = xe_call_word0(key, len - 1);
         w1 = xe_call_word1(key);
     } else if (!(len = xe_call_tuple_words(key, &w0, &w1))) {
-        return false;
+        uint8_t *at = f->rec + XE_HDR_BYTES, *end = xe_native_small_binary(at, key);
+        if (end)
+            xe_key_init(&f->key, seed, at, (size_t)(end - at), NULL, 0);
+        return end;
     }
     xe_key_init_words(&f->key, seed, w0, w1, f->rec + XE_HDR_BYTES, len);
     put_words(f, w0, w1);
     return true;
 }
 
-/* False: the object is not of that kind. */
-static inline bool make_flat(ErlNifEnv *env, struct flat *f, const struct xe_owned *t,
-                             const ERL_NIF_TERM *elements, int arity)
+/* A body of immediates: `any`, what all are in. */
+static inline uint8_t *put_flat(uint8_t *p, const ERL_NIF_TERM *elements, int arity, int keypos,
+                                uint64_t any)
 {
-    uint64_t all = 3, any = 0;
-    int keypos = t->keypos;
-    if (arity > XE_TERM_FLAT_ARITY_MAX)
-        return false;
-    for (int i = 0; i < arity; i++) {
-        all &= i == keypos - 1 ? 3 : elements[i];
-        any |= i == keypos - 1 ? 0 : elements[i];
-    }
-    ERL_NIF_TERM key = elements[keypos - 1];
-    if (all != 3 || !(XE_LIKELY(t->kind != XE_ORDERED) ? make_key(f, t->seed, key)
-                                                       : make_ordered_key(env, f, key)))
-        return false;
     unsigned width = xe_term_width(any);
-    uint32_t klen = (uint32_t)f->key.klen;
-    uint8_t *p = f->rec + XE_HDR_BYTES + klen;
     *p++ = (uint8_t)(XE_TERM_BODY_FLAT | arity << 3 | (width - 1));
+    if (XE_LIKELY(arity == 2)) {
+        memcpy(p, &any, 8);
+        return p + width;
+    }
     for (int i = 0; i < arity; i++)
         if (i != keypos - 1) {
             memcpy(p, &elements[i], 8);
             p += width;
         }
+    return p;
+}
+
+/* False: the object is not of that kind. */
+static inline bool make_small(ErlNifEnv *env, struct small *f, const struct xe_owned *t,
+                              const ERL_NIF_TERM *elements, int arity)
+{
+    uint64_t all = 3, any = 0; /* of the elements but the key */
+    int keypos = t->keypos;
+    f->unusual = false;
+    if (arity > XE_TERM_FLAT_ARITY_MAX)
+        return false;
+    if (XE_LIKELY(arity == 2))
+        all = any = elements[2 - keypos];
+    else
+        for (int i = 0; i < arity; i++) {
+            all &= i == keypos - 1 ? 3 : elements[i];
+            any |= i == keypos - 1 ? 0 : elements[i];
+        }
+    all &= 3;
+    /* A larger body may be worth compressing. */
+    if (all != 3 && t->compressed)
+        return false;
+    ERL_NIF_TERM key = elements[keypos - 1];
+    if (!(XE_LIKELY(t->kind != XE_ORDERED) ? make_key(f, t->seed, key)
+                                           : make_ordered_key(env, f, key)))
+        return false;
+    uint32_t klen = (uint32_t)f->key.klen;
+    uint8_t *body = f->rec + XE_HDR_BYTES + klen;
+    uint8_t *p = XE_LIKELY(all == 3)
+                     ? put_flat(body, elements, arity, keypos, any)
+                     : xe_native_small_body(body, body + SMALL_BODY, elements, arity, keypos);
+    if (XE_UNLIKELY(!p)) {
+        f->unusual = true;
+        return false;
+    }
     f->len = (size_t)(p - f->rec);
     uint32_t header = (uint32_t)(f->len + XE_RECORD_ALIGN - 1) / XE_RECORD_ALIGN |
                       klen << XE_HDR_KLEN_SHIFT | f->key.flags;
@@ -115,7 +156,7 @@ static inline bool make_flat(ErlNifEnv *env, struct flat *f, const struct xe_own
 }
 
 /* The object of such a record. */
-static struct xe_object flat_object(const struct flat *f, enum xe_kind kind)
+static struct xe_object small_object(const struct small *f, enum xe_kind kind)
 {
     struct xe_object o = {.bytes = f->rec + XE_HDR_BYTES, .klen = f->key.klen,
                           .len = f->len - XE_HDR_BYTES};
@@ -124,10 +165,10 @@ static struct xe_object flat_object(const struct flat *f, enum xe_kind kind)
     return o;
 }
 
-static enum xe_status put_in_bag(struct xe_use *use, const struct flat *f, enum xe_put mode,
+static enum xe_status put_in_bag(struct xe_use *use, const struct small *f, enum xe_put mode,
                                  bool patient)
 {
-    struct xe_object o = flat_object(f, use->table->kind);
+    struct xe_object o = small_object(f, use->table->kind);
     struct xe_prepared p;
     enum xe_status status = xe_table_prepare(use->table->core, &o, &p);
     return status == XE_OK ? xe_bag_put(use->table->core, use->slot, &p, mode, patient) : status;
@@ -157,7 +198,7 @@ static inline enum xe_result put_object(ErlNifEnv *env, ERL_NIF_TERM table,
                                         enum xe_status *status)
 {
     struct xe_encoder e;
-    struct flat flat;
+    struct small small;
     struct xe_use use;
     if (XE_UNLIKELY(!xe_use_begin(env, table, XE_NEED_WRITE, &use)))
         return XE_CALL_BADARG;
@@ -168,15 +209,16 @@ static inline enum xe_result put_object(ErlNifEnv *env, ERL_NIF_TERM table,
         xe_use_end(&use);
         return result;
     }
-    if (XE_LIKELY(make_flat(env, &flat, use.table, elements, arity))) {
+    if (XE_LIKELY(make_small(env, &small, use.table, elements, arity))) {
         *status = XE_UNLIKELY(xe_kind_is_bag(use.table->kind))
-                      ? put_in_bag(&use, &flat, mode, xe_call_is_patient(budget))
-                      : xe_table_put_plain(use.table->core, use.slot, &flat.key, flat.rec,
-                                           flat.len, mode);
+                      ? put_in_bag(&use, &small, mode, xe_call_is_patient(budget))
+                      : xe_table_put_plain(use.table->core, use.slot, &small.key, small.rec,
+                                           small.len, mode);
         xe_use_end(&use);
     } else {
         struct xe_form form = xe_call_form(use.table);
         xe_call_encoder(&e, env, &form, budget);
+        e.unusual = small.unusual;
         result = xe_call_of_term(xe_term_encode_object(&e, elements, arity, keypos));
         if (result == XE_CALL_OK)
             result = check_comparing(&e, form.kind, budget);
@@ -335,11 +377,11 @@ static inline enum xe_result put(ErlNifEnv *env, const ERL_NIF_TERM argv[], enum
     const ERL_NIF_TERM *elements;
     ERL_NIF_TERM first, rest;
     int arity;
-    if (XE_LIKELY(enif_get_tuple(env, argv[1], &arity, &elements)))
+    if (XE_LIKELY(xe_term_get_tuple(env, argv[1], &arity, &elements)))
         return put_object(env, argv[0], elements, arity, mode, budget, status);
     /* A list of one needs none of the care for lists. */
     if (enif_get_list_cell(env, argv[1], &first, &rest) && rest == xe_call_nil &&
-        enif_get_tuple(env, first, &arity, &elements))
+        xe_term_get_tuple(env, first, &arity, &elements))
         return put_object(env, argv[0], elements, arity, mode, budget, status);
     return put_list(env, argv[0], argv[1], mode, budget, status);
 }
@@ -374,7 +416,7 @@ static enum xe_result put_new(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_
     ERL_NIF_TERM found, rest;
     int arity;
     if (!form_of(env, argv[0], XE_NEED_WRITE, &form) || xe_kind_is_bag(form.kind) ||
-        !enif_get_tuple(env, argv[1], &arity, &elements) || arity < form.keypos)
+        !xe_term_get_tuple(env, argv[1], &arity, &elements) || arity < form.keypos)
         return XE_CALL_BADARG;
     const ERL_NIF_TERM key[] = {argv[0], elements[form.keypos - 1]};
     for (int i = 0; i < XE_CALL_TRIES; i++) {
@@ -490,13 +532,13 @@ enum xe_result xe_call_remove_object(ErlNifEnv *env, struct xe_use *use, ERL_NIF
 {
     const ERL_NIF_TERM *elements;
     int arity;
-    struct flat flat;
+    struct small small;
     *removed = 0;
-    if (!enif_get_tuple(env, object, &arity, &elements) || arity < use->table->keypos)
+    if (!xe_term_get_tuple(env, object, &arity, &elements) || arity < use->table->keypos)
         return XE_CALL_BADARG;
-    if (!make_flat(env, &flat, use->table, elements, arity))
+    if (!make_small(env, &small, use->table, elements, arity))
         return remove_encoded(env, use, object, budget, removed);
-    struct xe_object o = flat_object(&flat, use->table->kind);
+    struct xe_object o = small_object(&small, use->table->kind);
     return remove_object(use, &o, budget, removed);
 }
 

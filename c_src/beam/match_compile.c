@@ -529,26 +529,12 @@ static void build_clear(struct xe_build *b)
         enif_free(b->clauses);
 }
 
-/* Whether small integers are words as match_internal.h says: the compiler answers NOT to all, where
- * they are not. */
-static bool small_integers_are_as_assumed(ErlNifEnv *env)
-{
-    static const int64_t samples[] = {0, 1, -1, 4711, ((int64_t)1 << 59) - 1, -((int64_t)1 << 59)};
-    ERL_NIF_TERM others[] = {xe_am.yes, xe_term_traits.nil};
-    for (size_t i = 0; i < sizeof samples / sizeof samples[0]; i++)
-        if (enif_make_int64(env, samples[i]) != xe_word_of(samples[i]))
-            return false;
-    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
-        if (xe_word_is_small(others[i]))
-            return false;
-    return !xe_term_is_immediate(enif_make_int64(env, (int64_t)1 << 59));
-}
-
 enum xe_compiled xe_program_compile(ErlNifEnv *env, ERL_NIF_TERM spec, const struct xe_form *form,
                                     struct xe_program **out)
 {
     struct xe_build b;
-    if (!small_integers_are_as_assumed(env))
+    /* Programs compute with the words of small integers. */
+    if (!xe_term_traits.smalls)
         return XE_COMPILED_NOT;
     build_init(&b, env, form);
     if (compile_clauses(&b, spec))

@@ -200,28 +200,6 @@ struct xe_program {
     const struct xe_op *ops;
 };
 
-/* Small integers: the word of i is i << 4 | small_tag (xe_program_compile() has checked it). */
-
-static inline bool xe_word_is_small(uint64_t word)
-{
-    return (word & 15) == xe_term_traits.small_tag;
-}
-
-static inline int64_t xe_small_of(uint64_t word)
-{
-    return (int64_t)word >> 4;
-}
-
-static inline bool xe_fits_small(int64_t i)
-{
-    return i >= -((int64_t)1 << 59) && i < (int64_t)1 << 59;
-}
-
-static inline uint64_t xe_word_of(int64_t i)
-{
-    return (uint64_t)i << 4 | xe_term_traits.small_tag;
-}
-
 /* Values. */
 
 enum xe_value_kind {

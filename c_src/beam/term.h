@@ -118,6 +118,10 @@ enum xe_term_status {
 #define XE_TERM_BODY_ARITY 0x78
 #define XE_TERM_FLAT_ARITY_MAX 15
 
+/* Bytes of a binary stored by content in a value: what the VM keeps on the heap, larger ones it
+ * shares. */
+#define XE_TERM_BIN_VALUE_MAX 64
+
 /* Words that a call on a normal scheduler may encode or decode. */
 #define XE_TERM_BUDGET_WORDS 65536
 #define XE_TERM_NO_BUDGET UINT64_MAX
@@ -151,6 +155,7 @@ struct xe_encoder {
     bool ordered;  /* objects are for an ordered table */
     bool keeps;    /* what is encoded is to be kept: set by what encodes objects */
     bool brief;    /* what must be read as a whole, whatever its size, is over the budget */
+    bool unusual;  /* xe_native_small_body() has refused it already */
     uint64_t small_handles[8];
     uint8_t small[512];
 };
@@ -158,6 +163,54 @@ struct xe_encoder {
 /* Checks the assumption above, learns whether 0.0 =:= -0.0 here and caches what
  * else it needs. False: this VM represents terms otherwise. */
 bool xe_term_init(ErlNifEnv *env);
+
+/* What xe_term_init() has learnt about this VM. */
+struct xe_term_traits {
+    ERL_NIF_TERM nil;
+    unsigned list_tag;  /* low two bits of lists: a hint what to try first, nothing more */
+    unsigned small_tag; /* low four bits of small integers */
+    bool smalls;        /* those of 60 bits, and no other terms, are i << 4 | small_tag */
+    bool zeros_equal;   /* 0.0 =:= -0.0 */
+};
+extern struct xe_term_traits xe_term_traits;
+
+/* Small integers, where `smalls` is true. */
+
+static inline bool xe_word_is_small(uint64_t word)
+{
+    return (word & 15) == xe_term_traits.small_tag;
+}
+
+static inline int64_t xe_small_of(uint64_t word)
+{
+    return (int64_t)word >> 4;
+}
+
+static inline bool xe_fits_small(int64_t i)
+{
+    return i >= -((int64_t)1 << 59) && i < (int64_t)1 << 59;
+}
+
+static inline uint64_t xe_word_of(int64_t i)
+{
+    return (uint64_t)i << 4 | xe_term_traits.small_tag;
+}
+
+/* What the functions of erl_nif do, without a call for small ones. */
+
+static inline bool xe_term_get_int64(ErlNifEnv *env, ERL_NIF_TERM t, ErlNifSInt64 *out)
+{
+    if (XE_UNLIKELY(!xe_term_traits.smalls || !xe_word_is_small(t)))
+        return enif_get_int64(env, t, out);
+    *out = xe_small_of(t);
+    return true;
+}
+
+static inline ERL_NIF_TERM xe_term_make_int64(ErlNifEnv *env, int64_t i)
+{
+    return XE_LIKELY(xe_term_traits.smalls && xe_fits_small(i)) ? xe_word_of(i)
+                                                                : enif_make_int64(env, i);
+}
 
 static inline bool xe_term_is_immediate(ERL_NIF_TERM t)
 {
@@ -192,7 +245,7 @@ static inline void xe_encoder_init(struct xe_encoder *e, ErlNifEnv *env, uint64_
     e->inline_left = e->identity = 0;
     e->status = XE_TERM_OK;
     e->in_key = e->neg_zero = e->mask_zeros = e->identify = e->compress = false;
-    e->ordered = e->keeps = e->brief = false;
+    e->ordered = e->keeps = e->brief = e->unusual = false;
 }
 
 /* Frees what an encoder holds. Idempotent; needed only after use. */

@@ -78,11 +78,28 @@ static bool immediates_are_as_assumed(ErlNifEnv *env)
     return ok;
 }
 
+static bool smalls_are_as_assumed(ErlNifEnv *env)
+{
+    static const int64_t samples[] = {0, 1, -1, 4711, ((int64_t)1 << 59) - 1, -((int64_t)1 << 59)};
+    ErlNifPid self;
+    ERL_NIF_TERM others[] = {enif_make_atom(env, "true"), xe_term_traits.nil,
+                             enif_self(env, &self) ? enif_make_pid(env, &self)
+                                                   : xe_term_traits.nil};
+    for (size_t i = 0; i < sizeof samples / sizeof samples[0]; i++)
+        if (enif_make_int64(env, samples[i]) != xe_word_of(samples[i]))
+            return false;
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
+        if (xe_word_is_small(others[i]))
+            return false;
+    return !xe_term_is_immediate(enif_make_int64(env, (int64_t)1 << 59));
+}
+
 bool xe_term_init(ErlNifEnv *env)
 {
     xe_term_traits.nil = enif_make_list(env, 0);
     xe_term_traits.list_tag = enif_make_list1(env, xe_term_traits.nil) & 3;
     xe_term_traits.small_tag = enif_make_int(env, 0) & 15;
+    xe_term_traits.smalls = smalls_are_as_assumed(env);
     xe_native_decode_init(env);
     xe_term_traits.zeros_equal =
         enif_is_identical(enif_make_double(env, 0.0), enif_make_double(env, -0.0));
@@ -91,14 +108,9 @@ bool xe_term_init(ErlNifEnv *env)
 
 static inline bool put_immediate(struct xe_encoder *e, ERL_NIF_TERM t)
 {
-    unsigned width = xe_term_width(t);
     if (!reserve(e, 9))
         return false;
-    uint64_t low = t << 8 | (unsigned)XE_NODE_IMM << 3 | (width - 1);
-    uint8_t *to = e->bytes + e->len;
-    memcpy(to, &low, 8);
-    to[8] = (uint8_t)(t >> 56);
-    e->len += 1 + width;
+    e->len = (size_t)(xe_put_immediate(e->bytes + e->len, t) - e->bytes);
     return true;
 }
 
@@ -485,11 +497,10 @@ static inline bool emit(struct walk *w, ERL_NIF_TERM t)
     return emit_other(w, t);
 }
 
-bool xe_term_encode_nodes(struct xe_encoder *e, const ERL_NIF_TERM *terms, size_t n)
+static __attribute__((noinline)) bool walk_nodes(struct xe_encoder *e, const ERL_NIF_TERM *terms,
+                                                 size_t n)
 {
     struct walk w;
-    if (n == 0)
-        return true;
     w.e = e;
     w.frames = w.small_frames;
     w.n_frames = 0;
@@ -510,6 +521,12 @@ bool xe_term_encode_nodes(struct xe_encoder *e, const ERL_NIF_TERM *terms, size_
     if (w.terms != w.small_terms)
         enif_free(w.terms);
     return ok;
+}
+
+bool xe_term_encode_nodes(struct xe_encoder *e, const ERL_NIF_TERM *terms, size_t n)
+{
+    return n == 0 || (!e->unusual && xe_native_encode_small(e, terms, n)) ||
+           walk_nodes(e, terms, n);
 }
 
 /* Keys. */

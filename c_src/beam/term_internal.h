@@ -2,7 +2,6 @@
  * term_internal.h - what encoding and decoding of terms share (term.h has the
  * format).
  *
- *   traits    what xe_term_init() learnt about this VM
  *   memory    arrays that start on the C stack and grow into enif_alloc
  *   costs     heap words that decoding a node takes. Encoding and xe_node_skip()
  *             count by the same functions: an object made by xe_term_replace() has
@@ -16,8 +15,6 @@
 #include "term.h"
 
 enum {
-    XE_TERM_BIN_VALUE_MAX = 64, /* bytes of a binary stored by content in a value: what the
-                                 * VM keeps on the heap, larger ones it shares */
     XE_TERM_BIN_KEY_MAX = 4096, /* the same in a key */
     XE_TERM_HASH_BYTES = 8,     /* behind EXT in key bytes */
     XE_TERM_DIGEST_BYTES = 16,  /* behind the size of EXTBIN */
@@ -30,14 +27,6 @@ enum {
                                    * a word takes */
     XE_TERM_SAMPLE_BYTES = 2048,  /* of each end of a large binary: what tells it from others */
 };
-
-struct xe_term_traits {
-    ERL_NIF_TERM nil;
-    unsigned list_tag;  /* low two bits of lists: a hint what to try first, nothing more */
-    unsigned small_tag; /* low four bits of small integers: likewise */
-    bool zeros_equal;   /* 0.0 =:= -0.0 */
-};
-extern struct xe_term_traits xe_term_traits;
 
 /* Memory. */
 
@@ -176,6 +165,36 @@ static inline void put_bytes(struct xe_encoder *e, const void *from, size_t n)
     e->len += n;
 }
 
+/* What writes at an address returns where to write next. */
+
+/* A tag, and a count below 0x80. */
+static inline uint8_t *xe_put_head(uint8_t *to, enum xe_node_kind kind, unsigned param,
+                                   uint64_t count)
+{
+    uint16_t both = (uint16_t)((unsigned)kind << 3 | param | (unsigned)count << 8);
+    memcpy(to, &both, sizeof both);
+    return to + sizeof both;
+}
+
+/* The node of an immediate. Writes 9 bytes. */
+static inline uint8_t *xe_put_immediate(uint8_t *to, ERL_NIF_TERM t)
+{
+    unsigned width = xe_term_width(t);
+    uint64_t low = t << 8 | (unsigned)XE_NODE_IMM << 3 | (width - 1);
+    memcpy(to, &low, 8);
+    to[8] = (uint8_t)(t >> 56);
+    return to + 1 + width;
+}
+
+/* Of each term so many bytes. Writes up to 7 bytes more. */
+static inline uint8_t *xe_put_words(uint8_t *to, const ERL_NIF_TERM *terms, size_t n,
+                                    unsigned width)
+{
+    for (size_t i = 0; i < n; i++, to += width)
+        memcpy(to, &terms[i], 8);
+    return to;
+}
+
 /* A tag, a count and this many bytes behind it. */
 static inline bool put_header(struct xe_encoder *e, enum xe_node_kind kind, unsigned param,
                               uint64_t count, size_t behind)
@@ -183,9 +202,8 @@ static inline bool put_header(struct xe_encoder *e, enum xe_node_kind kind, unsi
     if (!reserve(e, 1 + XE_TERM_VARINT_MAX + behind))
         return false;
     if (XE_LIKELY(count < 0x80)) {
-        uint16_t both = (uint16_t)((unsigned)kind << 3 | param | (unsigned)count << 8);
-        memcpy(e->bytes + e->len, &both, sizeof both);
-        e->len += sizeof both;
+        xe_put_head(e->bytes + e->len, kind, param, count);
+        e->len += 2;
         return true;
     }
     put_tag(e, kind, param);
@@ -202,9 +220,7 @@ static inline void put_packed(struct xe_encoder *e, uint64_t word, unsigned widt
 static inline void put_vector(struct xe_encoder *e, const ERL_NIF_TERM *terms, size_t n,
                               unsigned width)
 {
-    uint8_t *to = e->bytes + e->len;
-    for (size_t i = 0; i < n; i++, to += width)
-        memcpy(to, &terms[i], 8);
+    xe_put_words(e->bytes + e->len, terms, n, width);
     e->len += n * width;
 }
 

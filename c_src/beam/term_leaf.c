@@ -262,10 +262,8 @@ bool xe_leaf_native_bits(struct xe_encoder *e, ERL_NIF_TERM t)
 
 bool xe_leaf_native_big(struct xe_encoder *e, const uint64_t *at)
 {
-    size_t digits = at[0] >> XE_ARITY_SHIFT;
-    size_t size = 8 * digits - (size_t)__builtin_clzll(at[digits]) / 8;
     return put_big(e, (at[0] & XE_SUBTAG_MASK) == xe_native.negative, (const uint8_t *)(at + 1),
-                   size);
+                   xe_native_big_size(at));
 }
 
 bool xe_leaf_native_ref(struct xe_encoder *e, const uint64_t *at)

@@ -142,6 +142,19 @@ static inline uint64_t xe_term_header(ERL_NIF_TERM t)
     return *xe_term_at(t);
 }
 
+/* What enif_get_tuple() does. */
+static inline bool xe_term_get_tuple(ErlNifEnv *env, ERL_NIF_TERM t, int *arity,
+                                     const ERL_NIF_TERM **elements)
+{
+    if (!xe_native_has(XE_NATIVE_TUPLE))
+        return enif_get_tuple(env, t, arity, elements);
+    if (!xe_term_is_boxed(t) || (xe_term_header(t) & XE_SUBTAG_MASK) != 0)
+        return false;
+    *arity = (int)(xe_term_header(t) >> XE_ARITY_SHIFT);
+    *elements = xe_term_at(t) + 1;
+    return true;
+}
+
 /* Whether it is a heap binary of whole bytes; their number. They begin at at[2]. */
 static inline bool xe_native_is_binary(const uint64_t *at, size_t *size)
 {
@@ -149,6 +162,13 @@ static inline bool xe_native_is_binary(const uint64_t *at, size_t *size)
     *size = bits ? at[1] >> 3 : at[1];
     return (at[0] & XE_SUBTAG_MASK) == xe_native.heap_binary && !(bits && (at[1] & 7)) &&
            xe_native_has(XE_NATIVE_BINARY);
+}
+
+/* The bytes of a bignum's magnitude, which begins at at[1]. */
+static inline size_t xe_native_big_size(const uint64_t *at)
+{
+    size_t digits = at[0] >> XE_ARITY_SHIFT;
+    return 8 * digits - (size_t)__builtin_clzll(at[digits]) / 8;
 }
 
 /* A bit string where it lies. */
@@ -239,6 +259,23 @@ static inline uint64_t xe_native_parent_size(ERL_NIF_TERM t)
  */
 size_t xe_native_gather(ERL_NIF_TERM map, size_t n, ERL_NIF_TERM *keys, ERL_NIF_TERM *values,
                         uint32_t *shape);
+
+/*
+ * The nodes of small terms, as xe_term_encode_nodes() writes them (term_native_encode.c). False: they
+ * are not small, or have something unusual, and the encoder is as it was. O(1): the room that the
+ * encoder has bounds it.
+ */
+bool xe_native_encode_small(struct xe_encoder *e, const ERL_NIF_TERM *terms, size_t n);
+
+/* A body of that kind in the room at `to`, which ends at `end`, as xe_term_encode_body() writes it,
+ * of an object with an arity to XE_TERM_FLAT_ARITY_MAX, not all immediates but the key. Returns where
+ * it ends; NULL: it is not small. */
+uint8_t *xe_native_small_body(uint8_t *to, const uint8_t *end, const ERL_NIF_TERM *elements,
+                              int arity, int keypos);
+
+/* The node of a binary to XE_TERM_BIN_VALUE_MAX bytes where it lies: its words are copied whole.
+ * Returns where it ends; NULL: the term is none. */
+uint8_t *xe_native_small_binary(uint8_t *to, ERL_NIF_TERM t);
 
 /*
  * Building (term_native_decode.c). Objects tell how many heap words they take: those to a block are
