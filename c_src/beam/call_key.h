@@ -73,8 +73,8 @@ static inline bool xe_call_key_is_words(enum xe_kind kind, ERL_NIF_TERM term)
     return XE_LIKELY(xe_term_is_immediate(term)) && XE_LIKELY(kind != XE_ORDERED);
 }
 
-/* An encoder that is used for nothing but a key, which is two words. */
-static inline void xe_call_encode_words(struct xe_encoder *e, uint64_t w0, uint64_t w1, unsigned len)
+/* An encoder that is used for nothing but a key: the bytes at its beginning. */
+static inline void xe_call_encoder_of(struct xe_encoder *e, size_t len)
 {
     e->bytes = e->small;
     e->len = e->klen = len;
@@ -82,6 +82,12 @@ static inline void xe_call_encode_words(struct xe_encoder *e, uint64_t w0, uint6
     e->n_handles = e->n_key_handles = 0;
     e->words = e->pinned = 0;
     e->neg_zero = false;
+}
+
+/* The same for one that is two words. */
+static inline void xe_call_encode_words(struct xe_encoder *e, uint64_t w0, uint64_t w1, unsigned len)
+{
+    xe_call_encoder_of(e, len);
     memcpy(e->small, &w0, 8);
     memcpy(e->small + 8, &w1, 8);
 }
@@ -116,9 +122,16 @@ static inline enum xe_result xe_call_encode_key(struct xe_encoder *e, ErlNifEnv 
     unsigned len;
     if (xe_call_key_is_words(kind, term))
         return XE_CALL_OK;
-    if (XE_LIKELY(kind != XE_ORDERED) && (len = xe_call_tuple_words(term, &w0, &w1)) > 0) {
-        xe_call_encode_words(e, w0, w1, len);
-        return XE_CALL_OK;
+    if (XE_LIKELY(kind != XE_ORDERED)) {
+        const uint8_t *end;
+        if ((len = xe_call_tuple_words(term, &w0, &w1)) > 0) {
+            xe_call_encode_words(e, w0, w1, len);
+            return XE_CALL_OK;
+        }
+        if ((end = xe_native_small_binary(e->small, term))) {
+            xe_call_encoder_of(e, (size_t)(end - e->small));
+            return XE_CALL_OK;
+        }
     }
     if (XE_UNLIKELY(kind == XE_ORDERED) && xe_term_is_immediate(term) &&
         xe_term_get_int64(env, term, &i)) {
