@@ -108,7 +108,8 @@
 -export([durable_verify_open_nif/1, durable_verify_nif/1]).
 -export([durable_await_room_nif/3, durable_seed_nif/0]).
 -export([durable_flush_nif/0, durable_library_nif/0]).
--export([durable_log_nif/1, durable_info_nif/1, checkpoint_begin_nif/2, checkpoint_write_nif/2]).
+-export([durable_log_nif/1, durable_log_to_read_nif/1, durable_info_nif/1]).
+-export([checkpoint_begin_nif/2, checkpoint_write_nif/2]).
 -export_type([durable_option/0]).
 -export_type([table/0, tid/0, access/0, type/0, option/0, update_op/0, element_spec/0]).
 -export_type([page_option/0, range_option/0, end_option/0, continuation/0]).
@@ -205,6 +206,7 @@
     durable_await_room_nif/3,
     durable_seed_nif/0,
     durable_log_nif/1,
+    durable_log_to_read_nif/1,
     durable_info_nif/1,
     checkpoint_begin_nif/2,
     checkpoint_write_nif/2
@@ -314,7 +316,12 @@
 %% when it is with the operating system, and so survives the end of the emulator; this is the
 %% default; `disk': when it is on the disk. `checkpoint_after': so many bytes of changes after which
 %% the table is written anew (`checkpoint/1'); 0, the default: as many as it has itself, but at
-%% least 16 MiB. Not in `ets'.</dd>
+%% least 16 MiB. What an opening finds in the journal counts, too. The directory must be one that can
+%% be written. A write that cannot be kept raises `{durable, Reason}', of which `format_error/1' says
+%% what failed, on which file: what it has changed is in memory, but may not be found when the table is
+%% recovered. From then on the table takes no changes, which raise `badarg' with the same reason; it
+%% can be read, saved with `tab2file/2' and deleted. `delete/1' raises `{durable, Reason}' too, if what
+%% was left to be written could not be: the table is gone then. Not in `ets'.</dd>
 %% <dt>`{read_concurrency, B}', `{decentralized_counters, B}'</dt>
 %% <dd>Accepted as by `ets', and shown by `info/1'. Readers never lock, whatever these
 %% say.</dd>
@@ -577,7 +584,7 @@ info() ->
 %% Returns `ok', or `{error, Reason}' if the files cannot be written any more: then `format_error/1'
 %% says why, and later writes raise `badarg'.
 %%
-%% Errors: `badarg' if the table is not durable.
+%% Errors: `badarg' if the table is not durable, or the calling process may not read it.
 %%
 %% Complexity: what is left to be written.
 -spec sync(Table) -> ok | {error, Reason} when
@@ -599,7 +606,7 @@ sync(Table) ->
 %% Returns `ok' when that is on the disk; `{error, busy}' if it is being done already; or `{error,
 %% Reason}', for `format_error/1'. The table is kept as before then.
 %%
-%% Errors: `badarg' if the table is not durable.
+%% Errors: `badarg' if the table is not durable, or the calling process may not read it.
 %%
 %% Complexity: O(objects); that of `snapshot/1' for those who write.
 -spec checkpoint(Table) -> ok | {error, busy | Reason} when
@@ -618,7 +625,7 @@ checkpoint(Table) ->
 %% Returns `ok' when it is on the disk: `new/2' then makes a table of that directory; or `{error,
 %% Reason}', for `format_error/1'.
 %%
-%% Errors: `badarg' if the table is not durable.
+%% Errors: `badarg' if the table is not durable, or the calling process may not read it.
 %%
 %% Complexity: O(objects); that of `snapshot/1' for those who write.
 -spec backup(Table, Dir) -> ok | {error, Reason} when
@@ -725,7 +732,7 @@ info(Table) ->
 %% <dt>`durable'</dt><dd>`false', or a map: `sync', the level at which writes return (`os' instead of
 %% `memory' while the application `xets' does not run); `bytes' of the
 %% journal since the last checkpoint; `checkpoint', when that was, as `os:system_time(second)', or
-%% `none' since the table was opened; `unwritten' and `unsynced', how many changes are not yet with the
+%% `none' if there has not been one; `unwritten' and `unsynced', how many changes are not yet with the
 %% operating system, or on the disk; `error', why nothing is written any more, or `none'. Not in
 %% `ets'.</dd>
 %% <dt>`xets'</dt><dd>A map of figures about the memory and the structure of the
@@ -2480,8 +2487,8 @@ tab2file(Table, File) ->
 %% @doc Writes the table to a file.
 %%
 %% What is written is what the table has at one instant, also while others write to it
-%% (`snapshot/1'), and the options that it was made with but for its heir. In a `bag' the objects of
-%% a key keep their order. Options are
+%% (`snapshot/1'), and the options that it was made with but `heir' and `durable'. In a `bag' the
+%% objects of a key keep their order. Options are
 %% <dl>
 %% <dt>`{format, xets}'</dt><dd>In our own format, which all releases read, on all machines: the
 %% external term format, in blocks with checksums. Default.</dd>
@@ -3171,12 +3178,15 @@ durable_seed_nif() -> ?NIF.
 -spec durable_log_nif(table()) -> xets_durable:log() | false | undefined.
 durable_log_nif(_Table) -> ?NIF.
 %% @private
+-spec durable_log_to_read_nif(table()) -> xets_durable:log() | false.
+durable_log_to_read_nif(_Table) -> ?NIF.
+%% @private
 -spec durable_info_nif(xets_durable:log()) -> tuple() | closed.
 durable_info_nif(_Log) -> ?NIF.
 %% @private
--spec checkpoint_begin_nif(xets_durable:log(), IsMine :: boolean() | BackupDir :: binary()) ->
+-spec checkpoint_begin_nif(xets_durable:log(), BackupDir :: binary() | none) ->
     {ok, {Job :: reference(), Snapshot :: tid()}} | busy | {error, xets_durable:error()}.
-checkpoint_begin_nif(_Log, _How) -> ?NIF.
+checkpoint_begin_nif(_Log, _Dir) -> ?NIF.
 %% @private
 -spec checkpoint_write_nif(Job :: reference(), Snapshot :: tid()) ->
     more | ok | {error, xets_durable:error()}.

@@ -153,7 +153,8 @@ defmodule Xets do
       returns: `:memory`, at once (it is saved when the emulator stops, but not when that is
       killed); `:os`, when it is with the operating system, and so survives the end of the
       emulator (the default); `:disk`, when it is on the disk; and `:checkpoint_after`, after so
-      many bytes of changes the table is written anew (`checkpoint/1`);
+      many bytes of changes the table is written anew (`checkpoint/1`). A write that cannot be kept
+      raises `ErlangError` with `{:durable, reason}`, and later ones `ArgumentError`;
     * `{:read_concurrency, boolean}`, `{:decentralized_counters, boolean}` - accepted as by
       `:ets`, and shown by `info/1`. Readers never lock, whatever these say.
 
@@ -1564,7 +1565,7 @@ defmodule Xets do
 
   @doc """
   Writes the table to a file: what it has at one instant, also while others write to it, and the
-  options that it was made with but for its heir.
+  options that it was made with but `:heir` and `:durable`.
 
   Options are
     * `format: :xets | :ets` - our own format, which is read on all machines by all releases, in

@@ -34,6 +34,7 @@
 -define(METADATA_VERSION, 1).
 %% Where they are in a checkpoint (c_src/core/tablefile.h).
 -define(METADATA_OFFSET, 64).
+-define(PATH_MAX, 4096).
 %% How often a directory is tried that somebody else had, and has not any more.
 -define(TRIES, 3).
 
@@ -47,9 +48,18 @@ new(Name, Settings, Durable) ->
         true ->
             {error, already_exists};
         false ->
-            start(),
-            open(Name, Settings, Durable, ?TRIES)
+            case checked(element(1, Durable)) of
+                {ok, _} ->
+                    start(),
+                    open(Name, Settings, Durable, ?TRIES);
+                {error, Reason} ->
+                    {error, {durable, Reason}}
+            end
     end.
+
+%% The native side has room for paths that the system has room for.
+checked(Path) when byte_size(Path) < ?PATH_MAX -> {ok, Path};
+checked(Path) -> {error, {enametoolong, <<"open">>, Path, none, none}}.
 
 %% The application has the port for which journals are written when the emulator stops. Where it
 %% cannot run tables are as safe as ever: level `memory' is as `os' then. While the system is being
@@ -187,14 +197,20 @@ destroy(Dir) ->
 %% Fun with the path of a directory that no table has, as far as this VM is concerned.
 closed(Dir, Fun) ->
     case xets_tabfile:path(Dir) of
-        {ok, Path} ->
-            case holder(Path) of
-                none -> Fun(Path);
-                closed -> closed(Dir, Fun);
-                Reason -> {error, Reason}
+        {ok, Name} ->
+            case checked(Name) of
+                {ok, Path} -> closed_path(Path, Fun);
+                Error -> Error
             end;
         _ ->
             {error, {bad_option, dir}}
+    end.
+
+closed_path(Path, Fun) ->
+    case holder(Path) of
+        none -> Fun(Path);
+        closed -> closed_path(Path, Fun);
+        Reason -> {error, Reason}
     end.
 
 %% @doc As `xets:repair/1': what can be read goes into a table, and that into a checkpoint.
@@ -221,7 +237,7 @@ repaired(Log, Stored) ->
     end.
 
 saved(Log, Objects, {Changes, Bytes, Segments, CheckpointBytes, Records}) ->
-    case checkpoint(Log, false) of
+    case checkpoint(Log, none) of
         ok ->
             {ok, #{
                 objects => Objects,
@@ -367,8 +383,7 @@ sync(Table) ->
     with_log(Table, fun(Log) -> wait(Log, sync) end).
 
 with_log(Table, Fun) ->
-    try xets:durable_log_nif(Table) of
-        undefined -> badarg;
+    try xets:durable_log_to_read_nif(Table) of
         false -> not_durable;
         Log -> Fun(Log)
     catch
@@ -383,10 +398,10 @@ with_log(Table, Fun) ->
 %% @doc As `xets:checkpoint/1', but for its errors.
 -spec checkpoint(xets:table()) -> ok | {error, error() | busy} | badarg | not_durable.
 checkpoint(Table) ->
-    with_log(Table, fun(Log) -> checkpoint(Log, false) end).
+    with_log(Table, fun(Log) -> checkpoint(Log, none) end).
 
-checkpoint(Log, How) ->
-    case xets:checkpoint_begin_nif(Log, How) of
+checkpoint(Log, Backup) ->
+    case xets:checkpoint_begin_nif(Log, Backup) of
         {ok, {Job, Snapshot}} ->
             Result = write(Job, Snapshot),
             xets:delete(Snapshot),
@@ -425,14 +440,19 @@ write(Job, Snapshot) ->
         Result -> Result
     end.
 
-%% By a process that ends with no application. If it fails the journal goes on growing, and the next
-%% write that finds it too long asks for another one.
+%% By a process that ends with no application. If it fails, or there can be no more processes, the
+%% journal goes on growing, and a later write asks for another one.
 checkpoint_elsewhere(Log) ->
-    spawn(fun() ->
-        group_leader(whereis(init), self()),
-        checkpoint(Log, true)
-    end),
-    ok.
+    try
+        spawn(fun() ->
+            group_leader(whereis(init), self()),
+            checkpoint(Log, none)
+        end)
+    of
+        _ -> ok
+    catch
+        error:system_limit -> ok
+    end.
 
 %%% Facts
 

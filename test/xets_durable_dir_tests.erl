@@ -54,6 +54,10 @@ files_of_others_test_() ->
         in_dir(fun(Dir) ->
             [?assertNotEqual(nomatch, string:find(no_table(NoDir), NoDir))
              || NoDir <- [Dir ++ "/no/dir", "/proc/xets_durable"]],
+            Long = Dir ++ lists:duplicate(5000, $x),
+            ?assertNotEqual(nomatch, string:find(no_table(Long), "file name too long")),
+            [?assertMatch({error, {enametoolong, _, _, _, _}}, xets:Call(Long))
+             || Call <- [verify, repair, destroy]],
             File = filename:join(Dir, "checkpoint-0000000000000000"),
             xets:delete(durable(Dir, [])),
             {ok, <<Mark:8/binary, _, Rest/binary>> = Bytes} = file:read_file(File),

@@ -344,6 +344,8 @@ a_checkpoint_begins_the_journal_anew_test_() ->
         Had = contents(T),
         Again = reopened(T, Dir, [Type]),
         ?assertEqual(Had, contents(Again)),
+        #{checkpoint := Then} = xets:info(Again, durable),
+        ?assert(abs(os:system_time(second) - Then) < 100),
         xets:delete(Again)
     end).
 
@@ -376,13 +378,54 @@ a_checkpoint_comes_by_itself_test_() ->
         end)
     end}.
 
+%% What an opening finds in the journal counts: else a program that restarts often never has one.
+a_checkpoint_comes_in_short_sessions_test_() ->
+    {timeout, 120, fun() ->
+        in_dir(fun(Dir) ->
+            Open = fun(After) -> durable(#{dir => Dir, checkpoint_after => After}, []) end,
+            [begin
+                 T = Open(1 bsl 40),
+                 xets:insert(T, {1, <<I:800>>}),
+                 xets:delete(T)
+             end || I <- lists:seq(1, 10)],
+            Last = Open(1000),
+            xets:insert(Last, {1, <<11:800>>}),
+            eventually(fun() -> maps:get(checkpoint, xets:info(Last, durable)) =/= none end),
+            ?assertEqual([{1, <<11:800>>}], xets:tab2list(Last)),
+            xets:delete(Last)
+        end)
+    end}.
+
+%% Who is told that one is due may be gone before it has begun one: later somebody else is.
+who_is_told_may_do_nothing_test_() ->
+    {timeout, 120, fun() ->
+        in_dir(fun(Dir) ->
+            T = durable(#{dir => Dir, sync => memory, checkpoint_after => 1000}, []),
+            Log = xets:durable_log_nif(T),
+            Told = fun() -> xets:durable_wait_nif(Log, 1, make_ref()) =:= checkpoint end,
+            % While one is written nobody is told that another is due.
+            Other = actor(),
+            run(Other, fun() -> element(1, xets:checkpoint_begin_nif(Log, none)) end),
+            xets:insert(T, {1, <<0:10000>>}),
+            ?assertNot(Told()),
+            kill(Other),
+            xets_test_lib:settled(),
+            ?assert(Told()),
+            ?assertNot(Told()),
+            ?assertMatch(#{checkpoint := none}, xets:info(T, durable)),
+            xets:insert(T, {2, <<0:10000>>}),
+            eventually(fun() -> maps:get(checkpoint, xets:info(T, durable)) =/= none end),
+            xets:delete(T)
+        end)
+    end}.
+
 %% Of a table that is gone none is due, however much was written.
 no_checkpoint_of_what_is_closed_test_() ->
     in_each_type(fun(Type, Dir) ->
         T = durable(#{dir => Dir, sync => disk, checkpoint_after => 1000}, [Type]),
         Log = xets:durable_log_nif(T),
         % While one is written no other is due.
-        {ok, {Job, Snapshot}} = xets:checkpoint_begin_nif(Log, false),
+        {ok, {Job, Snapshot}} = xets:checkpoint_begin_nif(Log, none),
         true = xets:insert(T, {1, <<0:80000>>}),
         true = xets:delete(T),
         ?assertMatch({error, {closed, _, _, _, _}}, xets:checkpoint_write_nif(Job, Snapshot)),
@@ -393,36 +436,39 @@ no_checkpoint_of_what_is_closed_test_() ->
     end).
 
 %% It does nothing to the directory any more, which may be another table's: that writes a file of
-%% the same name.
+%% the same name. What nobody goes on with is closed by the reclaimer.
 a_checkpoint_ends_with_its_table_test_() ->
-    {timeout, 120, fun() ->
-        in_dir(fun(Dir) ->
-            T = durable(Dir, []),
-            xets:insert(T, {1, 1}),
-            {ok, {Job, Snapshot}} = xets:checkpoint_begin_nif(xets:durable_log_nif(T), false),
-            Late = actor(),
-            run(Late, fun() ->
-                {ok, {Other, _}} = xets:checkpoint_begin_nif(xets:durable_log_nif(T), true),
-                put(job, Other)
-            end),
-            Again = reopened(T, Dir, []),
-            New = fun() -> filelib:wildcard(Dir ++ "/*.new") end,
-            ?assertEqual([], New()),
-            {ok, {JobAgain, SnapshotAgain}} =
-                xets:checkpoint_begin_nif(xets:durable_log_nif(Again), false),
-            ?assertMatch([_], New()),
-            ?assertMatch({error, {closed, _, _, _, _}}, xets:checkpoint_write_nif(Job, Snapshot)),
-            % What is left of the other one is closed by the reclaimer.
-            kill(Late),
-            xets_test_lib:settled(),
-            ?assertMatch([_], New()),
-            ?assertEqual(ok, written(JobAgain, SnapshotAgain)),
-            [xets:delete(S) || S <- [Snapshot, SnapshotAgain]],
-            xets:delete(Again),
-            ?assertEqual(ok, xets:verify(Dir)),
-            ?assertMatch([_, _], filelib:wildcard(Dir ++ "/{LOCK,checkpoint-*}"))
-        end)
-    end}.
+    [{timeout, 120, fun() -> in_dir(fun(Dir) -> checkpoint_of_another(Dir, End) end) end}
+     || End <- [fun goes_on/1, fun is_forgotten/1]].
+
+checkpoint_of_another(Dir, End) ->
+    T = durable(Dir, []),
+    xets:insert(T, {1, 1}),
+    Late = actor(),
+    run(Late, fun() -> put(begun, xets:checkpoint_begin_nif(xets:durable_log_nif(T), none)) end),
+    Again = reopened(T, Dir, []),
+    New = fun() -> filelib:wildcard(Dir ++ "/*.new") end,
+    ?assertEqual([], New()),
+    {ok, {Job, Snapshot}} = xets:checkpoint_begin_nif(xets:durable_log_nif(Again), none),
+    ?assertMatch([_], New()),
+    End(Late),
+    ?assertMatch([_], New()),
+    ?assertEqual(ok, written(Job, Snapshot)),
+    xets:delete(Snapshot),
+    xets:delete(Again),
+    ?assertEqual(ok, xets:verify(Dir)),
+    ?assertMatch([_, _], filelib:wildcard(Dir ++ "/{LOCK,checkpoint-*}")).
+
+goes_on(Late) ->
+    run(Late, fun() ->
+        {ok, {Job, Snapshot}} = get(begun),
+        ?assertMatch({error, {closed, _, _, _, _}}, xets:checkpoint_write_nif(Job, Snapshot)),
+        xets:delete(Snapshot)
+    end).
+
+is_forgotten(Late) ->
+    kill(Late),
+    xets_test_lib:settled().
 
 written(Job, Snapshot) ->
     case xets:checkpoint_write_nif(Job, Snapshot) of
@@ -431,6 +477,27 @@ written(Job, Snapshot) ->
     end.
 
 %%% Owners
+
+%% Whoever may not read a table does not copy it either.
+rights_test_() ->
+    {timeout, 120, fun() ->
+        in_dir(fun(Dir) ->
+            ok = file:make_dir(Dir),
+            T = durable(Dir ++ "/t", [private]),
+            Calls = [{sync, [T]}, {checkpoint, [T]}, {backup, [T, Dir ++ "/b"]}],
+            Other = actor(),
+            [?assertMatch({error, badarg, _}, outcome(Other, F, Args)) || {F, Args} <- Calls],
+            ?assertNot(filelib:is_file(Dir ++ "/b")),
+            [?assertEqual(ok, apply(xets, F, Args)) || {F, Args} <- Calls],
+            kill(Other),
+            xets:delete(T)
+        end)
+    end}.
+
+outcome(Actor, Function, Args) ->
+    run(Actor, fun() ->
+        try apply(xets, Function, Args) catch Class:Reason -> {Class, Reason, Args} end
+    end).
 
 the_table_of_a_dead_process_is_taken_over_test_() ->
     {timeout, 120, fun() ->

@@ -320,6 +320,7 @@ bool xe_call_get_access(ERL_NIF_TERM term, enum xe_access *out);
     X(durable_prepare, 2)                                                                         \
     X(durable_show, 2)                                                                            \
     X(durable_log, 1)                                                                             \
+    X(durable_log_to_read, 1)                                                                     \
     X(durable_wait, 3)                                                                            \
     X(durable_await_room, 3)                                                                      \
     X(durable_seed, 0)                                                                            \

@@ -16,6 +16,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <limits.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "call.h"
@@ -100,6 +101,8 @@ static bool begin_reading(ErlNifEnv *env, struct xe_journal *journal,
     struct xe_durable *d = log->durable;
     d->level = level;
     d->after = after;
+    d->segment = UINT64_MAX; /* none */
+    xe_durable_grown_anew(d);
     d->part = XE_DURABLE_CHECKPOINT;
     d->is_done = true;
     d->salvage = options->salvage;
@@ -109,6 +112,10 @@ static bool begin_reading(ErlNifEnv *env, struct xe_journal *journal,
     d->fill.expected = XE_FILL_AS_SO_FAR;
     d->fill.external = info.bytes;
     if (ok) {
+        struct stat st;
+        /* The first one has no changes, and nobody has asked for it. */
+        if (s > 0 && stat(path, &st) == 0)
+            atomic_store_explicit(&d->checkpoint_time, (int64_t)st.st_mtime, memory_order_relaxed);
         memcpy(enif_make_new_binary(env, strlen(path), &file), path, strlen(path));
         *out = enif_make_tuple3(env, enif_make_resource(env, log), meta, file);
     } else {
@@ -201,7 +208,7 @@ static enum step next_unit(struct xe_durable *d, struct xe_io_error *error)
     case XE_REPLAY_UNIT:
         d->bytes = unit.bytes;
         d->size = unit.n;
-        d->segment = unit.segment;
+        xe_durable_has_read(d, unit.segment, unit.n);
         d->offset = unit.offset;
         return STEP_MORE;
     case XE_REPLAY_MORE:
@@ -422,8 +429,9 @@ static ERL_NIF_TERM wait_for(ErlNifEnv *env, struct xe_durable *d, uint64_t tick
 }
 
 /* durable_wait(Log, Ticket | sync | closed, Ref) -> ok | checkpoint | wait | {error, Error}. Of
- * these `wait': a message comes, {Ref, ok}, or {Ref, failed | closed}: then ask again. `checkpoint': one is due,
- * which nobody else is told; after that ask again. */
+ * these `wait': a message comes, {Ref, ok}, or {Ref, failed | closed}: then ask again. `checkpoint':
+ * one is due, which nobody else is told until the journal has grown by an eighth; after that ask
+ * again. */
 ERL_NIF_TERM durable_wait_nif(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[])
 {
     ErlNifUInt64 ticket;
@@ -490,6 +498,12 @@ ERL_NIF_TERM durable_library_nif(ErlNifEnv *env, int argc, const ERL_NIF_TERM ar
     return path;
 }
 
+static ERL_NIF_TERM log_of(ErlNifEnv *env, const struct xe_use *use)
+{
+    struct xe_log *log = xe_table_log(use->table->core);
+    return log ? enif_make_resource(env, log) : xe_am.no;
+}
+
 /* durable_log(Table) -> Log | false | undefined */
 static enum xe_result durable_log(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t budget,
                                   ERL_NIF_TERM *out)
@@ -499,12 +513,25 @@ static enum xe_result durable_log(ErlNifEnv *env, const ERL_NIF_TERM argv[], uin
     (void)budget;
     if (!xe_call_ask(env, argv[0], &use, &result, out))
         return result;
-    struct xe_log *log = xe_table_log(use.table->core);
-    *out = log ? enif_make_resource(env, log) : xe_am.no;
+    *out = log_of(env, &use);
     xe_use_end(&use);
     return XE_CALL_OK;
 }
 XE_CALL(durable_log, 1)
+
+/* durable_log_to_read(Table) -> Log | false: for who may read the table. */
+static enum xe_result durable_log_to_read(ErlNifEnv *env, const ERL_NIF_TERM argv[],
+                                          uint64_t budget, ERL_NIF_TERM *out)
+{
+    struct xe_use use;
+    (void)budget;
+    if (!xe_use_begin(env, argv[0], XE_NEED_READ, &use))
+        return XE_CALL_BADARG;
+    *out = log_of(env, &use);
+    xe_use_end(&use);
+    return XE_CALL_OK;
+}
+XE_CALL(durable_log_to_read, 1)
 
 /* durable_info(Log) -> {Level, Number, Written, Synced, Bytes, CheckpointTime | none,
  * Error | none} | closed */
@@ -625,7 +652,7 @@ static void note_number(void *arg)
     struct xe_durable *d = job->log->durable;
     job->number = xe_journal_number(d->journal);
     if (!job->is_backup)
-        atomic_store_explicit(&d->grown, 0, memory_order_relaxed);
+        xe_durable_grown_anew(d);
 }
 
 /* The snapshot, and the number of its instant. */
@@ -674,9 +701,8 @@ static bool job_begin(ErlNifEnv *env, struct job *job, const char *dir, ERL_NIF_
     return job->writer;
 }
 
-/* checkpoint_begin(Log, How) -> {ok, {Job, Snapshot}} | busy | {error, Error}. How: `true':
- * durable_wait() has told the caller that one is due; `false': nobody has; a path: it is a backup,
- * into a directory that is there, and empty. */
+/* checkpoint_begin(Log, Dir | none) -> {ok, {Job, Snapshot}} | busy | {error, Error}. With a
+ * directory, which is there, and empty, it is a backup. */
 ERL_NIF_TERM checkpoint_begin_nif(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[])
 {
     char dir[PATH_MAX];
@@ -687,7 +713,7 @@ ERL_NIF_TERM checkpoint_begin_nif(ErlNifEnv *env, int argc, const ERL_NIF_TERM a
     (void)argc;
     if (!log || (is_backup && !xe_durable_get_path(env, argv[1], dir)))
         return enif_make_badarg(env);
-    if (argv[1] == xe_am.no &&
+    if (!is_backup &&
         atomic_exchange_explicit(&log->durable->is_checkpointing, true, memory_order_acq_rel))
         return xe_am.busy;
     struct job *job = enif_alloc(sizeof *job);

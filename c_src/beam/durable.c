@@ -18,6 +18,8 @@ enum {
     SPARE_BYTES = 65536,       /* a buffer that has grown larger is not kept */
     LOOKS = 10,                /* see look_later() */
     DUE_BYTES = 16 * 1024 * 1024, /* of changes: fewer are no reason for a checkpoint */
+    SEGMENT_BYTES = 65536,        /* that a segment of the journal counts for when it is read: each
+                                   * opening begins one */
 };
 
 /* For the number of a change, which is never as large: the end of all; and with the bytes of one
@@ -172,7 +174,7 @@ enum xe_durable_level xe_durable_level(const struct xe_durable *d)
 static bool may_be_due(struct xe_durable *d)
 {
     return XE_UNLIKELY(atomic_load_explicit(&d->grown, memory_order_relaxed) >=
-                       (d->after ? d->after : DUE_BYTES)) &&
+                       atomic_load_explicit(&d->due, memory_order_relaxed)) &&
            !atomic_load_explicit(&d->is_checkpointing, memory_order_relaxed);
 }
 
@@ -217,10 +219,29 @@ void xe_durable_log_end(void *log, struct xe_log_write *write)
 
 bool xe_durable_is_due(struct xe_durable *d)
 {
-    bool is = false;
-    return is_due(d) && atomic_compare_exchange_strong_explicit(
-                            &d->is_checkpointing, &is, true, memory_order_acq_rel,
-                            memory_order_relaxed);
+    if (!is_due(d))
+        return false;
+    /* Who is told may be gone before it does anything about it. */
+    uint64_t grown = atomic_load_explicit(&d->grown, memory_order_relaxed);
+    uint64_t due = atomic_load_explicit(&d->due, memory_order_relaxed);
+    return grown >= due &&
+           atomic_compare_exchange_strong_explicit(&d->due, &due, grown + grown / 8 + 1,
+                                                   memory_order_relaxed, memory_order_relaxed);
+}
+
+void xe_durable_grown_anew(struct xe_durable *d)
+{
+    /* Relaxed, both: sums that decide nothing but when. */
+    atomic_store_explicit(&d->grown, 0, memory_order_relaxed);
+    atomic_store_explicit(&d->due, d->after ? d->after : DUE_BYTES, memory_order_relaxed);
+}
+
+void xe_durable_has_read(struct xe_durable *d, uint64_t segment, size_t bytes)
+{
+    bool is_next = segment != d->segment && !d->after;
+    d->segment = segment;
+    atomic_fetch_add_explicit(&d->grown, bytes + (is_next ? SEGMENT_BYTES : 0),
+                              memory_order_relaxed);
 }
 
 /* --- The list ---------------------------------------------------------------- */

@@ -97,7 +97,8 @@ struct xe_durable {
     bool is_attached; /* it is the log of a core's table, and is closed when that is gone */
     /* While it is open. */
     _Atomic(struct xe_durable_unit *) spare;
-    _Atomic uint64_t grown;         /* bytes of changes since the last checkpoint was begun */
+    _Atomic uint64_t grown; /* bytes of changes since the last checkpoint was begun */
+    _Atomic uint64_t due;   /* with so many somebody is told that a checkpoint is due */
     _Atomic bool is_checkpointing;
     _Atomic int64_t checkpoint_time; /* of the last one, in seconds of the system's time; 0: none */
     /* Under the lock of the list. */
@@ -219,7 +220,11 @@ bool xe_durable_get_path(ErlNifEnv *env, ERL_NIF_TERM term, char *path);
 /* {Code, Operation, Path, Offset | none, Reason | none} */
 ERL_NIF_TERM xe_durable_make_error(ErlNifEnv *env, const struct xe_io_error *error);
 
-/* Whether a checkpoint is due, and nobody has been told. Not of a table that is gone. */
+/* Whether a checkpoint is due, and nobody has been told of late. Not of a table that is gone. */
 bool xe_durable_is_due(struct xe_durable *d);
+/* What the journal has is counted from now on. */
+void xe_durable_grown_anew(struct xe_durable *d);
+/* So much of it, in this segment, has been read by recovering. */
+void xe_durable_has_read(struct xe_durable *d, uint64_t segment, size_t bytes);
 
 #endif
