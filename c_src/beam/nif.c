@@ -37,7 +37,7 @@
  * stored terms look like, what a state of a table means. The sizes catch most of what is forgotten.
  */
 #ifndef XE_NIF_LAYOUT
-#define XE_NIF_LAYOUT 5
+#define XE_NIF_LAYOUT 6
 #endif
 
 enum {

@@ -13,6 +13,7 @@
 
 enum {
     HEAD_BYTES = 4,
+    HEAD_NONE = INT32_MAX, /* behind the last one of a column */
     SKIP_MAX = XE_ORDER_KEY_STORED - 16, /* fits a cell; heads are made of bytes that a record has at hand */
     HEADS_STEP = 16,                     /* that are compared at once */
     STEP_LINES = 2 * HEADS_STEP * sizeof(uint32_t) / XE_BUCKET_BYTES, /* of the table, with cells */
@@ -26,14 +27,14 @@ _Static_assert((int)XE_LEAF_FILL <= (int)XE_LEAF_PLACES, "there is room for what
 
 /* --- The parts of an image ------------------------------------------------ */
 
-static uint32_t *table_heads(const struct xe_image *img)
+static int32_t *table_heads(const struct xe_image *img)
 {
-    return (uint32_t *)((uintptr_t)img + sizeof *img);
+    return (int32_t *)((uintptr_t)img + sizeof *img);
 }
 
 static uint32_t *table_cells(const struct xe_image *img)
 {
-    return table_heads(img) + img->cap_leaves;
+    return (uint32_t *)table_heads(img) + img->cap_leaves;
 }
 
 static uint32_t cell_pack(uint32_t line, uint32_t skip, uint32_t count)
@@ -78,6 +79,16 @@ static inline void store32(uint32_t *p, uint32_t v)
     __atomic_store_n(p, v, __ATOMIC_RELEASE);
 }
 
+static inline int32_t load_head(const int32_t *p)
+{
+    return __atomic_load_n(p, __ATOMIC_ACQUIRE);
+}
+
+static inline void store_head(int32_t *p, int32_t v)
+{
+    __atomic_store_n(p, v, __ATOMIC_RELEASE);
+}
+
 static inline uint32_t load16(const uint16_t *p)
 {
     return __atomic_load_n(p, __ATOMIC_ACQUIRE);
@@ -105,19 +116,27 @@ uint32_t xe_leaves_count(const struct xe_image *img, uint32_t leaf)
 
 /* --- Keys ----------------------------------------------------------------- */
 
-static inline uint32_t head_of(const uint8_t *bytes, size_t len, uint32_t skip)
+/* The head of these four bytes. */
+static inline int32_t make_head(uint32_t bytes)
+{
+    return (int32_t)(bytes ^ (uint32_t)INT32_MIN);
+}
+
+static inline int32_t head_of(const uint8_t *bytes, size_t len, uint32_t skip)
 {
     if (XE_LIKELY(len >= skip + HEAD_BYTES))
-        return __builtin_bswap32(xe_load32(bytes + skip));
-    return (uint32_t)(xe_order_head(bytes, len, skip) >> 32);
+        return make_head(__builtin_bswap32(xe_load32(bytes + skip)));
+    return make_head((uint32_t)(xe_order_head(bytes, len, skip) >> 32));
 }
 
-static inline uint32_t key_head(const struct xe_key *key, uint32_t skip)
+static inline int32_t key_head(const struct xe_key *key, uint32_t skip)
 {
-    return (uint32_t)(xe_order_key_head(key, skip) >> 32);
+    if (skip == 0)
+        return make_head((uint32_t)(key->hash >> 32));
+    return make_head((uint32_t)(xe_order_key_head(key, skip) >> 32));
 }
 
-static inline uint32_t record_head(const uint8_t *rec, uint32_t skip)
+static inline int32_t record_head(const uint8_t *rec, uint32_t skip)
 {
     return head_of(rec + XE_HDR_BYTES, xe_record_klen(xe_load32(rec)), skip);
 }
@@ -188,24 +207,23 @@ int xe_leaves_compare_records(const uint8_t *a, const uint8_t *b)
 /* --- Searching ------------------------------------------------------------ */
 
 /* How many heads of a column are below `head`: of the first n, which are sorted; behind them are
- * ones, to the end of the last of `steps`. In a state that is not one it may be any number up to
- * n. */
+ * HEAD_NONE, to the end of the last of `steps`. In a state that is not one it may be any number up
+ * to n. */
 static inline __attribute__((always_inline)) uint32_t
-lower(const uint32_t *heads, uint32_t n, uint32_t steps, uint32_t head)
+lower(const int32_t *heads, uint32_t n, uint32_t steps, int32_t head)
 {
 #if defined(__SSE2__) && !XE_EPOCH_TSAN
     /* Each head is read whole by any load, and x86 keeps loads in order; the barrier keeps the
-     * compiler to it. All of them are compared: that takes less time than finding out which ones
-     * need be, and their lines are loaded together. */
-    __m128i bias = _mm_set1_epi32(INT32_MIN), sum = _mm_setzero_si128();
-    __m128i probe = _mm_xor_si128(_mm_set1_epi32((int32_t)head), bias);
+     * compiler to it. All of them are compared, which takes no branch, and loads their lines
+     * together. */
+    const __m128i *at = (const __m128i *)(const void *)heads;
+    __m128i probe = _mm_set1_epi32(head), sum = _mm_setzero_si128();
 #pragma GCC unroll 2
-    for (uint32_t i = 0; i < steps; i++) {
-        const __m128i *at = (const __m128i *)(const void *)(heads + (size_t)i * HEADS_STEP);
-        __m128i a = _mm_cmpgt_epi32(probe, _mm_xor_si128(_mm_loadu_si128(at), bias));
-        __m128i b = _mm_cmpgt_epi32(probe, _mm_xor_si128(_mm_loadu_si128(at + 1), bias));
-        __m128i c = _mm_cmpgt_epi32(probe, _mm_xor_si128(_mm_loadu_si128(at + 2), bias));
-        __m128i d = _mm_cmpgt_epi32(probe, _mm_xor_si128(_mm_loadu_si128(at + 3), bias));
+    for (uint32_t i = 0; i < steps; i++, at += HEADS_STEP / 4) {
+        __m128i a = _mm_cmpgt_epi32(probe, _mm_load_si128(at));
+        __m128i b = _mm_cmpgt_epi32(probe, _mm_load_si128(at + 1));
+        __m128i c = _mm_cmpgt_epi32(probe, _mm_load_si128(at + 2));
+        __m128i d = _mm_cmpgt_epi32(probe, _mm_load_si128(at + 3));
         sum = _mm_sub_epi32(sum, _mm_add_epi32(_mm_add_epi32(a, b), _mm_add_epi32(c, d)));
     }
     atomic_signal_fence(memory_order_acq_rel);
@@ -214,25 +232,30 @@ lower(const uint32_t *heads, uint32_t n, uint32_t steps, uint32_t head)
     uint32_t below = (uint32_t)_mm_cvtsi128_si32(sum);
     return below < n ? below : n;
 #else
-    const uint32_t *at = heads;
+    const int32_t *at = heads;
     (void)steps;
     if (n == 0)
         return 0;
     for (uint32_t rest = n; rest > 1;) {
         uint32_t half = rest / 2;
-        at += load32(at + half - 1) < head ? half : 0;
+        at += load_head(at + half - 1) < head ? half : 0;
         rest -= half;
     }
-    return (uint32_t)(at - heads) + (load32(at) < head);
+    return (uint32_t)(at - heads) + (load_head(at) < head);
 #endif
 }
 
-static inline uint32_t lower_in_table(const struct xe_image *img, uint32_t n, uint32_t head)
+/* Of a table one step is looked at: the last one whose first head is below. */
+static inline uint32_t lower_in_table(const struct xe_image *img, uint32_t n, int32_t head)
 {
-    return lower(table_heads(img), n, (n + HEADS_STEP - 1) / HEADS_STEP, head);
+    const int32_t *heads = table_heads(img);
+    uint32_t first = 0;
+    for (uint32_t i = HEADS_STEP; i < n; i += HEADS_STEP)
+        first += load_head(heads + i) < head ? HEADS_STEP : 0;
+    return first + lower(heads + first, n - first, 1, head);
 }
 
-static inline uint32_t lower_in_leaf(const struct xe_sorted_leaf *leaf, uint32_t n, uint32_t head)
+static inline uint32_t lower_in_leaf(const struct xe_sorted_leaf *leaf, uint32_t n, int32_t head)
 {
     return lower(leaf->head, n, XE_LEAF_HEADS / HEADS_STEP, head);
 }
@@ -270,14 +293,16 @@ static __attribute__((noinline)) uint32_t search_tied_leaves(struct search *s, u
 }
 
 /* The leaf that the place is in: the last one whose first record does not stand behind. */
-static inline __attribute__((always_inline)) uint32_t route(struct search *s, uint32_t n)
+static inline __attribute__((always_inline)) uint32_t
+route(const struct xe_image *img, const struct xe_key *key, int edge, uint32_t n)
 {
-    const uint32_t *heads = table_heads(s->img);
-    uint32_t head = key_head(s->key, table_skip(s->img));
-    uint32_t low = lower_in_table(s->img, n, head);
-    if (XE_UNLIKELY(low < n && load32(heads + low) == head))
-        low = search_tied_leaves(s, low,
-                                 head == UINT32_MAX ? n : lower_in_table(s->img, n, head + 1));
+    int32_t head = key_head(key, table_skip(img));
+    uint32_t low = lower_in_table(img, n, head);
+    if (XE_UNLIKELY(low < n && load_head(table_heads(img) + low) == head)) {
+        struct search s = {.img = img, .key = key, .edge = edge};
+        low = search_tied_leaves(&s, low,
+                                 head == HEAD_NONE ? n : lower_in_table(img, n, head + 1));
+    }
     return low ? low - 1 : 0;
 }
 
@@ -310,14 +335,15 @@ static __attribute__((noinline)) uint32_t search_tied(struct search *s,
 static inline __attribute__((always_inline)) uint32_t search_leaf(struct search *s, uint32_t cell)
 {
     const struct xe_sorted_leaf *leaf = cell_leaf(s->img, cell);
-    uint32_t count = cell_count(cell), head = key_head(s->key, cell_skip(cell));
+    uint32_t count = cell_count(cell);
+    int32_t head = key_head(s->key, cell_skip(cell));
     uint32_t low = lower_in_leaf(leaf, count, head);
-    if (low == count || load32(leaf->head + low) != head)
+    if (low == count || load_head(leaf->head + low) != head)
         return low;
     /* Mostly there is one such head, and the key is there. */
     uint32_t end = low + 1;
-    if (XE_UNLIKELY(end < count && load32(leaf->head + end) == head))
-        end = head == UINT32_MAX ? count : lower_in_leaf(leaf, count, head + 1);
+    if (XE_UNLIKELY(end < count && load_head(leaf->head + end) == head))
+        end = head == HEAD_NONE ? count : lower_in_leaf(leaf, count, head + 1);
     return search_tied(s, leaf, low, end);
 }
 
@@ -352,7 +378,7 @@ static inline void search(struct search *s, struct xe_place *out)
     out->leaf = out->index = out->off = 0;
     if (XE_UNLIKELY(n == 0))
         return;
-    out->leaf = route(s, n);
+    out->leaf = route(s->img, s->key, s->edge, n);
     uint32_t cell = load32(table_cells(s->img) + out->leaf);
     prefetch_leaf(cell_leaf(s->img, cell));
     out->index = search_leaf(s, cell);
@@ -370,44 +396,71 @@ static bool own_place(struct search *s, struct xe_place *out)
     return true;
 }
 
-bool xe_leaves_find(const struct xe_image *img, const struct xe_key *key, struct xe_place *out)
-{
-    struct search s = {.img = img, .key = key, .edge = 0};
-    search(&s, out);
-    return own_place(&s, out);
-}
-
 /* Whether a record has the key. */
 static inline bool has_key(const uint8_t *rec, const struct xe_key *key)
 {
     uint32_t header = xe_load32(rec);
     if (XE_UNLIKELY((header | key->flags) & XE_HDR_SLOW_KEY))
         return compare_slow(key, rec) == 0;
-    return xe_record_klen(header) == key->klen &&
-           xe_bytes_equal(rec + XE_HDR_BYTES, key->bytes, key->klen);
+    return xe_record_klen(header) == key->klen && xe_order_is_bytes(key, rec + XE_HDR_BYTES);
 }
 
-bool xe_leaves_find_only(const struct xe_image *img, const struct xe_key *key,
-                         struct xe_place *out)
+static __attribute__((noinline)) bool find_slowly(const struct xe_image *img,
+                                                  const struct xe_key *key, struct xe_place *out)
 {
-    struct search s = {.img = img, .key = key, .edge = 0, .exact = false};
+    struct search s = {.img = img, .key = key, .edge = 0};
+    search(&s, out);
+    return own_place(&s, out);
+}
+
+/* Where a key is as a rule, if it is there: the first entry with its head. */
+struct guess {
+    uint32_t leaf, cell, index;
+    uint32_t off; /* 0: there is no such entry */
+};
+
+static inline __attribute__((always_inline)) struct guess
+guess(const struct xe_image *img, const struct xe_key *key, uint32_t n)
+{
+    struct guess g = {.leaf = route(img, key, 0, n)};
+    g.cell = load32(table_cells(img) + g.leaf);
+    const struct xe_sorted_leaf *leaf = cell_leaf(img, g.cell);
+    prefetch_leaf(leaf);
+    uint32_t count = cell_count(g.cell);
+    int32_t head = key_head(key, cell_skip(g.cell));
+    g.index = lower_in_leaf(leaf, count, head);
+    if (XE_LIKELY(g.index < count && load_head(leaf->head + g.index) == head))
+        g.off = load16(leaf->off + g.index);
+    return g;
+}
+
+bool xe_leaves_find(const struct xe_image *img, const struct xe_key *key, struct xe_place *out)
+{
     uint32_t n = n_leaves(img);
+    *out = (struct xe_place){0};
     if (XE_UNLIKELY(n == 0))
         return false;
-    out->leaf = route(&s, n);
-    uint32_t cell = load32(table_cells(img) + out->leaf), count = cell_count(cell);
-    const struct xe_sorted_leaf *leaf = cell_leaf(img, cell);
-    prefetch_leaf(leaf);
-    uint32_t head = key_head(key, cell_skip(cell));
-    out->index = lower_in_leaf(leaf, count, head);
-    if (out->index == count || load32(leaf->head + out->index) != head)
-        return false;
-    out->off = load16(leaf->off + out->index);
-    if (XE_LIKELY(has_key(xe_image_record(img, out->off), key)))
-        return true;
-    /* There may be more with this head. */
-    out->index = search_leaf(&s, cell);
-    return own_place(&s, out);
+    struct guess g = guess(img, key, n);
+    out->leaf = g.leaf;
+    out->index = g.index;
+    if (XE_LIKELY(g.off) ? has_key(xe_image_record(img, g.off), key)
+                         : (cell_skip(g.cell) | table_skip(img)) == 0) {
+        out->off = g.off;
+        return g.off != 0;
+    }
+    return find_slowly(img, key, out);
+}
+
+uint32_t xe_leaves_lookup(const struct xe_image *img, const struct xe_key *key)
+{
+    struct xe_place place;
+    uint32_t n = n_leaves(img);
+    if (XE_UNLIKELY(n == 0))
+        return 0;
+    struct guess g = guess(img, key, n);
+    if (XE_LIKELY(!g.off || has_key(xe_image_record(img, g.off), key)))
+        return g.off;
+    return find_slowly(img, key, &place) ? place.off : 0;
 }
 
 void xe_leaves_bound(const struct xe_image *img, const struct xe_key *key, bool behind,
@@ -504,7 +557,8 @@ void xe_leaves_init(struct xe_image *img, const struct xe_image_plan *plan)
     atomic_init(&img->n_leaves, 0);
     atomic_init(&img->skip, 0);
     img->last = 0;
-    memset(table_heads(img), 0xff, img->cap_leaves * sizeof(uint32_t));
+    for (uint32_t i = 0; i < img->cap_leaves; i++)
+        table_heads(img)[i] = HEAD_NONE;
     for (uint32_t i = plan->leaves; i-- > 0;) {
         uint32_t line = sizeof *img / XE_BUCKET_BYTES + lines + i * XE_LEAF_LINES;
         leaf_at(img, line)->next = img->free_leaf;
@@ -519,7 +573,7 @@ static uint32_t take_leaf(struct xe_image *img)
     XE_ASSERT(line);
     img->free_leaf = leaf_at(img, line)->next;
     for (uint32_t i = 0; i < XE_LEAF_HEADS; i++)
-        store32(leaf_at(img, line)->head + i, UINT32_MAX);
+        store_head(leaf_at(img, line)->head + i, HEAD_NONE);
     return line;
 }
 
@@ -527,7 +581,7 @@ static void set_heads(const struct xe_image *img, struct xe_sorted_leaf *leaf, u
                       uint32_t skip)
 {
     for (uint32_t i = 0; i < count; i++)
-        store32(leaf->head + i, record_head(xe_image_record(img, leaf->off[i]), skip));
+        store_head(leaf->head + i, record_head(xe_image_record(img, leaf->off[i]), skip));
 }
 
 static const uint8_t *first_record(const struct xe_image *img, uint32_t leaf)
@@ -540,7 +594,7 @@ static void set_table_heads(struct xe_image *img, uint32_t skip)
     atomic_store_explicit(&img->skip, (uint16_t)skip, memory_order_release);
     for (uint32_t i = 0, n = n_leaves(img); i < n; i++)
         if (cell_count(table_cells(img)[i]))
-            store32(table_heads(img) + i, record_head(first_record(img, i), skip));
+            store_head(table_heads(img) + i, record_head(first_record(img, i), skip));
 }
 
 /* Leaves in the free list, but not more than `most`. */
@@ -603,27 +657,29 @@ bool xe_leaves_reserve(struct xe_image *img, uint32_t n)
 
 /* Makes the table longer by a leaf at place j, with this many entries. Whoever meets it has its
  * head as well, if the table's own is up to date. */
-static void enter_leaf(struct xe_image *img, uint32_t j, uint32_t cell, uint32_t head)
+static void enter_leaf(struct xe_image *img, uint32_t j, uint32_t cell, int32_t head)
 {
-    uint32_t *heads = table_heads(img), *cells = table_cells(img), n = n_leaves(img);
+    int32_t *heads = table_heads(img);
+    uint32_t *cells = table_cells(img), n = n_leaves(img);
     for (uint32_t i = n; i > j; i--) {
-        store32(heads + i, heads[i - 1]);
+        store_head(heads + i, heads[i - 1]);
         store32(cells + i, cells[i - 1]);
     }
-    store32(heads + j, head);
+    store_head(heads + j, head);
     store32(cells + j, cell);
     atomic_store_explicit(&img->n_leaves, (uint16_t)(n + 1), memory_order_release);
 }
 
 static void leave_leaf(struct xe_image *img, uint32_t j)
 {
-    uint32_t *heads = table_heads(img), *cells = table_cells(img), n = n_leaves(img);
+    int32_t *heads = table_heads(img);
+    uint32_t *cells = table_cells(img), n = n_leaves(img);
     uint32_t line = cell_line(cells[j]);
     for (uint32_t i = j; i + 1 < n; i++) {
-        store32(heads + i, heads[i + 1]);
+        store_head(heads + i, heads[i + 1]);
         store32(cells + i, cells[i + 1]);
     }
-    store32(heads + n - 1, UINT32_MAX);
+    store_head(heads + n - 1, HEAD_NONE);
     atomic_store_explicit(&img->n_leaves, (uint16_t)(n - 1), memory_order_release);
     leaf_at(img, line)->next = img->free_leaf;
     img->free_leaf = (uint16_t)line;
@@ -661,7 +717,7 @@ static void split_leaf(struct xe_image *img, struct xe_place *place)
                    record_head(first, table_skip(img)));
         store32(cells + place->leaf, cell_pack(cell_line(cell), cell_skip(cell), cut));
         for (uint32_t i = cut; i < XE_LEAF_PLACES; i++)
-            store32(from->head + i, UINT32_MAX);
+            store_head(from->head + i, HEAD_NONE);
     } else {
         enter_leaf(img, place->leaf + 1, cell_pack(line, 0, 0), 0);
     }
@@ -725,12 +781,12 @@ void xe_leaves_add(struct xe_image *img, const struct xe_key *key, const struct 
                             (at.leaf + 1 == n_leaves(img) && at.index == count));
     for (uint32_t i = count; i > at.index; i--) {
         store16(leaf->off + i, leaf->off[i - 1]);
-        store32(leaf->head + i, leaf->head[i - 1]);
+        store_head(leaf->head + i, leaf->head[i - 1]);
     }
     store16(leaf->off + at.index, off);
-    store32(leaf->head + at.index, key_head(key, skip));
+    store_head(leaf->head + at.index, key_head(key, skip));
     if (at.index == 0)
-        store32(table_heads(img) + at.leaf, key_head(key, table_skip(img)));
+        store_head(table_heads(img) + at.leaf, key_head(key, table_skip(img)));
     /* Last (L1). */
     store32(table_cells(img) + at.leaf, cell_pack(cell_line(cell), skip, count + 1));
     img->last = off;
@@ -758,15 +814,15 @@ void xe_leaves_remove(struct xe_image *img, const struct xe_place *place)
     XE_ASSERT(!xe_image_is_shared(img));
     for (uint32_t i = place->index; i + 1 < count; i++) {
         store16(leaf->off + i, leaf->off[i + 1]);
-        store32(leaf->head + i, leaf->head[i + 1]);
+        store_head(leaf->head + i, leaf->head[i + 1]);
     }
-    store32(leaf->head + count - 1, UINT32_MAX);
+    store_head(leaf->head + count - 1, HEAD_NONE);
     store32(table_cells(img) + place->leaf, cell - 1);
     if (count == 1)
         leave_leaf(img, place->leaf);
     else if (place->index == 0)
-        store32(table_heads(img) + place->leaf,
-                record_head(first_record(img, place->leaf), table_skip(img)));
+        store_head(table_heads(img) + place->leaf,
+                   record_head(first_record(img, place->leaf), table_skip(img)));
     if (img->last == place->off)
         img->last = 0;
     atomic_store_explicit(&img->count,
@@ -800,7 +856,7 @@ static bool leaf_is_valid(const struct xe_image *img, uint32_t j, const uint8_t 
         last = rec;
     }
     for (uint32_t i = count; i < XE_LEAF_HEADS; i++)
-        CHECK(leaf->head[i] == UINT32_MAX);
+        CHECK(leaf->head[i] == HEAD_NONE);
     return true;
 }
 
@@ -830,7 +886,7 @@ bool xe_leaves_are_valid(const struct xe_image *img)
     uint32_t n = n_leaves(img);
     CHECK(n <= img->cap_leaves && lines_are_valid(img));
     for (uint32_t i = n; i < img->cap_leaves; i++)
-        CHECK(table_heads(img)[i] == UINT32_MAX);
+        CHECK(table_heads(img)[i] == HEAD_NONE);
     for (uint32_t j = 0; j < n; j++) {
         if (!leaf_is_valid(img, j, last))
             return false;

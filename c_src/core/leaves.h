@@ -18,7 +18,9 @@
  *             | next |      | 30 offsets of 16 bits | 30 heads of 32 bits, and 2    |
  *             +------+------+-----------------------+-------------------------------+
  *
- * Both columns of heads are filled up with ones, so that all of a column may be compared at once.
+ * A head is four bytes as a number, minus 2^31: vectors compare signed numbers. Both columns of
+ * heads are filled up with the greatest one, so that sixteen may be compared at once: all of a leaf
+ * in two steps, and of a table those among which the key's leaf is.
  *
  * A head leaves out the first `skip` bytes, which all keys of the leaf (in the table: of the image)
  * begin with. Of heads that are equal the keys in the records decide. A key that does not begin
@@ -55,7 +57,7 @@ struct xe_sorted_leaf {
     uint16_t next; /* of a leaf in the free list; writers only */
     uint16_t unused;
     uint16_t off[XE_LEAF_PLACES];
-    uint32_t head[XE_LEAF_HEADS];
+    int32_t head[XE_LEAF_HEADS];
 };
 
 _Static_assert(offsetof(struct xe_sorted_leaf, head) == XE_BUCKET_BYTES, "as drawn");
@@ -72,9 +74,8 @@ void xe_leaves_move(struct xe_image *img, uint32_t by);
 
 /* The place of a key, or where it would be. For readers too (L1). O(log objects). */
 bool xe_leaves_find(const struct xe_image *img, const struct xe_key *key, struct xe_place *out);
-/* Just whether it is there, and where. Out of order it may be found nowhere. */
-bool xe_leaves_find_only(const struct xe_image *img, const struct xe_key *key,
-                         struct xe_place *out);
+/* Just the key's record; 0: it is not there. Out of order it may be found nowhere. */
+uint32_t xe_leaves_lookup(const struct xe_image *img, const struct xe_key *key);
 /* The place of the first key that is not below `key` (`behind`: that is above it), or the end. Where
  * one leaf ends and the next begins it is the end of the first. */
 void xe_leaves_bound(const struct xe_image *img, const struct xe_key *key, bool behind,

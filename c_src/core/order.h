@@ -33,24 +33,29 @@ static inline uint64_t xe_order_head(const uint8_t *bytes, size_t len, size_t at
     return __builtin_bswap64(w);
 }
 
-/* A key of an ordered table. XE_READ_SLACK bytes more are readable. */
-static inline void xe_key_init_order(struct xe_key *key, const uint8_t *bytes, size_t len,
-                                     const uint64_t *handles, uint32_t n_handles)
+/* The bytes and handles of a key. */
+static inline void xe_key_set_order(struct xe_key *key, const uint8_t *bytes, size_t len,
+                                    const uint64_t *handles, uint32_t n_handles)
 {
     key->bytes = key->full = bytes;
     key->klen = key->full_len = len;
     key->handles = handles;
     key->n_handles = n_handles;
     key->flags = XE_REC_ORDER | (n_handles ? XE_REC_KEYEXT : 0);
-    if (XE_LIKELY(len <= XE_KEY_SHORT)) {
-        uint64_t w0, w1;
-        xe_bytes_words(bytes, len, &w0, &w1);
-        key->hash = key->words[0] = __builtin_bswap64(w0);
-        key->words[1] = __builtin_bswap64(w1);
-        return;
-    }
+}
+
+/* A key of an ordered table. XE_READ_SLACK bytes more are readable. */
+static inline void xe_key_init_order(struct xe_key *key, const uint8_t *bytes, size_t len,
+                                     const uint64_t *handles, uint32_t n_handles)
+{
+    xe_key_set_order(key, bytes, len, handles, n_handles);
     key->hash = xe_order_head(bytes, len, 0);
-    if (XE_UNLIKELY(len > XE_KEY_INLINE_MAX)) {
+    if (XE_LIKELY(len <= XE_ORDER_SHORT)) {
+        key->words[0] = key->hash;
+        for (size_t i = 1; i < XE_ORDER_WORDS; i++)
+            key->words[i] = xe_order_head(bytes, len, 8 * i);
+        key->words[XE_ORDER_WORDS] = 0;
+    } else if (XE_UNLIKELY(len > XE_KEY_INLINE_MAX)) {
         key->klen = XE_ORDER_KEY_STORED;
         key->flags |= XE_REC_KEYBIG;
     }
@@ -60,11 +65,26 @@ static inline void xe_key_init_order(struct xe_key *key, const uint8_t *bytes, s
  * bytes that were stored a moment ago at other addresses takes many times as long. */
 static inline uint64_t xe_order_key_head(const struct xe_key *key, size_t at)
 {
-    if (XE_UNLIKELY(key->full_len > XE_KEY_SHORT || at >= XE_KEY_SHORT))
+    if (XE_UNLIKELY(key->full_len > XE_ORDER_SHORT))
         return xe_order_head(key->full, key->full_len, at);
+    if (XE_UNLIKELY(at >= XE_ORDER_SHORT))
+        return 0;
+    const uint64_t *w = key->words + (at >> 3);
     unsigned bits = (unsigned)(at & 7) * 8;
-    uint64_t high = key->words[at >> 3], low = at < 8 ? key->words[1] : 0;
-    return bits ? high << bits | low >> (64 - bits) : high;
+    return w[0] << bits | w[1] >> 1 >> (63 - bits);
+}
+
+/* Whether the bytes of a record's key, as many as the key has, are those of the key. */
+static inline bool xe_order_is_bytes(const struct xe_key *key, const uint8_t *at)
+{
+    size_t n = key->klen;
+    if (XE_UNLIKELY(n > XE_ORDER_SHORT))
+        return xe_bytes_equal(at, key->bytes, n);
+    const uint64_t *w = key->words;
+    for (; n > 8; n -= 8, at += 8)
+        if (__builtin_bswap64(xe_load64(at)) != *w++)
+            return false;
+    return n == 0 || __builtin_bswap64(xe_bytes_word(at, n)) == *w;
 }
 
 /* The key of a stored object, to go on from. `handle`: room for it, as long as the key. */
@@ -73,6 +93,9 @@ static inline void xe_key_of_view(struct xe_key *key, const struct xe_view *view
     *handle = view->n_key_handles ? xe_load64(view->handles) : 0;
     xe_key_init_order(key, view->key, view->klen, handle, view->n_key_handles);
 }
+
+/* xe_table_find_record(). */
+enum xe_status xe_order_lookup(struct xe_table *t, const struct xe_key *key, const uint8_t **out);
 
 /* The objects between two keys, which need not be there, nor be whole keys: bytes will do. */
 struct xe_range {

@@ -212,6 +212,8 @@ static inline __attribute__((always_inline)) uint32_t
 find_fence(const void *of, const uint64_t *head, uint32_t n, const uint8_t *prefix, uint32_t skip,
            const struct xe_fence *(*fence_of)(const void *, uint32_t), const struct xe_key *key)
 {
+    if (n == 1)
+        return 0;
     int c = skip ? compare_prefix(key, prefix, skip) : 0;
     if (XE_UNLIKELY(c))
         return c < 0 ? 0 : n - 1;
@@ -242,10 +244,10 @@ void xe_order_find(const struct xe_order_top *top, const struct xe_key *key,
     find(top, key, out);
 }
 
-struct xe_segment *xe_order_segment(const struct xe_table *t, const struct xe_key *key)
+struct xe_segment *xe_order_segment_of(const struct xe_order_top *top, const struct xe_key *key)
 {
     struct xe_order_place p;
-    find(xe_order_top_now(t), key, &p);
+    find(top, key, &p);
     return xe_order_chunk_segments(p.chunk)[p.i];
 }
 

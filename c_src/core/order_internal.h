@@ -60,9 +60,9 @@ static inline struct xe_order_key_at xe_order_record_key(const uint8_t *rec)
 
 /* The live segment of a key, locked; NULL: not in time. */
 struct xe_segment *xe_order_acquire(struct xe_table *t, const struct xe_key *key);
-/* As find_place() and xe_table_find_many(). */
-enum xe_status xe_order_find_place(struct xe_table *t, const struct xe_key *key,
-                                   struct xe_image **img, struct xe_place *place);
+/* As find_record() and xe_table_find_many(). */
+enum xe_status xe_order_find_record(struct xe_table *t, const struct xe_key *key,
+                                    struct xe_image **img, uint32_t *off);
 enum xe_status xe_order_find_many(struct xe_table *t, const struct xe_key *keys, uint32_t n,
                                   struct xe_view *views, bool *found);
 /* xe_table_store(). */
@@ -205,6 +205,21 @@ struct xe_order_place {
 void xe_order_find(const struct xe_order_top *top, const struct xe_key *key,
                    struct xe_order_place *out);
 
+/* The segment of a key. Inside a section. O(log segments). */
+struct xe_segment *xe_order_segment_of(const struct xe_order_top *top, const struct xe_key *key);
+/* A small table has one segment, which is found without looking at any head. */
+static inline struct xe_segment *xe_order_segment(const struct xe_table *t,
+                                                  const struct xe_key *key)
+{
+    const struct xe_order_top *top = xe_order_top_now(t);
+    if (top->n == 1) {
+        const struct xe_order_chunk *c = xe_order_top_chunk(top, 0);
+        if (c->n == 1)
+            return xe_order_chunk_segments(c)[0];
+    }
+    return xe_order_segment_of(top, key);
+}
+
 /* Whether a key belongs to this segment or to one behind it. */
 static inline bool xe_order_is_behind(const struct xe_segment *s, const struct xe_key *key)
 {
@@ -233,7 +248,6 @@ bool xe_order_fence_copy(struct xe_table *t, struct xe_segment *s, const struct 
 
 /* The segment of a key; the first or the last one; the neighbours of a segment's range as it is
  * now (NULL: there is none). Inside a section. O(log segments). */
-struct xe_segment *xe_order_segment(const struct xe_table *t, const struct xe_key *key);
 struct xe_segment *xe_order_edge(const struct xe_table *t, bool last);
 struct xe_segment *xe_order_right(const struct xe_table *t, const struct xe_segment *s);
 struct xe_segment *xe_order_left(const struct xe_table *t, const struct xe_segment *s);

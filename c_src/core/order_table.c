@@ -42,7 +42,9 @@ struct xe_segment *xe_order_acquire(struct xe_table *t, const struct xe_key *key
         struct xe_segment *s = xe_order_segment(t, key);
         xe_prefetch_write(&s->lock);
         xe_leaves_prefetch(xe_segment_image(s));
-        if (!xe_lock_take(&s->lock, &s->heat))
+        if (XE_LIKELY(xe_lock_try(&s->lock)))
+            xe_heat_cool(&s->heat);
+        else if (!xe_lock_take(&s->lock, &s->heat))
             return NULL;
         if (XE_LIKELY(s->state == SEGMENT_LIVE))
             return s;
@@ -52,8 +54,8 @@ struct xe_segment *xe_order_acquire(struct xe_table *t, const struct xe_key *key
 
 /* --- Finding ---------------------------------------------------------------- */
 
-enum xe_status xe_order_find_place(struct xe_table *t, const struct xe_key *key, struct xe_image **img,
-                             struct xe_place *place)
+static inline __attribute__((always_inline)) enum xe_status
+find_record(struct xe_table *t, const struct xe_key *key, struct xe_image **img, uint32_t *off)
 {
     for (int tries = 0; tries < LOOKS; tries++) {
         uint32_t version;
@@ -62,13 +64,29 @@ enum xe_status xe_order_find_place(struct xe_table *t, const struct xe_key *key,
         *img = xe_segment_image(s);
         xe_leaves_prefetch(*img);
         if (look_begin(s, &version)) {
-            bool found = xe_leaves_find_only(*img, key, place);
+            *off = xe_leaves_lookup(*img, key);
             if (look_end(s, version) && XE_LIKELY(xe_batch_unchanged(t, batch)))
-                return found ? XE_OK : XE_ABSENT;
+                return *off ? XE_OK : XE_ABSENT;
         }
         xe_cpu_relax();
     }
     return XE_RETRY;
+}
+
+enum xe_status xe_order_lookup(struct xe_table *t, const struct xe_key *key, const uint8_t **out)
+{
+    struct xe_image *img;
+    uint32_t off;
+    enum xe_status status = find_record(t, key, &img, &off);
+    if (XE_LIKELY(status == XE_OK))
+        *out = xe_image_record(img, off);
+    return status;
+}
+
+enum xe_status xe_order_find_record(struct xe_table *t, const struct xe_key *key,
+                                    struct xe_image **img, uint32_t *off)
+{
+    return find_record(t, key, img, off);
 }
 
 enum xe_status xe_order_find_many(struct xe_table *t, const struct xe_key *keys, uint32_t n,
@@ -87,11 +105,11 @@ enum xe_status xe_order_find_many(struct xe_table *t, const struct xe_key *keys,
             xe_leaves_prefetch(xe_segment_image(segments[i]));
         for (uint32_t i = 0; i < n && status != XE_RETRY; i++) {
             struct xe_image *img;
-            struct xe_place place;
-            status = xe_order_find_place(t, &keys[i], &img, &place);
+            uint32_t off;
+            status = xe_order_find_record(t, &keys[i], &img, &off);
             found[i] = status == XE_OK;
             if (found[i])
-                xe_record_view(xe_image_record(img, place.off), &views[i]);
+                xe_record_view(xe_image_record(img, off), &views[i]);
         }
         if (status == XE_RETRY || XE_LIKELY(xe_batch_unchanged(t, batch)))
             return status == XE_RETRY ? XE_RETRY : XE_OK;
@@ -431,10 +449,10 @@ enum xe_status xe_order_rank(struct xe_table *t, const struct xe_key *key, uint6
 {
     struct bound b;
     struct xe_image *img;
-    struct xe_place place;
+    uint32_t off;
     set_bound(&b, key, false);
     enum xe_status status = rank_of_bound(t, &b, rank);
-    return status == XE_OK ? xe_order_find_place(t, key, &img, &place) : status;
+    return status == XE_OK ? xe_order_find_record(t, key, &img, &off) : status;
 }
 
 /* Adds the objects of the first and the last segment of a range that belong to it. False: either has

@@ -130,8 +130,9 @@ struct xe_blob {
     uint8_t data[];
 };
 
-/* Keys of up to 16 bytes are hashed and compared as two words, filled up with zeros. */
-enum { XE_KEY_SHORT = 16 };
+/* Keys of up to 16 bytes are hashed and compared as two words, filled up with zeros; those of
+ * ordered tables are searched for as words up to twice as many bytes (order.h). */
+enum { XE_KEY_SHORT = 16, XE_ORDER_SHORT = 32, XE_ORDER_WORDS = XE_ORDER_SHORT / 8 };
 
 /*
  * A key as the core looks for it. xe_key_init() fills it from key bytes (of
@@ -141,7 +142,8 @@ enum { XE_KEY_SHORT = 16 };
 struct xe_key {
     uint64_t hash;
     size_t klen;
-    uint64_t words[2]; /* of a short key */
+    uint64_t words[XE_ORDER_WORDS + 1]; /* of a short key; in an ordered table all of them, the
+                                         * first byte of each highest, the last one 0 */
     const uint8_t *bytes; /* what the index compares: the key bytes or `digest` */
     const uint8_t *full; /* the key bytes, whole */
     size_t full_len;

@@ -267,15 +267,18 @@ enum xe_status xe_table_clear(struct xe_table *t, struct xe_epoch_slot *slot, ui
 
 /* --- Reading ------------------------------------------------------------ */
 
-static inline enum xe_status find_place(struct xe_table *t, const struct xe_key *key,
-                                 struct xe_image **img, struct xe_place *place)
+/* The record of a key, and the image that it is in. */
+static inline enum xe_status find_record(struct xe_table *t, const struct xe_key *key,
+                                         struct xe_image **img, uint32_t *off)
 {
+    struct xe_place place;
     if (XE_UNLIKELY(t->kind == XE_ORDERED))
-        return xe_order_find_place(t, key, img, place);
+        return xe_order_find_record(t, key, img, off);
     for (int tries = 0; tries < XE_BATCH_TRIES; tries++) {
         uint64_t batch = xe_batch_begin(t);
         *img = xe_segment_image(xe_directory_find(t, key->hash));
-        bool found = xe_find(*img, key, place);
+        bool found = xe_find(*img, key, &place);
+        *off = found ? place.off : 0;
         if (XE_LIKELY(xe_batch_unchanged(t, batch)))
             return found ? XE_OK : XE_ABSENT;
         xe_cpu_relax();
@@ -287,10 +290,10 @@ enum xe_status xe_table_find_record(struct xe_table *t, const struct xe_key *key
                                     const uint8_t **out)
 {
     struct xe_image *img;
-    struct xe_place place;
-    enum xe_status status = find_place(t, key, &img, &place);
+    uint32_t off;
+    enum xe_status status = find_record(t, key, &img, &off);
     if (XE_LIKELY(status == XE_OK))
-        *out = xe_image_record(img, place.off);
+        *out = xe_image_record(img, off);
     return status;
 }
 
@@ -318,11 +321,11 @@ enum xe_status xe_table_find_version(struct xe_table *t, const struct xe_key *ke
                                      struct xe_view *out, struct xe_version *version)
 {
     struct xe_image *img;
-    struct xe_place place;
-    enum xe_status status = find_place(t, key, &img, &place);
+    uint32_t off;
+    enum xe_status status = find_record(t, key, &img, &off);
     if (status == XE_OK) {
-        xe_record_view(xe_image_record(img, place.off), out);
-        version_of(img, place.off, version);
+        xe_record_view(xe_image_record(img, off), out);
+        version_of(img, off, version);
     }
     return status;
 }
