@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 #include "../c_src/beam/key.h"
-#include "../c_src/beam/key_small.h"
+#include "../c_src/beam/key_internal.h"
 
 /* A stored key. Its bytes are in blocks of just their size: a sanitizer sees who reads on. */
 struct stored {
@@ -80,6 +80,22 @@ NIF(stored)
 {
     UNUSED_ARGS;
     return encoded(env, argv[0], argv[1], xe_key_encode_to_store);
+}
+
+/* The same by the way that all keys can go, short ones too. */
+NIF(any)
+{
+    UNUSED_ARGS;
+    return encoded(env, argv[0], argv[1], xe_key_encode_any);
+}
+
+/* is_short(Key) */
+NIF(is_short)
+{
+    struct xe_key key;
+    struct xe_key_rest rest;
+    UNUSED_ARGS;
+    return enif_make_atom(env, xe_key_short(env, argv[0], &key, &rest) ? "true" : "false");
 }
 
 /* small(Integer): its order bytes, made as words */
@@ -192,6 +208,8 @@ static int load(ErlNifEnv *env, void **priv, ERL_NIF_TERM info)
 static ErlNifFunc functions[] = {
     {"find", 2, find, 0},
     {"stored", 2, stored, 0},
+    {"any", 2, any, 0},
+    {"is_short", 1, is_short, 0},
     {"small", 1, small, 0},
     {"roundtrip", 2, roundtrip, 0},
     {"signs", 1, signs, 0},

@@ -4,7 +4,8 @@
 %% Budget is a number of words, or `infinity`.
 -module(xets_key_nif).
 
--export([find/2, stored/2, small/1, roundtrip/2, signs/1, prefix/2, arity/1, fail_after/1]).
+-export([find/2, stored/2, any/2, is_short/1, small/1, roundtrip/2, signs/1, prefix/2, arity/1,
+         fail_after/1]).
 -export_type([key/0]).
 
 -on_load(init/0).
@@ -27,6 +28,14 @@ find(_Key, _Budget) -> erlang:nif_error(not_loaded).
 stored(_Key, _Budget) -> erlang:nif_error(not_loaded).
 
 %% The order bytes of an integer of 64 bits, made without an encoder.
+%% As find/2, by the way that all keys can go.
+-spec any(term(), infinity | non_neg_integer()) -> {ok, tuple()} | budget | nomem.
+any(_Key, _Budget) -> erlang:nif_error(not_loaded).
+
+%% Whether the key's order bytes are made in registers.
+-spec is_short(term()) -> boolean().
+is_short(_Key) -> erlang:nif_error(not_loaded).
+
 -spec small(integer()) -> binary().
 small(_Integer) -> erlang:nif_error(not_loaded).
 

@@ -63,13 +63,16 @@ atoms_bytes_test() ->
 
 %% More atoms than are remembered, by several processes at once.
 many_atoms_test() ->
-    Atoms = [list_to_atom("key_atom_" ++ integer_to_list(I)) || I <- lists:seq(1, 3000)],
+    Atoms = many_atoms(),
     Check = fun() -> [<<16#88, Text/binary>> = order(A)
                       || _ <- [1, 2], A <- Atoms,
                          Text <- [<<(atom_to_binary(A))/binary, 0>>]] end,
     Monitors = [spawn_monitor(Check) || _ <- lists:seq(1, 4)],
     [receive {'DOWN', Ref, process, Pid, Reason} -> ?assertEqual(normal, Reason) end
      || {Pid, Ref} <- Monitors].
+
+many_atoms() ->
+    [list_to_atom("key_atom_" ++ integer_to_list(I)) || I <- lists:seq(1, 3000)].
 
 %%% Order
 
@@ -436,6 +439,48 @@ small_test() ->
          ?assertEqual({I, Order}, {I, xets_key_nif:small(I)})
      end || Bits <- lists:seq(0, 62), Low <- [0, 1, 5, (1 bsl Bits) - 1, (1 bsl Bits) bsr 1],
             Sign <- [1, -1], I <- [Sign * ((1 bsl Bits) + Low)]].
+
+%% Keys that are short have the same bytes, cost as much, and are decoded to the same terms.
+short_test_() ->
+    {timeout, 60, fun() -> [same_both_ways(T) || T <- nasty() ++ short_keys()] end}.
+
+same_both_ways(T) ->
+    Any = xets_key_nif:any(T, infinity),
+    ?assertEqual({T, Any}, {T, find(T, infinity)}),
+    {ok, Copy} = roundtrip(T, infinity),
+    ?assert(Copy =:= T).
+
+%% Around the 32 bytes that short keys have at most, in all places of a word.
+short_keys() ->
+    Elements = [0, -1, 17, 1 bsl 55 + 1, -(1 bsl 58), a, user_event,
+                list_to_atom(lists:duplicate(30, $x)), [],
+                <<>>, <<1>>, <<"12345678">>, <<"seven b">>, <<1, 0, 2>>, <<"twenty bytes of text">>,
+                {}, 1.5],
+    [heap_binary(Size) || Size <- lists:seq(0, 40)]
+        ++ [{heap_binary(Size), 1000} || Size <- lists:seq(0, 40)]
+        ++ [{A, B} || A <- Elements, B <- Elements]
+        ++ [{a, A, B} || A <- Elements, B <- Elements]
+        ++ [list_to_tuple(lists:duplicate(N, E)) || N <- lists:seq(1, 33), E <- [0, a, [], <<>>]]
+        ++ [list_to_atom(lists:duplicate(N, $y)) || N <- lists:seq(1, 45)].
+
+%% What the word `short` stands for. Not all atoms find a place in which they are remembered.
+is_short_test_() ->
+    Native = lists:member(tuple, maps:get(native_terms, xets:info(), [])),
+    Short = fun xets_key_nif:is_short/1,
+    [?_assertEqual({T, Native orelse is_integer(T)}, {T, Short(T)})
+     || T <- [1, -1, [], {}, <<"twenty bytes of text">>, heap_binary(29), {heap_binary(23), 1000},
+              {<<"text">>, 1, []}]]
+        ++ [?_assertNot(Short(T))
+            || T <- [1.0, 1 bsl 62, heap_binary(30), <<1, 0, 2>>, <<1:3>>, [1], {1, {1}}, {1.0},
+                     #{}, self(), list_to_tuple(lists:duplicate(32, 0))]]
+        ++ [fun() ->
+                Atoms = many_atoms(),
+                [{ok, _} = find(Atom, infinity) || Atom <- Atoms],
+                ?assertEqual(Native, lists:any(Short, [{Atom, 1000} || Atom <- Atoms]))
+            end].
+
+heap_binary(Size) ->
+    binary:copy(bytes_without_zero(Size)).
 
 %%% Prefixes
 

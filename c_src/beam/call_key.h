@@ -5,8 +5,8 @@
  * The kind of the table says how its keys are encoded, so the table has to be found first. An
  * immediate, or a short tuple of such, is the key of a hash table as two words, in registers: storing
  * bytes one by one and loading them as words again would cost as much as all the rest of a lookup.
- * Any other key is encoded inside of the section if that is soon done, else outside, and the table
- * is looked for once more.
+ * Short keys of ordered tables are made as words, too (key_short.h). Any other key is encoded inside
+ * of the section if that is soon done, else outside, and the table is looked for once more.
  *
  *     struct xe_use use;
  *     struct xe_encoder e;
@@ -24,7 +24,7 @@
 #include "../core/order.h"
 #include "call.h"
 #include "key.h"
-#include "key_small.h"
+#include "key_short.h"
 #include "term_native.h"
 
 /* Words of a key that are encoded inside of a section. */
@@ -92,12 +92,14 @@ static inline void xe_call_encode_words(struct xe_encoder *e, uint64_t w0, uint6
     memcpy(e->small + 8, &w1, 8);
 }
 
-/* The same with the order bytes of a small integer. */
-static inline void xe_call_encode_small(struct xe_encoder *e, int64_t i)
+/* The same with a short key of an ordered table, which gets its bytes. */
+static inline void xe_call_encode_short(struct xe_encoder *e, struct xe_key *key,
+                                        const struct xe_key_rest *rest)
 {
-    uint64_t high, low;
-    unsigned len = xe_key_small(i, &high, &low);
-    xe_call_encode_words(e, __builtin_bswap64(high), __builtin_bswap64(low), len);
+    xe_call_encoder_of(e, key->klen);
+    e->len += rest->restore_len;
+    e->words = rest->heap;
+    xe_key_short_put(key, rest, e->small);
 }
 
 /* Ends the use of an encoder with a key. */
@@ -117,7 +119,8 @@ static inline enum xe_result xe_call_encode_key(struct xe_encoder *e, ErlNifEnv 
                                                 enum xe_kind kind, ERL_NIF_TERM term,
                                                 uint64_t budget, bool brief)
 {
-    ErlNifSInt64 i;
+    struct xe_key_rest rest;
+    struct xe_key key;
     uint64_t w0, w1;
     unsigned len;
     if (xe_call_key_is_words(kind, term))
@@ -133,9 +136,8 @@ static inline enum xe_result xe_call_encode_key(struct xe_encoder *e, ErlNifEnv 
             return XE_CALL_OK;
         }
     }
-    if (XE_UNLIKELY(kind == XE_ORDERED) && xe_term_is_immediate(term) &&
-        xe_term_get_int64(env, term, &i)) {
-        xe_call_encode_small(e, i);
+    if (XE_UNLIKELY(kind == XE_ORDERED) && xe_key_short(env, term, &key, &rest)) {
+        xe_call_encode_short(e, &key, &rest);
         return XE_CALL_OK;
     }
     xe_encoder_init(e, env, budget);
@@ -156,14 +158,12 @@ enum xe_result xe_call_open_again(ErlNifEnv *env, ERL_NIF_TERM table, enum xe_ne
                                   ERL_NIF_TERM term, uint64_t budget, struct xe_use *use,
                                   struct xe_encoder *e);
 
-/* Opens the use of a table, and encodes a key for it. XE_CALL_OK: to be ended by
- * xe_call_close(). */
+/* Encodes a key for the table that is used. XE_CALL_OK: to be ended by xe_call_close(); else the
+ * use has ended. */
 static inline __attribute__((always_inline)) enum xe_result
-xe_call_open(ErlNifEnv *env, ERL_NIF_TERM table, enum xe_need need, ERL_NIF_TERM term,
-             uint64_t budget, struct xe_use *use, struct xe_encoder *e)
+xe_call_open_key(ErlNifEnv *env, ERL_NIF_TERM table, enum xe_need need, ERL_NIF_TERM term,
+                 uint64_t budget, struct xe_use *use, struct xe_encoder *e)
 {
-    if (XE_UNLIKELY(!xe_use_begin(env, table, need, use)))
-        return XE_CALL_BADARG;
     uint64_t words = budget < XE_CALL_SECTION_WORDS ? budget : XE_CALL_SECTION_WORDS;
     enum xe_result result = xe_call_encode_key(e, env, use->table->kind, term, words, true);
     if (XE_LIKELY(result == XE_CALL_OK))
@@ -172,6 +172,16 @@ xe_call_open(ErlNifEnv *env, ERL_NIF_TERM table, enum xe_need need, ERL_NIF_TERM
         return xe_call_open_again(env, table, need, term, budget, use, e);
     xe_use_end(use);
     return result;
+}
+
+/* Opens the use of a table, and encodes a key for it. Ends as xe_call_open_key(). */
+static inline __attribute__((always_inline)) enum xe_result
+xe_call_open(ErlNifEnv *env, ERL_NIF_TERM table, enum xe_need need, ERL_NIF_TERM term,
+             uint64_t budget, struct xe_use *use, struct xe_encoder *e)
+{
+    if (XE_UNLIKELY(!xe_use_begin(env, table, need, use)))
+        return XE_CALL_BADARG;
+    return xe_call_open_key(env, table, need, term, budget, use, e);
 }
 
 static inline void xe_call_close(struct xe_use *use, ERL_NIF_TERM term, struct xe_encoder *e)

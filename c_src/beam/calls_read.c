@@ -41,15 +41,47 @@ static __attribute__((noinline)) enum xe_status find_encoded(struct found *f, ER
     return xe_table_find_record(t->core, &key, &f->rec);
 }
 
+/* The result of a call that has looked for an object; ends `f` unless that goes on. */
+static inline enum xe_result found_result(struct found *f, ERL_NIF_TERM key)
+{
+    if (XE_LIKELY(f->status == XE_OK || f->status == XE_ABSENT))
+        return XE_CALL_OK;
+    found_end(f, key);
+    return xe_call_of_core(f->status);
+}
+
+/* find() in an ordered table, which is used. */
+static __attribute__((noinline)) enum xe_result
+find_ordered(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t budget, struct found *f)
+{
+    struct xe_key_rest rest;
+    struct xe_key key;
+    if (XE_LIKELY(xe_key_short(env, argv[1], &key, &rest))) {
+        xe_call_encode_short(&f->encoder, &key, &rest);
+    } else {
+        enum xe_result result =
+            xe_call_open_key(env, argv[0], XE_NEED_READ, argv[1], budget, &f->use, &f->encoder);
+        if (result != XE_CALL_OK)
+            return result;
+        xe_call_key(&key, f->use.table, argv[1], &f->encoder);
+    }
+    f->status = xe_order_lookup(f->use.table->core, &key, &f->rec);
+    return found_result(f, argv[1]);
+}
+
 /* Finds the object of argv[1] in table argv[0]. */
 static inline __attribute__((always_inline)) enum xe_result
 find(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t budget, struct found *f)
 {
+    if (XE_UNLIKELY(!xe_use_begin(env, argv[0], XE_NEED_READ, &f->use)))
+        return XE_CALL_BADARG;
+    enum xe_kind kind = f->use.table->kind;
+    if (XE_UNLIKELY(kind == XE_ORDERED))
+        return find_ordered(env, argv, budget, f);
     enum xe_result result =
-        xe_call_open(env, argv[0], XE_NEED_READ, argv[1], budget, &f->use, &f->encoder);
+        xe_call_open_key(env, argv[0], XE_NEED_READ, argv[1], budget, &f->use, &f->encoder);
     if (XE_UNLIKELY(result != XE_CALL_OK))
         return result;
-    enum xe_kind kind = f->use.table->kind;
     if (XE_UNLIKELY(xe_kind_is_bag(kind))) {
         f->status = XE_LIMIT;
         return XE_CALL_OK;
@@ -63,10 +95,7 @@ find(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t budget, struct found *f
     } else {
         f->status = find_encoded(f, argv[1]);
     }
-    if (XE_LIKELY(f->status == XE_OK || f->status == XE_ABSENT))
-        return XE_CALL_OK;
-    found_end(f, argv[1]);
-    return xe_call_of_core(f->status);
+    return found_result(f, argv[1]);
 }
 
 /* Applies `fn` to any object found, a blob pinned and outside of the section. Ends `f`. */
@@ -145,6 +174,28 @@ static bool make_shared_pair(ErlNifEnv *env, const struct found *f, ERL_NIF_TERM
     return true;
 }
 
+/* The body of a record without handles that is not a blob's descriptor, behind what restores the key, if
+ * the given key is restored by the same; else NULL. */
+static inline const uint8_t *ordered_body(const struct found *f)
+{
+    const struct xe_encoder *e = &f->encoder;
+    uint32_t header = xe_load32(f->rec);
+    const uint8_t *body = f->rec + XE_HDR_BYTES + xe_record_klen(header);
+    size_t size = header & XE_REC_RESTORE ? *body++ : 0;
+    bool same = !(header & XE_REC_SPECIAL) && size == e->len - e->klen && size < 0x80 &&
+                xe_bytes_equal(body, e->bytes + e->klen, size);
+    return same ? body + size : NULL;
+}
+
+/* The body of such a record, if the given key is the stored one, and so is the object's. */
+static inline const uint8_t *body_of_key(const struct found *f, ERL_NIF_TERM key)
+{
+    if (XE_UNLIKELY(f->use.table->kind == XE_ORDERED))
+        return ordered_body(f);
+    const uint8_t *body = xe_call_plain_body(f->rec);
+    return body && xe_call_reusable_key(key, &f->encoder) ? body : NULL;
+}
+
 static enum xe_result lookup(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t budget,
                              ERL_NIF_TERM *out)
 {
@@ -161,11 +212,11 @@ static enum xe_result lookup(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t
         return XE_CALL_OK;
     }
     int keypos = f.use.table->keypos;
-    if (!(body = xe_call_plain_body(f.rec)) && make_shared_pair(env, &f, argv[1], out)) {
+    if (!(body = body_of_key(&f, argv[1])) && make_shared_pair(env, &f, argv[1], out)) {
         found_end(&f, argv[1]);
         return XE_CALL_OK;
     }
-    if (!body || !xe_call_key_of_plain(f.use.table->kind, argv[1], &f.encoder))
+    if (!body)
         return with_view(env, &f, argv[1], decode_listed, NULL, budget, out);
     if (body[0] & XE_TERM_BODY_FLAT)
         *out = xe_term_make_flat(env, body, keypos, argv[1], xe_call_nil);

@@ -41,13 +41,17 @@ enum {
     SMALL_BODY = 384,                      /* bytes: a flat one has room */
 };
 
-_Static_assert((int)SMALL_KEY >= (int)XE_KEY_SHORT && SMALL_BODY > 8 * (XE_TERM_FLAT_ARITY_MAX + 1),
+_Static_assert((int)SMALL_KEY >= (int)XE_KEY_SHORT &&
+                   (int)SMALL_KEY >= (int)XE_ORDER_SHORT + 1 + (int)XE_KEY_SHORT_RESTORE &&
+                   SMALL_BODY > 8 * (XE_TERM_FLAT_ARITY_MAX + 1),
                "small records have room for short keys and flat bodies");
 
 /* A record that is made in one go: of an object whose elements are small, with nothing unusual in
- * them, and its key an immediate, a short tuple of such or a short binary. */
+ * them, and its key an immediate, a short tuple of such or a short binary; in an ordered table, a
+ * short key (key_short.h). */
 struct small {
     struct xe_key key;
+    uint32_t restore; /* bytes behind those of the key that restore it, their length included */
     size_t len;
     bool unusual; /* there is something in its elements that is not for this way */
     uint8_t rec[XE_HDR_BYTES + SMALL_KEY + SMALL_BODY + XE_READ_SLACK];
@@ -64,17 +68,19 @@ static inline void put_words(struct small *f, uint64_t w0, uint64_t w1)
     memcpy(f->rec + XE_HDR_BYTES + 8, &w1, 8);
 }
 
-/* In an ordered table only a small integer has a key that is soon made, and that nothing has to
- * restore. */
-static bool make_ordered_key(ErlNifEnv *env, struct small *f, ERL_NIF_TERM key)
+/* The key of an ordered table, and behind it what restores it. */
+static inline bool make_ordered_key(ErlNifEnv *env, struct small *f, ERL_NIF_TERM key)
 {
-    ErlNifSInt64 i;
-    uint64_t high, low;
-    if (!xe_term_is_immediate(key) || !xe_term_get_int64(env, key, &i))
+    struct xe_key_rest rest;
+    if (!xe_key_short(env, key, &f->key, &rest))
         return false;
-    unsigned len = xe_key_small(i, &high, &low);
-    put_words(f, __builtin_bswap64(high), __builtin_bswap64(low));
-    xe_key_init_order(&f->key, f->rec + XE_HDR_BYTES, len, NULL, 0);
+    xe_key_short_put(&f->key, &rest, f->rec + XE_HDR_BYTES);
+    if (rest.restore_len) {
+        uint8_t *at = f->rec + XE_HDR_BYTES + f->key.klen;
+        *at = (uint8_t)rest.restore_len;
+        memcpy(at + 1, &rest.restore, XE_KEY_SHORT_RESTORE);
+        f->restore = 1 + rest.restore_len;
+    }
     return true;
 }
 
@@ -95,6 +101,11 @@ static inline bool make_key(struct small *f, uint64_t seed, ERL_NIF_TERM key)
     xe_key_init_words(&f->key, seed, w0, w1, f->rec + XE_HDR_BYTES, len);
     put_words(f, w0, w1);
     return true;
+}
+
+static inline uint32_t small_flags(const struct small *f)
+{
+    return f->restore ? XE_REC_RESTORE : 0;
 }
 
 /* A body of immediates: `any`, what all are in. */
@@ -122,6 +133,7 @@ static inline bool make_small(ErlNifEnv *env, struct small *f, const struct xe_o
     uint64_t all = 3, any = 0; /* of the elements but the key */
     int keypos = t->keypos;
     f->unusual = false;
+    f->restore = 0;
     if (arity > XE_TERM_FLAT_ARITY_MAX)
         return false;
     if (XE_LIKELY(arity == 2))
@@ -140,7 +152,7 @@ static inline bool make_small(ErlNifEnv *env, struct small *f, const struct xe_o
                                            : make_ordered_key(env, f, key)))
         return false;
     uint32_t klen = (uint32_t)f->key.klen;
-    uint8_t *body = f->rec + XE_HDR_BYTES + klen;
+    uint8_t *body = f->rec + XE_HDR_BYTES + klen + f->restore;
     uint8_t *p = XE_LIKELY(all == 3)
                      ? put_flat(body, elements, arity, keypos, any)
                      : xe_native_small_body(body, body + SMALL_BODY, elements, arity, keypos);
@@ -150,7 +162,7 @@ static inline bool make_small(ErlNifEnv *env, struct small *f, const struct xe_o
     }
     f->len = (size_t)(p - f->rec);
     uint32_t header = (uint32_t)(f->len + XE_RECORD_ALIGN - 1) / XE_RECORD_ALIGN |
-                      klen << XE_HDR_KLEN_SHIFT | f->key.flags;
+                      klen << XE_HDR_KLEN_SHIFT | f->key.flags | small_flags(f);
     memcpy(f->rec, &header, 4);
     return true;
 }
@@ -159,7 +171,7 @@ static inline bool make_small(ErlNifEnv *env, struct small *f, const struct xe_o
 static struct xe_object small_object(const struct small *f, enum xe_kind kind)
 {
     struct xe_object o = {.bytes = f->rec + XE_HDR_BYTES, .klen = f->key.klen,
-                          .len = f->len - XE_HDR_BYTES};
+                          .len = f->len - XE_HDR_BYTES, .flags = small_flags(f)};
     if (xe_kind_is_bag(kind))
         o.identity = xe_term_identity(o.bytes, o.len);
     return o;

@@ -1,16 +1,14 @@
 /*
  * key_atom.c - the order bytes of atoms.
  *
- * To get an atom's text takes longer than all the rest of a short key. So the order bytes of short
- * atoms are remembered, in a table whose places are filled once and never change: an atom lives as
- * long as the VM. Each atom has two places, in one cache line; where others have taken them, the
- * text is got each time.
+ * To get an atom's text takes longer than all the rest of a short key. So the order bytes of atoms
+ * of up to 38 characters are remembered, in a table whose places are filled once and never change:
+ * an atom lives as long as the VM. Each atom has two places; where others have taken them, the text
+ * is got each time.
  */
 #include "key_internal.h"
 
 enum {
-    CACHE_LINES = 512,
-    CACHED_BYTES = 23,
     LATIN1_MAX = 256, /* with the NUL */
     EXT_ATOM_UTF8 = 118,
     EXT_SMALL_ATOM_UTF8 = 119,
@@ -19,34 +17,32 @@ enum {
 /* What a place says instead of an atom; no immediate's word is one of these. */
 enum { EMPTY = 0, BEING_FILLED = 1 };
 
-struct place {
-    _Atomic uint64_t atom;
-    uint8_t len;
-    uint8_t bytes[CACHED_BYTES];
-};
+_Alignas(XE_CACHE_LINE) struct xe_key_atom xe_key_atoms[XE_KEY_ATOM_PAIRS][2];
 
-_Static_assert(2 * sizeof(struct place) == XE_CACHE_LINE, "both places are in one cache line");
-
-static _Alignas(XE_CACHE_LINE) struct place cache[CACHE_LINES][2];
-
-static inline struct place *places_of(ERL_NIF_TERM atom)
+static void fill(struct xe_key_atom *p, const uint8_t *bytes, size_t len, uint64_t entry)
 {
-    return cache[atom * 0x9e3779b97f4a7c15 >> 55];
+    for (size_t i = 0; i < XE_KEY_ATOM_WORDS; i++)
+        p->words[i] = xe_order_head(bytes, len, 8 * i);
+    p->len = (uint8_t)len;
+    p->restore = 0;
+    p->restore_len = 0;
+    for (; entry >= 0x80; entry >>= 7)
+        p->restore |= (uint32_t)((entry & 0x7f) | 0x80) << 8 * p->restore_len++;
+    p->restore |= (uint32_t)entry << 8 * p->restore_len++;
 }
-
-_Static_assert(CACHE_LINES == 1 << (64 - 55), "the hash has as many bits as there are lines");
 
 static void remember(ERL_NIF_TERM atom, const uint8_t *bytes, size_t len)
 {
-    struct place *p = places_of(atom);
-    for (int i = 0; len <= CACHED_BYTES && i < 2; i++, p++) {
+    struct xe_key_atom *p = xe_key_atom_places(atom);
+    uint64_t entry = xe_key_atom_entry(atom);
+    bool fits = len <= 8 * XE_KEY_ATOM_WORDS && entry < (uint64_t)1 << 4 * 7;
+    for (int i = 0; fits && i < 2; i++, p++) {
         uint64_t found = EMPTY;
         /* Relaxed: who fills a place writes into memory that nobody reads before. */
         if (atomic_compare_exchange_strong_explicit(&p->atom, &found, BEING_FILLED,
                                                     memory_order_relaxed, memory_order_relaxed)) {
-            memcpy(p->bytes, bytes, len);
-            p->len = (uint8_t)len;
-            /* Pairs with the load-acquire in xe_key_atom(). */
+            fill(p, bytes, len, entry);
+            /* Pairs with the load-acquire in xe_key_atom_remembered(). */
             atomic_store_explicit(&p->atom, atom, memory_order_release);
             return;
         }
@@ -112,13 +108,13 @@ static __attribute__((noinline)) const uint8_t *write_atom(ErlNifEnv *env, ERL_N
 
 const uint8_t *xe_key_atom(ErlNifEnv *env, ERL_NIF_TERM atom, uint8_t *room, size_t *len)
 {
-    const struct place *p = places_of(atom);
-    for (int i = 0; i < 2; i++, p++) {
-        /* Pairs with the store-release in remember(). */
-        if (XE_LIKELY(atomic_load_explicit(&p->atom, memory_order_acquire) == atom)) {
-            *len = p->len;
-            return p->bytes;
-        }
+    const struct xe_key_atom *p = xe_key_atom_remembered(atom);
+    if (XE_UNLIKELY(!p))
+        return write_atom(env, atom, room, len);
+    for (int i = 0; i < XE_KEY_ATOM_WORDS; i++) {
+        uint64_t bytes = __builtin_bswap64(p->words[i]);
+        memcpy(room + 8 * i, &bytes, 8);
     }
-    return write_atom(env, atom, room, len);
+    *len = p->len;
+    return room;
 }

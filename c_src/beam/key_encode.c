@@ -81,7 +81,7 @@ static bool put_entry(struct walk *w, uint64_t v)
 
 static bool restore_atom(struct walk *w, ERL_NIF_TERM atom)
 {
-    return put_entry(w, atom >> 2 << 1);
+    return put_entry(w, xe_key_atom_entry(atom));
 }
 
 static bool restore_float(struct walk *w, bool negative_zero)
@@ -563,19 +563,27 @@ static bool finish(struct walk *w, ERL_NIF_TERM key)
     return true;
 }
 
-enum xe_term_status xe_key_encode(struct xe_encoder *e, ERL_NIF_TERM key)
+enum xe_term_status xe_key_encode_any(struct xe_encoder *e, ERL_NIF_TERM key)
 {
     struct walk w;
-    ErlNifSInt64 i;
     walk_init(&w, e);
-    if (xe_term_is_immediate(key) && enif_get_int64(e->env, key, &i)) {
-        put_small(&w, i); /* it fits, and nothing is to be restored */
-        e->klen = e->len;
-        return XE_TERM_OK;
-    }
     if (put_term(&w, key) && put_rest(&w) && finish(&w, key))
         e->n_key_handles = e->n_handles;
     walk_clear(&w);
+    return e->status;
+}
+
+enum xe_term_status xe_key_encode(struct xe_encoder *e, ERL_NIF_TERM key)
+{
+    struct xe_key short_key;
+    struct xe_key_rest rest;
+    if (!xe_key_short(e->env, key, &short_key, &rest))
+        return xe_key_encode_any(e, key);
+    if (charge(e, rest.heap)) {
+        xe_key_short_put(&short_key, &rest, e->bytes);
+        e->klen = short_key.klen;
+        e->len = e->klen + rest.restore_len;
+    }
     return e->status;
 }
 

@@ -51,17 +51,19 @@ static inline unsigned xe_key_small(int64_t i, uint64_t *high, uint64_t *low)
 {
     *high = (uint64_t)KEY_ZERO << 56;
     *low = 0;
-    if (i == 0)
+    if (XE_UNLIKELY(i == 0))
         return 1;
-    uint64_t flip = i < 0 ? UINT64_MAX : 0, magnitude = i < 0 ? 0 - (uint64_t)i : (uint64_t)i;
+    uint64_t flip = (uint64_t)(i >> 63), magnitude = ((uint64_t)i ^ flip) - flip;
     unsigned exponent = 63 - (unsigned)__builtin_clzll(magnitude);
-    uint64_t fraction = exponent ? magnitude << (64 - exponent) : 0;
-    unsigned groups = xe_key_groups(xe_key_fraction_bits(fraction));
-    uint64_t used = groups >= 8 ? UINT64_MAX : ~(UINT64_MAX >> 8 * groups);
-    uint64_t first = (xe_key_first_groups(fraction, groups) ^ flip) & used;
+    uint64_t fraction = magnitude << 1 << (63 - exponent);
+    /* As xe_key_groups() of them, without a branch: how long numbers are is as good as random. */
+    unsigned groups = (70 - (unsigned)__builtin_ctzll(fraction | (uint64_t)1 << 63)) / 7;
+    uint64_t used = ~(UINT64_MAX >> 4 * groups >> 4 * groups);
+    uint64_t followed = 0x0101010101010101 & ~(UINT64_MAX >> 4 * (groups - 1) >> 4 * (groups - 1));
+    uint64_t first = ((xe_key_spread(fraction) | followed) ^ flip) & used;
     uint64_t ninth = groups > 8 ? ((fraction ^ flip) & 0xfe) | (flip & 1) : 0;
     uint64_t x = KEY_EXPONENT_0 + exponent;
-    *high = (i < 0 ? KEY_ZERO - x : KEY_ZERO + x) << 56 | first >> 8;
+    *high = (KEY_ZERO + ((x ^ flip) - flip)) << 56 | first >> 8;
     *low = first << 56 | ninth << 48;
     return 1 + groups;
 }
