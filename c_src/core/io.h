@@ -58,7 +58,7 @@ enum xe_io_code {
     XE_IO_FOREIGN = -2, /* a file of something else */
     XE_IO_VERSION = -3, /* a file of a version that is not known here */
     XE_IO_LOCKED = -4,  /* somebody else has locked it */
-    XE_IO_CLOSED = -5,  /* it has been closed, or taken over */
+    XE_IO_CLOSED = -5,  /* it has been closed */
 };
 
 #define XE_IO_NOWHERE UINT64_MAX

@@ -17,7 +17,6 @@ enum {
     BUFFER_MIN = 4096,
     SEGMENT_BYTES = 16 << 20,
     SEGMENT_MIN = 2 * XE_SEGMENT_RECORDS,
-    LOCK_BYTES = 16, /* token and id of who has it */
     PAUSE_NS = 200000,
     WATCH_NS = 50000,  /* see rest() */
     WATCH_LOOKS = 16,  /* between two looks at the clock */
@@ -25,7 +24,7 @@ enum {
 
 /* Raised with any change of struct xe_journal, or of what it leads to; the sizes catch most. */
 #define LAYOUT                                                                                     \
-    (UINT64_C(2) << 32 | sizeof(struct xe_journal) << 16 | sizeof(struct xe_journal_domain))
+    (UINT64_C(3) << 32 | sizeof(struct xe_journal) << 16 | sizeof(struct xe_journal_domain))
 
 /* Static: the library stays in memory for good (c_src/Makefile). */
 static struct xe_journal_domain own = {
@@ -346,68 +345,10 @@ void xe_journal_run(void)
     pthread_mutex_unlock(&xe_journal_the->lock);
 }
 
-/* --- Who has a directory ------------------------------------------------------------ */
-
-static bool write_lock(struct xe_journal *j, struct xe_io_error *error)
-{
-    uint8_t said[LOCK_BYTES];
-    xe_store64(said, xe_journal_the->token);
-    xe_store64(said + 8, j->id);
-    return xe_file_write(j->files.lock, said, sizeof said, 0, error);
-}
-
-/* The journal of this process that has a directory. Under the lock of the domain. */
-static struct xe_journal *find_holder(uint64_t token, uint64_t id)
-{
-    struct xe_journal *j = token == xe_journal_the->token ? xe_journal_the->open : NULL;
-    while (j && (j->id != id || j->closed))
-        j = j->next_open;
-    return j;
-}
-
-/* What the LOCK of a directory says; zeros if it says nothing. */
-static void read_lock(const struct xe_io *io, const char *dir, uint64_t *token, uint64_t *id)
-{
-    uint8_t said[LOCK_BYTES];
-    struct xe_file *file;
-    struct xe_io_error ignored;
-    size_t got = 0;
-    *token = *id = 0;
-    char *path = xe_io_join(dir, "LOCK");
-    if (!path)
-        return;
-    if (xe_io_open(io, path, 0, &file, &ignored)) {
-        if (!xe_file_read(file, said, sizeof said, 0, &got, &ignored))
-            got = 0;
-        xe_file_close(file, &ignored);
-    }
-    xe_cb.free(path);
-    if (got == sizeof said) {
-        *token = xe_load64(said);
-        *id = xe_load64(said + 8);
-    }
-}
-
-bool xe_journal_holder(const struct xe_io *io, const char *dir, uint64_t *owner)
-{
-    uint64_t token, id;
-    read_lock(io, dir, &token, &id);
-    pthread_mutex_lock(&xe_journal_the->lock);
-    struct xe_journal *j = find_holder(token, id);
-    if (j)
-        *owner = j->owner;
-    pthread_mutex_unlock(&xe_journal_the->lock);
-    return j != NULL;
-}
-
 static void register_journal(struct xe_journal *j)
 {
     struct xe_journal_domain *d = xe_journal_the;
-    uint64_t drawn = j->files.io->random(j->files.io);
     pthread_mutex_lock(&d->lock);
-    if (!d->token)
-        d->token = drawn | 1;
-    j->id = ++d->ids;
     j->next_open = d->open;
     d->open = j;
     pthread_mutex_unlock(&d->lock);
@@ -453,7 +394,6 @@ static struct xe_journal *journal_new(const struct xe_journal_options *o, struct
     j->memory = memory;
     j->ring = ring;
     j->size = size;
-    j->owner = o->owner;
     j->files.io = o->io;
     j->files.dir = dir;
     j->files.segment_bytes = segment < SEGMENT_MIN ? SEGMENT_MIN : segment;
@@ -512,8 +452,7 @@ struct xe_journal *xe_journal_open(const struct xe_journal_options *o, struct xe
     if (!j)
         return NULL;
     register_journal(j);
-    if (xe_files_lock(&j->files, error) && write_lock(j, error) &&
-        (!o->create || make_table(o, error)) &&
+    if (xe_files_lock(&j->files, error) && (!o->create || make_table(o, error)) &&
         (j->replay = xe_replay_open(o->io, o->dir, o->salvage, error)) != NULL)
         return j;
     unregister(j);
@@ -575,8 +514,8 @@ bool xe_journal_close(struct xe_journal *j, struct xe_io_error *error)
     struct xe_journal_domain *d = xe_journal_the;
     pthread_mutex_lock(&d->lock);
     close_files(j);
-    /* Until nobody has it: who wanted it served after that, or seizes it. */
-    while (is_queued(j) || d->serving == j || j->seizing)
+    /* Until nobody has it: somebody may have wanted it served after that. */
+    while (is_queued(j) || d->serving == j)
         if (!help(d))
             pthread_cond_wait(&d->done, &d->lock);
     bool clean = j->clean;
@@ -586,29 +525,6 @@ bool xe_journal_close(struct xe_journal *j, struct xe_io_error *error)
     unregister(j);
     journal_free(j);
     return clean;
-}
-
-bool xe_journal_seize(const struct xe_io *io, const char *dir, struct xe_io_error *error)
-{
-    struct xe_journal_domain *d = xe_journal_the;
-    uint64_t token, id;
-    read_lock(io, dir, &token, &id);
-    pthread_mutex_lock(&d->lock);
-    struct xe_journal *j = find_holder(token, id);
-    bool ok = false;
-    if (j) {
-        j->seizing++;
-        close_files(j);
-        ok = j->clean;
-        if (!ok)
-            xe_journal_error(j, error);
-        j->seizing--;
-        pthread_cond_broadcast(&d->done);
-    } else {
-        xe_io_fail(error, XE_IO_LOCKED, XE_IO_LOCK, dir, XE_IO_NOWHERE, NULL);
-    }
-    pthread_mutex_unlock(&d->lock);
-    return ok;
 }
 
 /* --- All of a table -------------------------------------------------------------------- */

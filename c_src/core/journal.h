@@ -109,7 +109,6 @@ struct xe_journal_options {
     bool salvage;           /* see xe_replay_next() */
     size_t buffer_bytes;    /* 0: 4 MiB; else rounded up to a power of two */
     uint64_t segment_bytes; /* at most, but for a larger record; 0: 16 MiB */
-    uint64_t owner;         /* for xe_journal_holder() */
 };
 
 /*
@@ -129,14 +128,6 @@ bool xe_journal_begin(struct xe_journal *j, struct xe_io_error *error);
  * journal had failed, or has now.
  */
 bool xe_journal_close(struct xe_journal *j, struct xe_io_error *error);
-
-/* Whether a journal of this process has the directory, and its `owner`. */
-bool xe_journal_holder(const struct xe_io *io, const char *dir, uint64_t *owner);
-/* Takes the directory from the journal of this process that has it: all that was committed is
- * written and synced, and the directory can be opened by another one. For the journal all is as if
- * it had failed with XE_IO_CLOSED; who has it closes it as usual. False: no journal of this process
- * has it, or it has failed. */
-bool xe_journal_seize(const struct xe_io *io, const char *dir, struct xe_io_error *error);
 
 /* Removes all files of a table, and the directory if nothing else is in it. */
 bool xe_journal_destroy(const struct xe_io *io, const char *dir, struct xe_io_error *error);
@@ -180,8 +171,8 @@ enum xe_journal_level {
 };
 
 /* Somebody who waits. `done` is called once, with XE_OK or XE_FAILED, on the writing thread, or
- * where there is none, on one that closes, seizes or flushes; the memory is the waiter's again then.
- * It must not wait, nor open or close. */
+ * where there is none, on one that closes or flushes; the memory is the waiter's again then. It must
+ * not wait, nor open or close. */
 struct xe_journal_waiter {
     struct xe_journal_waiter *next;
     void (*done)(struct xe_journal_waiter *w, enum xe_status status);

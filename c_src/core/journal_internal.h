@@ -71,9 +71,7 @@ struct xe_journal {
     bool begun;
 
     /* Under the lock of the domain. */
-    uint64_t id, owner;
     bool closing, closed, clean; /* no files any more; and all was well */
-    uint32_t seizing;            /* who waits for that, beside the one that closes */
     struct xe_journal *next_queued, *next_open;
 };
 
@@ -84,7 +82,6 @@ struct xe_journal_domain {
     pthread_cond_t work, done;
     struct xe_journal *open, *queue, *queue_last;
     _Atomic uint64_t queueings; /* so far; may be read by anybody */
-    uint64_t token, ids;        /* what LOCK files of this process say */
     struct xe_journal *serving; /* somebody is at work on it; NULL: nobody is on any */
     uint64_t threads;           /* started so far, by all copies */
     uint64_t server;            /* the one that serves; 0: none */

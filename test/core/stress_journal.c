@@ -1,6 +1,6 @@
 /*
  * stress_journal.c - many threads write units and wait for them, while the writing thread serves
- * them, checkpoints are made, the disk fails, and the journal is taken away.
+ * them, checkpoints are made, and the disk fails.
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -265,35 +265,12 @@ static void what_was_acknowledged_outlives_a_loss_of_power(void **state)
     }
 }
 
-static void seize_it(struct worker *w)
-{
-    struct xe_io_error error;
-    while (atomic_load(&stage.committed[0]) < scaled(UNITS) / 4)
-        sched_yield();
-    CHECK(xe_journal_seize(sim_io(stage.s), DIR, &error));
-}
-
-static void a_journal_is_taken_away_while_it_is_written(void **state)
-{
-    struct xe_io_error error;
-    (void)state;
-    assert_true(xe_journal_start(NULL));
-    stage_begin(9);
-    run_writers(seize_it);
-    assert_true(xe_journal_close(stage.j, &error));
-    xe_journal_stop();
-    sim_power_off(stage.s);
-    check_replay(false, XE_JOURNAL_OS);
-    stage_end();
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(all_units_are_there_in_the_order_of_their_writers),
         TEST(checkpoints_are_made_meanwhile),
         TEST(what_was_acknowledged_outlives_a_loss_of_power),
-        TEST(a_journal_is_taken_away_while_it_is_written),
     };
     return cmocka_run_group_tests_name("journal stress", tests, NULL, NULL);
 }

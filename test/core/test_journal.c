@@ -371,30 +371,15 @@ static void a_directory_has_one_journal(void **state)
     struct world *w = world_open(8);
     struct xe_journal_options o = options_of(w, true);
     struct xe_io_error error;
-    struct xe_journal_room room, early;
-    uint64_t owner, v;
+    uint64_t v;
     (void)state;
-    o.owner = 4711;
     assert_null(xe_journal_open(&o, &error));
     assert_int_equal(error.code, XE_IO_LOCKED);
     assert_false(xe_journal_destroy(sim_io(w->s), DIR, &error));
     assert_int_equal(error.code, XE_IO_LOCKED);
-    assert_true(xe_journal_holder(sim_io(w->s), DIR, &owner));
-    assert_int_equal(owner, 0);
     put_units(w, 10);
-    assert_int_equal(xe_journal_reserve(w->j, 3, &early), XE_OK);
-    /* Taken over: all that was committed is there, and the other one is told that it is closed. */
-    assert_true(xe_journal_seize(sim_io(w->s), DIR, &error));
-    assert_false(xe_journal_holder(sim_io(w->s), DIR, &owner));
-    assert_int_equal(xe_journal_reserve(w->j, 1, &room), XE_FAILED);
-    xe_journal_commit(w->j, &early, "abc", 3);
-    xe_journal_notify(w->j);
-    assert_true(xe_journal_error(w->j, &error) && error.code == XE_IO_CLOSED);
-    assert_true(xe_journal_close(w->j, &error));
-    assert_true(open_table(w, &v));
+    assert_true(close_table(w) && open_table(w, &v));
     assert_int_equal(v, 10);
-    assert_true(close_table(w));
-    assert_false(xe_journal_seize(sim_io(w->s), DIR, &error));
     world_end(w);
 }
 
