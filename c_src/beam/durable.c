@@ -164,7 +164,7 @@ enum xe_durable_level xe_durable_level(const struct xe_durable *d)
     if (d->level != XE_DURABLE_MEMORY)
         return d->level;
     /* Pairs with that of xe_journal_flush(): who is not seen to have left will see, when it
-     * flushes, what this thread has committed. */
+     * flushes, what this thread has committed. And see xe_durable_log_end(). */
     atomic_thread_fence(memory_order_seq_cst);
     return atomic_load_explicit(&the->watchers, memory_order_relaxed) ? XE_DURABLE_MEMORY
                                                                      : XE_DURABLE_OS;
@@ -210,8 +210,12 @@ void xe_durable_log_end(void *log, struct xe_log_write *write)
     if (!write->published) {
         xe_journal_cancel(d->journal, &unit->room);
     } else {
-        xe_journal_notify(d->journal);
-        if (xe_durable_level(d) != XE_DURABLE_MEMORY || XE_UNLIKELY(is_due_here(d)))
+        bool waits = xe_durable_level(d) != XE_DURABLE_MEMORY;
+        if (waits)
+            xe_journal_notify(d->journal);
+        else
+            xe_journal_notify_later(d->journal); /* behind the fence of xe_durable_level() */
+        if (waits || XE_UNLIKELY(is_due_here(d)))
             owe(log, unit->ticket);
     }
     give_back(d, unit);

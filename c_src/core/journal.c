@@ -20,6 +20,7 @@ enum {
     PAUSE_NS = 200000,
     WATCH_NS = 50000,  /* see rest() */
     WATCH_LOOKS = 16,  /* between two looks at the clock */
+    SECOND_NS = 1000 * 1000 * 1000,
 };
 
 /* Raised with any change of struct xe_journal, or of what it leads to; the sizes catch most. */
@@ -58,11 +59,21 @@ bool xe_journal_adopt(void *domain)
     return true;
 }
 
-/* --- Serving --------------------------------------------------------------------- */
+/* --- Queues ---------------------------------------------------------------------- */
 
-void xe_journal_queue_locked(struct xe_journal *j)
+static uint64_t now_ns(void)
 {
-    struct xe_journal_domain *d = xe_journal_the;
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * SECOND_NS + (uint64_t)t.tv_nsec;
+}
+
+/* Under the lock of the domain. */
+static void enqueue(struct xe_journal_domain *d, struct xe_journal *j)
+{
+    if (j->is_queued)
+        return;
+    j->is_queued = true;
     j->next_queued = NULL;
     if (d->queue)
         d->queue_last->next_queued = j;
@@ -76,9 +87,51 @@ void xe_journal_queue_locked(struct xe_journal *j)
 void xe_journal_queue(struct xe_journal *j)
 {
     pthread_mutex_lock(&xe_journal_the->lock);
-    xe_journal_queue_locked(j);
+    enqueue(xe_journal_the, j);
     pthread_mutex_unlock(&xe_journal_the->lock);
 }
+
+/* The same under the lock of the domain. */
+static void want_service(struct xe_journal_domain *d, struct xe_journal *j)
+{
+    atomic_store_explicit(&j->wanted, XE_WANTED_NOW, memory_order_seq_cst);
+    enqueue(d, j);
+}
+
+void xe_journal_queue_late(struct xe_journal *j)
+{
+    struct xe_journal_domain *d = xe_journal_the;
+    uint64_t until = now_ns() + XE_JOURNAL_LATE_NS;
+    pthread_mutex_lock(&d->lock);
+    if (!j->is_late) {
+        j->is_late = true;
+        j->late_until = until;
+        j->next_late = NULL;
+        if (d->late) {
+            d->late_last->next_late = j;
+        } else {
+            d->late = j;
+            pthread_cond_broadcast(&d->work); /* it sleeps for too long now */
+        }
+        d->late_last = j;
+    }
+    pthread_mutex_unlock(&d->lock);
+}
+
+/* Queues those that are not to be later than now. Under the lock. */
+static void queue_late(struct xe_journal_domain *d, uint64_t now)
+{
+    while (d->late && d->late->late_until <= now) {
+        struct xe_journal *j = d->late;
+        d->late = j->next_late;
+        j->is_late = false;
+        /* Else it has been served, or whoever was in a hurry queues it. */
+        if (atomic_load_explicit(&j->wanted, memory_order_relaxed) == XE_WANTED_LATER)
+            enqueue(d, j);
+    }
+}
+
+/* --- Serving --------------------------------------------------------------------- */
 
 /* Under the lock, which is dropped meanwhile. Who closes the journal waits for it. */
 static void serve(struct xe_journal_domain *d, struct xe_journal *j)
@@ -96,7 +149,9 @@ static void serve_one(struct xe_journal_domain *d)
 {
     struct xe_journal *j = d->queue;
     d->queue = j->next_queued;
-    atomic_exchange_explicit(&j->queued, 0, memory_order_seq_cst); /* see xe_journal_notify() */
+    j->is_queued = false;
+    /* See xe_journal_notify(). */
+    atomic_exchange_explicit(&j->wanted, XE_WANTED_NOT, memory_order_seq_cst);
     serve(d, j);
 }
 
@@ -107,13 +162,6 @@ static void relax(void)
 #elif defined(__aarch64__)
     __asm__ volatile("yield");
 #endif
-}
-
-static uint64_t now_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
 /* Looks for work without sleeping. The lock is dropped meanwhile. */
@@ -132,6 +180,24 @@ static void watch(struct xe_journal_domain *d, uint64_t until)
     pthread_mutex_lock(&d->lock);
 }
 
+/* Sleeps until there is work, or has to be looked for again. */
+static void sleep_for_work(struct xe_journal_domain *d)
+{
+    if (!d->late) {
+        pthread_cond_wait(&d->work, &d->lock);
+        return;
+    }
+#ifdef __APPLE__
+    uint64_t now = now_ns(), most = d->late->late_until > now ? d->late->late_until - now : 0;
+    struct timespec t = {(time_t)(most / SECOND_NS), (long)(most % SECOND_NS)};
+    pthread_cond_timedwait_relative_np(&d->work, &d->lock, &t);
+#else
+    uint64_t until = d->late->late_until;
+    struct timespec t = {(time_t)(until / SECOND_NS), (long)(until % SECOND_NS)};
+    pthread_cond_timedwait(&d->work, &d->lock, &t);
+#endif
+}
+
 /*
  * Waits for work, under the lock. To be woken takes several times as long as what there is to do
  * then, so the thread stays awake for a while if the last work came within that while: for who
@@ -143,8 +209,8 @@ static void rest(struct xe_journal_domain *d, uint64_t number, bool *awake)
     if (*awake)
         watch(d, begun + WATCH_NS);
     if (!d->queue && !d->serving && d->server == number)
-        pthread_cond_wait(&d->work, &d->lock);
-    *awake = has_many_cores && now_ns() - begun < WATCH_NS;
+        sleep_for_work(d);
+    *awake = has_many_cores && d->queue && now_ns() - begun < WATCH_NS;
 }
 
 static void *body(void *arg)
@@ -154,6 +220,8 @@ static void *body(void *arg)
     bool awake = false;
     pthread_mutex_lock(&d->lock);
     while (d->server == number) {
+        if (d->late)
+            queue_late(d, now_ns());
         if (d->serving)
             pthread_cond_wait(&d->done, &d->lock);
         else if (d->queue)
@@ -216,12 +284,33 @@ static uint64_t server(void)
     return number;
 }
 
+/* Waiting for late journals goes by the clock that nobody sets. Before there is a thread of this
+ * copy nobody waits like that. */
+static void init_clock(void)
+{
+#ifndef __APPLE__
+    static bool is_done;
+    pthread_condattr_t attr;
+    if (is_done)
+        return;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_mutex_lock(&own.lock);
+    pthread_cond_destroy(&own.work);
+    pthread_cond_init(&own.work, &attr);
+    pthread_mutex_unlock(&own.lock);
+    pthread_condattr_destroy(&attr);
+    is_done = true;
+#endif
+}
+
 bool xe_journal_start(const struct xe_reclaim_threads *threads)
 {
     static const struct xe_reclaim_threads posix = {posix_start, posix_join, posix_detach};
     XE_ASSERT(me == 0);
     ops = threads ? *threads : posix;
     has_many_cores = sysconf(_SC_NPROCESSORS_ONLN) > 1;
+    init_clock();
     uint64_t before = server();
     pthread_mutex_lock(&xe_journal_the->lock);
     me = ++xe_journal_the->threads;
@@ -295,9 +384,8 @@ static void want_flush(struct xe_journal_domain *d)
         pthread_mutex_lock(&j->lock);
         j->flush_to = xe_journal_last(j);
         pthread_mutex_unlock(&j->lock);
-        if (!is_flushed(j) &&
-            atomic_exchange_explicit(&j->queued, 1, memory_order_seq_cst) == 0)
-            xe_journal_queue_locked(j);
+        if (!is_flushed(j))
+            want_service(d, j);
     }
 }
 
@@ -340,6 +428,7 @@ bool xe_journal_flush(uint64_t max_ns)
 void xe_journal_run(void)
 {
     pthread_mutex_lock(&xe_journal_the->lock);
+    queue_late(xe_journal_the, UINT64_MAX);
     while (help(xe_journal_the))
         ;
     pthread_mutex_unlock(&xe_journal_the->lock);
@@ -494,19 +583,25 @@ static void close_files(struct xe_journal *j)
 {
     j->closing = true;
     while (!j->closed) {
-        if (atomic_exchange_explicit(&j->queued, 1, memory_order_seq_cst) == 0)
-            xe_journal_queue_locked(j);
+        want_service(xe_journal_the, j);
         help(xe_journal_the);
     }
 }
 
-/* Whether it waits in the queue. Under the lock of the domain. */
-static bool is_queued(const struct xe_journal *j)
+/* Nobody need come for it. Under the lock of the domain. */
+static void take_off_late(struct xe_journal_domain *d, struct xe_journal *j)
 {
-    for (const struct xe_journal *q = xe_journal_the->queue; q; q = q->next_queued)
-        if (q == j)
-            return true;
-    return false;
+    struct xe_journal *before = NULL, **at = &d->late;
+    if (!j->is_late)
+        return;
+    while (*at != j) {
+        before = *at;
+        at = &before->next_late;
+    }
+    *at = j->next_late;
+    if (d->late_last == j)
+        d->late_last = before;
+    j->is_late = false;
 }
 
 bool xe_journal_close(struct xe_journal *j, struct xe_io_error *error)
@@ -515,9 +610,10 @@ bool xe_journal_close(struct xe_journal *j, struct xe_io_error *error)
     pthread_mutex_lock(&d->lock);
     close_files(j);
     /* Until nobody has it: somebody may have wanted it served after that. */
-    while (is_queued(j) || d->serving == j)
+    while (j->is_queued || d->serving == j)
         if (!help(d))
             pthread_cond_wait(&d->done, &d->lock);
+    take_off_late(d, j);
     bool clean = j->clean;
     pthread_mutex_unlock(&d->lock);
     if (!clean)

@@ -157,6 +157,11 @@ uint64_t xe_journal_commit(struct xe_journal *j, struct xe_journal_room *room, c
                            size_t n);
 /* Makes sure that what this thread has committed will be written. After the lock was let go. */
 void xe_journal_notify(struct xe_journal *j);
+/* The same for who waits for nothing: it is written together with what comes within the next
+ * XE_JOURNAL_LATE_NS, or at once if that is much, somebody wants it or is in need of room. A fence
+ * (seq_cst) of this thread stands between the commit and this. */
+#define XE_JOURNAL_LATE_NS (UINT64_C(1) * 1000 * 1000)
+void xe_journal_notify_later(struct xe_journal *j);
 
 /* The number of the last change. While nothing commits (the gate is closed): the exact S of the
  * state that is in memory. */

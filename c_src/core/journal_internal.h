@@ -26,9 +26,17 @@
 enum {
     XE_LARGE_ENTRY = 16,        /* bytes of the ring */
     XE_JOURNAL_BATCH = 1 << 20, /* bytes that are written by one call, unless a record is larger */
+    XE_JOURNAL_MUCH = 16,       /* a part of the ring that is not put off */
 };
 #define XE_LARGE_TAG (UINT64_C(0x4c) << 56)
 #define XE_LARGE_IN_FLIGHT ((uint64_t)256 << 20)
+
+/* Whether the writer is to come: it is in one of the domain's lists, or about to be. */
+enum xe_wanted {
+    XE_WANTED_NOT,
+    XE_WANTED_LATER,
+    XE_WANTED_NOW,
+};
 
 struct xe_waiters {
     struct xe_journal_waiter *head;
@@ -38,7 +46,7 @@ struct xe_journal {
     /* Who commits. */
     _Alignas(XE_CACHE_LINE) _Atomic uint64_t tail;
     _Atomic uint64_t commits;
-    _Atomic uint32_t queued; /* in the queue of the writer, or about to be */
+    _Atomic uint32_t wanted; /* enum xe_wanted */
     /* Who reserves. */
     _Alignas(XE_CACHE_LINE) _Atomic uint64_t reserved;
     _Atomic uint64_t large; /* bytes of large units that are not written */
@@ -72,7 +80,9 @@ struct xe_journal {
 
     /* Under the lock of the domain. */
     bool closing, closed, clean; /* no files any more; and all was well */
-    struct xe_journal *next_queued, *next_open;
+    bool is_queued, is_late;     /* in these lists */
+    uint64_t late_until;         /* time at which it goes to the queue */
+    struct xe_journal *next_queued, *next_late, *next_open;
 };
 
 /* All journals of the process, for all copies of this library (shared.h). */
@@ -81,6 +91,7 @@ struct xe_journal_domain {
     pthread_mutex_t lock;
     pthread_cond_t work, done;
     struct xe_journal *open, *queue, *queue_last;
+    struct xe_journal *late, *late_last; /* who is queued first comes first */
     _Atomic uint64_t queueings; /* so far; may be read by anybody */
     struct xe_journal *serving; /* somebody is at work on it; NULL: nobody is on any */
     uint64_t threads;           /* started so far, by all copies */
@@ -91,10 +102,9 @@ extern __attribute__((visibility("hidden"))) struct xe_journal_domain *xe_journa
 
 /* The writer's work on a journal that was taken from the queue (journal_write.c). */
 void xe_journal_serve(struct xe_journal *j);
-/* Has the journal served. */
+/* Has the journal served, now or a little later. */
 void xe_journal_queue(struct xe_journal *j);
-/* The same when the lock of the domain is held. */
-void xe_journal_queue_locked(struct xe_journal *j);
+void xe_journal_queue_late(struct xe_journal *j);
 /* It fails for good; everybody is told. */
 void xe_journal_fail(struct xe_journal *j, const struct xe_io_error *error);
 

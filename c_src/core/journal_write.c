@@ -129,8 +129,34 @@ void xe_journal_notify(struct xe_journal *j)
 {
     /* Seq_cst, here and in serve_one(): who finds it set comes before the server's
      * exchange, and so does the unit that this thread has committed. */
-    if (atomic_exchange_explicit(&j->queued, 1, memory_order_seq_cst) == 0)
+    if (atomic_exchange_explicit(&j->wanted, XE_WANTED_NOW, memory_order_seq_cst) != XE_WANTED_NOW)
         xe_journal_queue(j);
+}
+
+/* Whether what is committed is worth a call of its own, or somebody waits for its room. */
+static bool is_urgent(struct xe_journal *j)
+{
+    /* Relaxed: who sees too little waits a little longer. */
+    return atomic_load_explicit(&j->tail, memory_order_relaxed) -
+                   atomic_load_explicit(&j->consumed, memory_order_relaxed) >=
+               j->size / XE_JOURNAL_MUCH ||
+           atomic_load_explicit(&j->large, memory_order_relaxed) ||
+           atomic_load_explicit(&j->room_wanted, memory_order_relaxed);
+}
+
+void xe_journal_notify_later(struct xe_journal *j)
+{
+    /* Relaxed: the fence before it pairs with the exchange in serve_one(). Who finds it set comes
+     * before that, as in xe_journal_notify(). */
+    uint32_t wanted = atomic_load_explicit(&j->wanted, memory_order_relaxed);
+    if (wanted == XE_WANTED_NOW)
+        return;
+    if (XE_UNLIKELY(is_urgent(j)))
+        xe_journal_notify(j);
+    else if (XE_UNLIKELY(wanted == XE_WANTED_NOT) &&
+             atomic_compare_exchange_strong_explicit(&j->wanted, &wanted, XE_WANTED_LATER,
+                                                     memory_order_seq_cst, memory_order_relaxed))
+        xe_journal_queue_late(j);
 }
 
 uint64_t xe_journal_number(const struct xe_journal *j)
@@ -232,6 +258,9 @@ enum xe_status xe_journal_await_room(struct xe_journal *j, size_t n, struct xe_j
         j->for_room.head = w;
     }
     pthread_mutex_unlock(&j->lock);
+    if (status == XE_RETRY &&
+        atomic_load_explicit(&j->wanted, memory_order_relaxed) == XE_WANTED_LATER)
+        xe_journal_notify(j);
     return status;
 }
 

@@ -105,6 +105,12 @@ static inline struct xe_journal_options options_of(struct world *w, bool create)
                                        .segment_bytes = SEGMENT};
 }
 
+static inline void notify_later(struct xe_journal *j)
+{
+    atomic_thread_fence(memory_order_seq_cst);
+    xe_journal_notify_later(j);
+}
+
 /* Writes one unit. False: the journal has failed. */
 static inline bool put_unit(struct world *w)
 {
@@ -124,7 +130,10 @@ static inline bool put_unit(struct world *w)
     if (room.large)
         memcpy(room.large, unit, n);
     uint64_t ticket = xe_journal_commit(w->j, &room, room.large ? room.large : unit, n);
-    xe_journal_notify(w->j);
+    if (rng_chance(&w->rng, 1, 2))
+        notify_later(w->j);
+    else
+        xe_journal_notify(w->j);
     w->last++;
     w->seeds[w->last] = seed;
     assert_int_equal(xe_journal_number(w->j), w->last);

@@ -111,7 +111,12 @@ static void write_units(struct worker *w)
         pthread_rwlock_rdlock(&stage.gate);
         uint64_t ticket = xe_journal_commit(stage.j, &room, room.large ? room.large : unit, n);
         pthread_rwlock_unlock(&stage.gate);
-        xe_journal_notify(stage.j);
+        if (rng_chance(&w->rng, 1, 2)) {
+            atomic_thread_fence(memory_order_seq_cst);
+            xe_journal_notify_later(stage.j);
+        } else {
+            xe_journal_notify(stage.j);
+        }
         atomic_store(&stage.committed[w->id], i + 1);
         if (rng_chance(&w->rng, 1, 8))
             continue;

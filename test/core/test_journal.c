@@ -2,6 +2,8 @@
  * test_journal.c - journals on a disk that fails, tears and forgets: what is found again is what
  * was acknowledged, and nothing that was not written (J1-J4).
  */
+#include <sched.h>
+
 #include "journal_internal.h"
 #include "journal_world.h"
 
@@ -245,6 +247,95 @@ static void who_waits_for_room_is_told(void **state)
     world_end(w);
 }
 
+/* A unit that nobody waits for. Its ticket. */
+static uint64_t put_later(struct world *w, size_t n)
+{
+    struct xe_journal_room room;
+    assert_int_equal(xe_journal_reserve(w->j, n, &room), XE_OK);
+    uint64_t ticket = xe_journal_commit(w->j, &room, room.large ? room.large : unit, n);
+    w->last++;
+    notify_later(w->j);
+    return ticket;
+}
+
+static enum xe_wanted wanted(const struct world *w)
+{
+    return (enum xe_wanted)atomic_load(&w->j->wanted);
+}
+
+static void what_nobody_waits_for_is_written_with_what_comes_next(void **state)
+{
+    struct world *w = world_open(13);
+    struct xe_journal_info info;
+    struct xe_io_error error;
+    struct xe_replay_unit u;
+    (void)state;
+    uint64_t ticket = put_later(w, 8);
+    assert_true(wanted(w) == XE_WANTED_LATER && w->j->is_late && !w->j->is_queued);
+    put_later(w, 8);
+    assert_true(wanted(w) == XE_WANTED_LATER);
+    await(w, ticket, 1, XE_JOURNAL_OS); /* somebody does */
+    assert_true(wanted(w) == XE_WANTED_NOW && w->j->is_queued);
+    xe_journal_run();
+    xe_journal_info(w->j, &info);
+    assert_true(info.written == 2 && wanted(w) == XE_WANTED_NOT);
+    put_later(w, 8);
+    assert_true(close_table(w)); /* which writes it */
+    struct xe_replay *r = xe_replay_open(sim_io(w->s), DIR, false, &error);
+    for (uint64_t n = 1; n <= 3; n++)
+        assert_true(replay_next(r, &u, &error) == XE_REPLAY_UNIT && u.number == n);
+    assert_int_equal(replay_next(r, &u, &error), XE_REPLAY_END);
+    xe_replay_close(r);
+    world_end(w);
+}
+
+static void much_is_written_at_once(void **state)
+{
+    struct world *w = world_open(14);
+    struct xe_journal_room rooms[BUFFER / 48];
+    struct waiting x = {.w.done = done, .world = w};
+    uint32_t n = 0;
+    (void)state;
+    while (n++ < BUFFER / XE_JOURNAL_MUCH / 48) {
+        put_later(w, 8);
+        assert_true(wanted(w) == XE_WANTED_LATER);
+    }
+    put_later(w, 8);
+    assert_true(wanted(w) == XE_WANTED_NOW && w->j->is_queued);
+    xe_journal_run();
+    put_later(w, BUFFER); /* it takes little of the buffer only */
+    assert_true(wanted(w) == XE_WANTED_NOW);
+    xe_journal_run();
+    /* Somebody waits for its room. */
+    for (n = 0; xe_journal_reserve(w->j, 8, &rooms[n]) == XE_OK; n++)
+        ;
+    xe_journal_commit(w->j, &rooms[--n], unit, 8);
+    notify_later(w->j);
+    assert_true(wanted(w) == XE_WANTED_LATER);
+    assert_int_equal(xe_journal_await_room(w->j, 8, &x.w), XE_RETRY);
+    assert_true(wanted(w) == XE_WANTED_NOW);
+    while (n > 0)
+        xe_journal_cancel(w->j, &rooms[--n]);
+    xe_journal_run();
+    assert_true(x.told);
+    world_end(w);
+}
+
+/* By the thread, in its own time; and again when it has gone to sleep. */
+static void nobody_need_ask_for_what_comes_later(void **state)
+{
+    struct world *w = world_open(15);
+    (void)state;
+    assert_true(xe_journal_start(NULL));
+    for (int i = 0; i < 5; i++) {
+        uint64_t ticket = put_later(w, 8);
+        while (!xe_journal_has_reached(w->j, ticket, XE_JOURNAL_OS))
+            sched_yield();
+    }
+    xe_journal_stop();
+    world_end(w);
+}
+
 static void many_who_wait_share_a_sync(void **state)
 {
     enum { MANY = 50 };
@@ -462,6 +553,9 @@ int main(void)
         TEST(opening_and_closing_leaves_nothing_behind),
         TEST(nothing_is_acknowledged_after_a_failure),
         TEST(who_waits_for_room_is_told),
+        TEST(what_nobody_waits_for_is_written_with_what_comes_next),
+        TEST(much_is_written_at_once),
+        TEST(nobody_need_ask_for_what_comes_later),
         TEST(many_who_wait_share_a_sync),
         TEST(a_unit_is_written_when_all_before_it_are_there),
         TEST(a_flush_makes_all_journals_safe),
