@@ -24,6 +24,7 @@
 #include "durable.h"
 #include "durable_unit.h"
 #include "estate.h"
+#include "file_flat.h"
 
 enum { SOME_BYTES = 1024 * 1024 };
 
@@ -351,7 +352,9 @@ ERL_NIF_TERM durable_attach_nif(ErlNifEnv *env, int argc, const ERL_NIF_TERM arg
     if (begun) {
         ok = use.table->hidden && !xe_table_log(use.table->core);
         if (ok) {
-            d->keypos = use.table->keypos;
+            d->form = (struct xe_unit_form){.kind = use.table->kind,
+                                            .keypos = use.table->keypos,
+                                            .has_flat = xe_flat_is_usable(env)};
             d->is_attached = true;
             xe_durable_attach(log, use.table->core);
             xe_fill_end(&d->fill);

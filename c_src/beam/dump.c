@@ -53,7 +53,7 @@ static enum xe_etf_status write_any(struct xe_dump *d, const uint8_t *rec, int k
 static inline bool write_object(struct xe_dump *d, const uint8_t *rec, const struct xe_form *form,
                                 struct xe_tablefile_writer *out, struct xe_io_error *error)
 {
-    if (!d->has_flat || !xe_flat_write(&d->writer, form->kind, rec, form->keypos)) {
+    if (!d->has_flat || !xe_flat_write_record(&d->writer, form->kind, rec, form->keypos)) {
         enum xe_etf_status status = write_any(d, rec, form->keypos);
         if (XE_UNLIKELY(status != XE_ETF_OK))
             return fail(error, status);

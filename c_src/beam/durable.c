@@ -14,8 +14,7 @@
 #include "hooks.h"
 
 enum {
-    LIST_VERSION = 3,
-    SPARE_BYTES = 65536,       /* a buffer that has grown larger is not kept */
+    LIST_VERSION = 4,
     LOOKS = 10,                /* see look_later() */
     DUE_BYTES = 16 * 1024 * 1024, /* of changes: fewer are no reason for a checkpoint */
     SEGMENT_BYTES = 65536,        /* that a segment of the journal counts for when it is read: each
@@ -27,12 +26,15 @@ enum {
 #define CLOSED UINT64_MAX
 #define ROOM_FOR (UINT64_C(1) << 63)
 
-/* The bytes of a change, and room for them in the journal. */
-struct xe_durable_unit {
+/* The bytes of a change, and room for them in the journal. It is where the write section has room
+ * for it, with the bytes, if they are few. */
+struct unit {
     struct xe_etf_writer writer;
     struct xe_journal_room room;
     uint64_t ticket;
+    uint8_t first[];
 };
+enum { FIRST_BYTES = XE_LOG_OWN - sizeof(struct unit) };
 
 /* All directories that this VM has open. */
 struct list {
@@ -51,35 +53,6 @@ static ErlNifResourceType *log_type;
 static struct xe_durable *durable_of(void *log)
 {
     return ((struct xe_log *)log)->durable;
-}
-
-static struct xe_durable_unit *take_unit(struct xe_durable *d)
-{
-    /* Acquire: pairs with give_back(). */
-    struct xe_durable_unit *unit = atomic_exchange_explicit(&d->spare, NULL, memory_order_acquire);
-    if (unit)
-        return unit;
-    unit = enif_alloc(sizeof *unit);
-    if (unit)
-        xe_etf_writer_init(&unit->writer);
-    return unit;
-}
-
-static void free_unit(struct xe_durable_unit *unit)
-{
-    if (!unit)
-        return;
-    xe_etf_writer_clear(&unit->writer);
-    enif_free(unit);
-}
-
-static void give_back(struct xe_durable *d, struct xe_durable_unit *unit)
-{
-    unit->writer.len = 0;
-    if (unit->writer.cap > SPARE_BYTES)
-        free_unit(unit);
-    else
-        free_unit(atomic_exchange_explicit(&d->spare, unit, memory_order_acq_rel));
 }
 
 /* What the call of this thread has to wait for, or to tell. The section is open, so the log is
@@ -120,10 +93,9 @@ enum xe_status xe_durable_log_begin(void *log, const struct xe_log_change *chang
                                     struct xe_log_write *write)
 {
     struct xe_durable *d = durable_of(log);
-    struct xe_durable_unit *unit = take_unit(d);
-    if (!unit)
-        return XE_NOMEM;
-    enum xe_status status = xe_unit_write(&unit->writer, change, d->keypos, budget_of_thread());
+    struct unit *unit = (struct unit *)(void *)write->own;
+    xe_etf_writer_init_with(&unit->writer, unit->first, FIRST_BYTES);
+    enum xe_status status = xe_unit_write(&unit->writer, change, &d->form, budget_of_thread());
     if (status == XE_OK)
         status = xe_journal_reserve(d->journal, unit->writer.len, &unit->room);
     if (XE_UNLIKELY(status == XE_RETRY))
@@ -133,7 +105,7 @@ enum xe_status xe_durable_log_begin(void *log, const struct xe_log_change *chang
             memcpy(unit->room.large, unit->writer.bytes, unit->writer.len);
         write->record = unit;
     } else {
-        give_back(d, unit);
+        xe_etf_writer_clear(&unit->writer);
     }
     return status;
 }
@@ -141,12 +113,10 @@ enum xe_status xe_durable_log_begin(void *log, const struct xe_log_change *chang
 void xe_durable_log_publish(void *log, struct xe_log_write *write)
 {
     struct xe_durable *d = durable_of(log);
-    struct xe_durable_unit *unit = write->record;
+    struct unit *unit = write->record;
     xe_unit_complete(unit->room.large ? unit->room.large : unit->writer.bytes, write);
     unit->ticket =
         xe_journal_commit(d->journal, &unit->room, unit->writer.bytes, unit->writer.len);
-    /* Relaxed: a sum that decides nothing but when. */
-    atomic_fetch_add_explicit(&d->grown, unit->writer.len, memory_order_relaxed);
 }
 
 void xe_durable_watch(void)
@@ -170,26 +140,31 @@ enum xe_durable_level xe_durable_level(const struct xe_durable *d)
                                                                      : XE_DURABLE_OS;
 }
 
-/* Whether a checkpoint is due, as far as that can be said without the table. */
-static bool may_be_due(struct xe_durable *d)
+/* Bytes of changes since the last checkpoint was begun. While the journal is there. */
+static uint64_t grown_of(const struct xe_durable *d)
 {
-    return XE_UNLIKELY(atomic_load_explicit(&d->grown, memory_order_relaxed) >=
-                       atomic_load_explicit(&d->due, memory_order_relaxed)) &&
-           !atomic_load_explicit(&d->is_checkpointing, memory_order_relaxed);
+    /* Relaxed, all of these: sums that decide nothing but when. */
+    return xe_journal_sum(d->journal) - atomic_load_explicit(&d->sum_before, memory_order_relaxed);
 }
 
-/* Inside a section of the table, or while the journal is held: then the table is there. */
+/* Whether a checkpoint is due. Inside a section of the table, or while the journal is held: then both
+ * are there. */
 static bool is_due_here(struct xe_durable *d)
 {
-    return may_be_due(d) &&
-           (d->after || (d->table && atomic_load_explicit(&d->grown, memory_order_relaxed) >
-                                         xe_table_bytes(d->table->core)));
+    uint64_t grown = grown_of(d);
+    if (XE_LIKELY(grown < atomic_load_explicit(&d->due, memory_order_relaxed)))
+        return false;
+    atomic_store_explicit(&d->may_be_due, true, memory_order_relaxed);
+    if (atomic_load_explicit(&d->is_checkpointing, memory_order_relaxed))
+        return false;
+    return d->after || (d->table && grown > xe_table_bytes(d->table->core));
 }
 
 /* Anywhere. */
 static bool is_due(struct xe_durable *d)
 {
-    if (XE_LIKELY(!may_be_due(d)) || !xe_durable_hold(d))
+    if (XE_LIKELY(!atomic_load_explicit(&d->may_be_due, memory_order_relaxed)) ||
+        !xe_durable_hold(d))
         return false;
     bool is = is_due_here(d);
     xe_durable_let_go(d);
@@ -206,7 +181,7 @@ void xe_durable_owe_closing(struct xe_table *t)
 void xe_durable_log_end(void *log, struct xe_log_write *write)
 {
     struct xe_durable *d = durable_of(log);
-    struct xe_durable_unit *unit = write->record;
+    struct unit *unit = write->record;
     if (!write->published) {
         xe_journal_cancel(d->journal, &unit->room);
     } else {
@@ -215,36 +190,38 @@ void xe_durable_log_end(void *log, struct xe_log_write *write)
             xe_journal_notify(d->journal);
         else
             xe_journal_notify_later(d->journal); /* behind the fence of xe_durable_level() */
-        if (waits || XE_UNLIKELY(is_due_here(d)))
+        if (is_due_here(d) || waits)
             owe(log, unit->ticket);
     }
-    give_back(d, unit);
+    xe_etf_writer_clear(&unit->writer);
 }
 
 bool xe_durable_is_due(struct xe_durable *d)
 {
-    if (!is_due(d))
+    if (!is_due(d) || !xe_durable_hold(d))
         return false;
     /* Who is told may be gone before it does anything about it. */
-    uint64_t grown = atomic_load_explicit(&d->grown, memory_order_relaxed);
-    uint64_t due = atomic_load_explicit(&d->due, memory_order_relaxed);
-    return grown >= due &&
-           atomic_compare_exchange_strong_explicit(&d->due, &due, grown + grown / 8 + 1,
-                                                   memory_order_relaxed, memory_order_relaxed);
+    uint64_t grown = grown_of(d), due = atomic_load_explicit(&d->due, memory_order_relaxed);
+    bool is = grown >= due && atomic_compare_exchange_strong_explicit(
+                                  &d->due, &due, grown + grown / 8 + 1, memory_order_relaxed,
+                                  memory_order_relaxed);
+    xe_durable_let_go(d);
+    return is;
 }
 
 void xe_durable_grown_anew(struct xe_durable *d)
 {
-    /* Relaxed, both: sums that decide nothing but when. */
-    atomic_store_explicit(&d->grown, 0, memory_order_relaxed);
+    atomic_store_explicit(&d->sum_before, xe_journal_sum(d->journal), memory_order_relaxed);
     atomic_store_explicit(&d->due, d->after ? d->after : DUE_BYTES, memory_order_relaxed);
+    atomic_store_explicit(&d->may_be_due, false, memory_order_relaxed);
 }
 
 void xe_durable_has_read(struct xe_durable *d, uint64_t segment, size_t bytes)
 {
     bool is_next = segment != d->segment && !d->after;
     d->segment = segment;
-    atomic_fetch_add_explicit(&d->grown, bytes + (is_next ? SEGMENT_BYTES : 0),
+    atomic_store_explicit(&d->may_be_due, true, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&d->sum_before, bytes + (is_next ? SEGMENT_BYTES : 0),
                               memory_order_relaxed);
 }
 
@@ -685,7 +662,6 @@ void xe_durable_close(ErlNifEnv *env, struct xe_durable *d)
     pthread_mutex_unlock(&d->lock);
     xe_fill_end(&d->fill);
     bool ok = xe_journal_close(d->journal, &error);
-    free_unit(atomic_exchange_explicit(&d->spare, NULL, memory_order_acquire));
     take_off(d);
     pthread_mutex_lock(&d->lock);
     d->is_closed = true;

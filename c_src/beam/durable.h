@@ -34,6 +34,7 @@
 #include "../core/log.h"
 #include "../core/reclaim.h"
 #include "../core/tablefile.h"
+#include "durable_unit.h"
 #include "fill.h"
 #include "owner.h"
 
@@ -44,8 +45,6 @@ struct xe_listener {
     ErlNifEnv *env;
     ERL_NIF_TERM ref;
 };
-
-struct xe_durable_unit;
 
 /* Where recovering is. */
 enum xe_durable_part {
@@ -72,7 +71,7 @@ struct xe_durable {
     /* Fixed, once it is open. */
     struct xe_journal *journal;
     enum xe_durable_level level; /* that was asked for; see xe_durable_level() */
-    int keypos;
+    struct xe_unit_form form;
     uint64_t after;         /* bytes of journal at which a checkpoint is due; 0: when there are more
                              * than the table has */
     char *dir;
@@ -96,9 +95,10 @@ struct xe_durable {
     bool is_read;     /* all is there that there was */
     bool is_attached; /* it is the log of a core's table, and is closed when that is gone */
     /* While it is open. */
-    _Atomic(struct xe_durable_unit *) spare;
-    _Atomic uint64_t grown; /* bytes of changes since the last checkpoint was begun */
-    _Atomic uint64_t due;   /* with so many somebody is told that a checkpoint is due */
+    _Atomic uint64_t sum_before; /* xe_journal_sum() when the last checkpoint was begun, less what has
+                                  * been read since then of changes behind it */
+    _Atomic uint64_t due;        /* with so many bytes more somebody is told that one is due */
+    _Atomic bool may_be_due;     /* whether it is worth looking: so many may be there */
     _Atomic bool is_checkpointing;
     _Atomic int64_t checkpoint_time; /* of the last one, in seconds of the system's time; 0: none */
     /* Under the lock of the list. */

@@ -4,6 +4,7 @@
 #include "durable_unit.h"
 
 #include "../core/order.h"
+#include "file_flat.h"
 
 enum { PUT = 1, DELETE = 2, REMOVE = 3, REPLACE = 4, CLEAR = 5 };
 
@@ -14,16 +15,18 @@ enum {
 /* --- Writing -------------------------------------------------------------- */
 
 static enum xe_etf_status write_prepared(struct xe_etf_writer *w, const struct xe_prepared *p,
-                                         int keypos, uint64_t budget)
+                                         const struct xe_unit_form *form, uint64_t budget)
 {
     struct xe_view view;
     xe_object_view(p->object, &view);
     view.flags |= p->key.flags & XE_REC_ORDER;
-    return xe_etf_write_object(w, &view, keypos, budget);
+    if (form->has_flat && xe_flat_write_view(w, form->kind, &view, form->keypos))
+        return XE_ETF_OK;
+    return xe_etf_write_object(w, &view, form->keypos, budget);
 }
 
 static enum xe_etf_status write_objects(struct xe_etf_writer *w, const struct xe_log_change *change,
-                                        int keypos, uint64_t budget)
+                                        const struct xe_unit_form *form, uint64_t budget)
 {
     enum xe_etf_status status = XE_ETF_OK;
     size_t begin = w->len;
@@ -31,7 +34,7 @@ static enum xe_etf_status write_objects(struct xe_etf_writer *w, const struct xe
         uint64_t used = (w->len - begin) / 8;
         status = used > budget
                      ? XE_ETF_BUDGET
-                     : write_prepared(w, &change->objects[i], keypos,
+                     : write_prepared(w, &change->objects[i], form,
                                       budget == XE_TERM_NO_BUDGET ? budget : budget - used);
     }
     return status;
@@ -69,7 +72,7 @@ static enum xe_status of_etf(enum xe_etf_status status)
 }
 
 enum xe_status xe_unit_write(struct xe_etf_writer *w, const struct xe_log_change *change,
-                             int keypos, uint64_t budget)
+                             const struct xe_unit_form *form, uint64_t budget)
 {
     enum xe_etf_status status = XE_ETF_OK;
     if (!xe_etf_reserve(w, 1 + PLACE_BYTES))
@@ -78,11 +81,11 @@ enum xe_status xe_unit_write(struct xe_etf_writer *w, const struct xe_log_change
     if (change->op == XE_LOG_REPLACE) {
         memset(w->bytes + w->len, 0, PLACE_BYTES);
         w->len += PLACE_BYTES;
-        status = write_prepared(w, change->old, keypos, budget);
+        status = write_prepared(w, change->old, form, budget);
     }
     if (status == XE_ETF_OK)
         status = change->op == XE_LOG_DELETE ? xe_etf_write_key(w, change->view, budget)
-                                             : write_objects(w, change, keypos, budget);
+                                             : write_objects(w, change, form, budget);
     return of_etf(status);
 }
 

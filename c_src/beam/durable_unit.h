@@ -18,14 +18,22 @@
 #define XE_DURABLE_UNIT_H
 
 #include "../core/log.h"
+#include "../core/table.h"
 #include "etf.h"
 #include "fill.h"
+
+/* Of the table whose changes they are. */
+struct xe_unit_form {
+    enum xe_kind kind;
+    int keypos;
+    bool has_flat; /* file_flat.h is usable */
+};
 
 /* Puts the bytes of a change behind what the writer has. XE_OK, XE_NOMEM, XE_LIMIT, XE_LARGE: it
  * has more than `budget`. What is known only when it is published is filled in by
  * xe_unit_complete(). */
 enum xe_status xe_unit_write(struct xe_etf_writer *w, const struct xe_log_change *change,
-                             int keypos, uint64_t budget);
+                             const struct xe_unit_form *form, uint64_t budget);
 void xe_unit_complete(uint8_t *unit, const struct xe_log_write *write);
 
 /* Makes the change in a table that has no log, which nobody else writes, and which is the

@@ -62,14 +62,21 @@ enum xe_etf_status {
  * for any number of objects and tables, by one thread at a time.
  */
 struct xe_etf_writer {
-    uint8_t *bytes; /* by enif_alloc; NULL until it is needed */
+    uint8_t *bytes; /* by enif_alloc, or `lent`; NULL until it is needed */
     size_t len, cap;
+    uint8_t *lent; /* the user's, to begin with; or NULL */
     ErlNifEnv *env; /* of terms that have to be made to be written; NULL until it is needed */
 };
 
 static inline void xe_etf_writer_init(struct xe_etf_writer *w)
 {
     *w = (struct xe_etf_writer){0};
+}
+
+/* One that begins with room of the user's, until it is cleared. */
+static inline void xe_etf_writer_init_with(struct xe_etf_writer *w, uint8_t *room, size_t n)
+{
+    *w = (struct xe_etf_writer){.bytes = room, .cap = n, .lent = room};
 }
 
 void xe_etf_writer_clear(struct xe_etf_writer *w);

@@ -54,6 +54,12 @@ struct walk {
 
 /* The buffer. */
 
+static void free_bytes(struct xe_etf_writer *w)
+{
+    if (w->bytes && w->bytes != w->lent)
+        enif_free(w->bytes);
+}
+
 bool xe_etf_reserve_more(struct xe_etf_writer *w, size_t n)
 {
     size_t cap = w->cap < FIRST_ROOM ? FIRST_ROOM : w->cap * 2;
@@ -64,10 +70,9 @@ bool xe_etf_reserve_more(struct xe_etf_writer *w, size_t n)
     uint8_t *bytes = enif_alloc(cap);
     if (!bytes)
         return false;
-    if (w->bytes) {
+    if (w->bytes)
         memcpy(bytes, w->bytes, w->len);
-        enif_free(w->bytes);
-    }
+    free_bytes(w);
     w->bytes = bytes;
     w->cap = cap;
     return true;
@@ -75,8 +80,7 @@ bool xe_etf_reserve_more(struct xe_etf_writer *w, size_t n)
 
 void xe_etf_writer_clear(struct xe_etf_writer *w)
 {
-    if (w->bytes)
-        enif_free(w->bytes);
+    free_bytes(w);
     if (w->env)
         enif_free_env(w->env);
     xe_etf_writer_init(w);

@@ -1,6 +1,6 @@
 /*
- * file_flat.h - objects of small integers only, between their records and the external term format,
- * without detours. They are what many large tables have most of.
+ * file_flat.h - objects of small integers only, between what is stored of them and the external term
+ * format, without detours. They are what many large tables have most of.
  *
  *   external   104, arity, and for each element 97 and a byte, or 98 and four, the highest first
  *
@@ -62,25 +62,23 @@ static inline uint8_t *xe_flat_put(uint8_t *to, int64_t i)
     return to + FLAT_ELEMENT_MAX;
 }
 
-/* The key of a record that has a flat body. */
-static inline bool xe_flat_key(enum xe_kind kind, const uint8_t *rec, int64_t *out)
+/* A key of a table of that kind. */
+static inline bool xe_flat_key(enum xe_kind kind, const uint8_t *key, size_t klen, int64_t *out)
 {
-    const uint8_t *key = rec + XE_HDR_BYTES;
-    uint32_t klen = xe_record_klen(xe_load32(rec));
     if (kind == XE_ORDERED)
         return xe_key_to_small(key, klen, out) && *out == (int32_t)*out;
-    return key[0] >> 3 == XE_NODE_IMM && xe_flat_is_int(xe_term_packed(key + 1, klen - 1), out);
+    return key[0] >> 3 == XE_NODE_IMM &&
+           xe_flat_is_int(xe_term_packed(key + 1, (unsigned)klen - 1), out);
 }
 
-/* The object of a record, behind what is in the writer, where there is room for it. False: it is not
- * of that kind. */
-static inline bool xe_flat_write(struct xe_etf_writer *w, enum xe_kind kind, const uint8_t *rec,
-                                 int keypos)
+/* An object of a flat body, behind what is in the writer, where there is room for it. False: it is
+ * not of that kind. */
+static inline bool xe_flat_write(struct xe_etf_writer *w, enum xe_kind kind, const uint8_t *key_at,
+                                 size_t klen, const uint8_t *body, int keypos)
 {
-    const uint8_t *body = xe_call_flat_body(rec);
     int64_t i;
-    if (!body || !xe_etf_reserve(w, 2 + XE_TERM_FLAT_ARITY_MAX * FLAT_ELEMENT_MAX) ||
-        !xe_flat_key(kind, rec, &i))
+    if (!xe_etf_reserve(w, 2 + XE_TERM_FLAT_ARITY_MAX * FLAT_ELEMENT_MAX) ||
+        !xe_flat_key(kind, key_at, klen, &i))
         return false;
     int arity = body[0] >> 3 & 15;
     unsigned width = (body[0] & 7) + 1;
@@ -101,6 +99,23 @@ static inline bool xe_flat_write(struct xe_etf_writer *w, enum xe_kind kind, con
     }
     w->len = (size_t)(to - w->bytes);
     return true;
+}
+
+/* The same of a record. */
+static inline bool xe_flat_write_record(struct xe_etf_writer *w, enum xe_kind kind,
+                                        const uint8_t *rec, int keypos)
+{
+    const uint8_t *body = xe_call_flat_body(rec);
+    return body && xe_flat_write(w, kind, rec + XE_HDR_BYTES, xe_record_klen(xe_load32(rec)), body,
+                                 keypos);
+}
+
+/* The same of a view, stored or on its way in. */
+static inline bool xe_flat_write_view(struct xe_etf_writer *w, enum xe_kind kind,
+                                      const struct xe_view *v, int keypos)
+{
+    return !v->n_handles && !(v->flags & XE_REC_RESTORE) && (v->body[0] & XE_TERM_BODY_FLAT) &&
+           xe_flat_write(w, kind, v->key, v->klen, v->body, keypos);
 }
 
 /* --- Reading ------------------------------------------------------------ */

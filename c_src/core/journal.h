@@ -166,6 +166,8 @@ void xe_journal_notify_later(struct xe_journal *j);
 /* The number of the last change. While nothing commits (the gate is closed): the exact S of the
  * state that is in memory. */
 uint64_t xe_journal_number(const struct xe_journal *j);
+/* The bytes of all units committed so far, each up to seven more: for differences. */
+uint64_t xe_journal_sum(const struct xe_journal *j);
 
 /* --- Waiting --------------------------------------------------------------- */
 

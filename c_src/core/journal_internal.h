@@ -46,7 +46,8 @@ struct xe_journal {
     /* Who commits. */
     _Alignas(XE_CACHE_LINE) _Atomic uint64_t tail;
     _Atomic uint64_t commits;
-    _Atomic uint32_t wanted; /* enum xe_wanted */
+    _Atomic uint64_t large_sum; /* bytes of the records of large units that the ring has not had */
+    _Atomic uint32_t wanted;    /* enum xe_wanted */
     /* Who reserves. */
     _Alignas(XE_CACHE_LINE) _Atomic uint64_t reserved;
     _Atomic uint64_t large; /* bytes of large units that are not written */

@@ -29,6 +29,8 @@
 #ifndef XE_LOG_H
 #define XE_LOG_H
 
+#include <stddef.h>
+
 #include "core.h"
 
 struct xe_prepared;
@@ -52,12 +54,14 @@ struct xe_log_change {
 };
 
 /* Of a write section to a table with a log: from log_begin to log_end. */
+enum { XE_LOG_OWN = 1024 };
 struct xe_log_write {
-    void *record; /* the log's own, for what log_begin has made */
+    void *record; /* the log's own, for what log_begin has made; perhaps in `own` */
     /* What is known at log_publish only. XE_LOG_REPLACE: how many equal objects come before the one
      * that is replaced. */
     uint32_t place;
     bool published;
+    _Alignas(max_align_t) uint8_t own[XE_LOG_OWN]; /* room for that */
 };
 
 #endif

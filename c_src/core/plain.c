@@ -69,6 +69,7 @@ static inline void publish(struct xe_table *t, struct xe_epoch_slot *slot, struc
                            uint32_t units)
 {
     uint32_t old = place->off, old_units = xe_record_units(xe_load32(xe_image_record(img, old)));
+    xe_log_publish(t, slot);
     xe_segment_writes(s);
     if (t->kind == XE_ORDERED)
         xe_leaves_replace(img, place, off);
@@ -166,7 +167,7 @@ enum xe_status xe_table_put_prepared(struct xe_table *t, struct xe_epoch_slot *s
                                      const struct xe_prepared *p, enum xe_put mode)
 {
     struct begun b;
-    bool plain = !p->blob && !p->object->n_handles && !t->log;
+    bool plain = !p->blob && !p->object->n_handles;
     enum xe_status status = put_over(t, slot, &p->key, xe_record_header(p),
                                      plain ? p->object->bytes : NULL, mode, &b);
     return status == XE_ABSENT ? put_on(t, slot, &b, p) : status;

@@ -471,6 +471,21 @@ enum xe_status xe_table_make_room(struct xe_table *t, struct xe_epoch_slot *slot
     return XE_LIMIT;
 }
 
+/* Not inline: the compiler warns then that the slot keeps the address of a local variable, for it does
+ * not see that xe_log_end() is always called. */
+__attribute__((noinline)) enum xe_status
+xe_log_begin(struct xe_table *t, struct xe_epoch_slot *slot, const struct xe_log_change *change,
+             struct xe_log_write *write)
+{
+    write->record = NULL;
+    write->place = 0;
+    write->published = false;
+    enum xe_status status = xe_cb.log_begin(t->log, change, write);
+    if (status == XE_OK)
+        slot->logging = write;
+    return status;
+}
+
 uint64_t xe_log_publish_numbered(struct xe_table *t, struct xe_epoch_slot *slot, uint64_t n)
 {
     /* Whoever has it is about to release it: it waits for nothing but the log. */

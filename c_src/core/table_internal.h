@@ -424,16 +424,8 @@ static inline bool xe_segment_own(struct xe_table *t, struct xe_epoch_slot *slot
 
 /* Around a write to a table that has one. Only what xe_log_begin() answers XE_OK is to be made, and
  * ended; the write's status is passed through. */
-static inline enum xe_status xe_log_begin(struct xe_table *t, struct xe_epoch_slot *slot,
-                                          const struct xe_log_change *change,
-                                          struct xe_log_write *write)
-{
-    *write = (struct xe_log_write){.record = NULL};
-    enum xe_status status = xe_cb.log_begin(t->log, change, write);
-    if (status == XE_OK)
-        slot->logging = write;
-    return status;
-}
+enum xe_status xe_log_begin(struct xe_table *t, struct xe_epoch_slot *slot,
+                            const struct xe_log_change *change, struct xe_log_write *write);
 
 static inline enum xe_status xe_log_end(struct xe_table *t, struct xe_epoch_slot *slot,
                                         enum xe_status status)

@@ -336,6 +336,22 @@ static void nobody_need_ask_for_what_comes_later(void **state)
     world_end(w);
 }
 
+static void the_bytes_of_units_are_summed_up(void **state)
+{
+    static const size_t sizes[] = {8, BUFFER, 0, 1, UNIT_MAX};
+    struct world *w = world_open(16);
+    (void)state;
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        uint64_t before = xe_journal_sum(w->j);
+        put_later(w, sizes[i]);
+        uint64_t more = xe_journal_sum(w->j) - before - sizes[i];
+        assert_true(more < 8);
+        xe_journal_run();
+        assert_int_equal(xe_journal_sum(w->j), before + sizes[i] + more);
+    }
+    world_end(w);
+}
+
 static void many_who_wait_share_a_sync(void **state)
 {
     enum { MANY = 50 };
@@ -556,6 +572,7 @@ int main(void)
         TEST(what_nobody_waits_for_is_written_with_what_comes_next),
         TEST(much_is_written_at_once),
         TEST(nobody_need_ask_for_what_comes_later),
+        TEST(the_bytes_of_units_are_summed_up),
         TEST(many_who_wait_share_a_sync),
         TEST(a_unit_is_written_when_all_before_it_are_there),
         TEST(a_flush_makes_all_journals_safe),
