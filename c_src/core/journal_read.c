@@ -345,7 +345,9 @@ bool xe_replay_lock(const struct xe_io *io, const char *dir, struct xe_file **lo
     char *path = xe_io_join(dir, "LOCK");
     if (!path)
         return xe_io_no_memory(error, dir);
-    if (!xe_io_open(io, path, 0, lock, &ignored))
+    /* To be written, if that may be: on NFS nothing else can be locked like this. */
+    if (!xe_io_open(io, path, XE_IO_WRITABLE, lock, &ignored) &&
+        !xe_io_open(io, path, 0, lock, &ignored))
         *lock = NULL;
     else
         while ((code = io->lock(*lock)) == EINTR)

@@ -340,6 +340,11 @@ static void who_reads_a_directory_may_lock_it(void **state)
     assert_null(xe_journal_open(&o, &w->error));
     assert_int_equal(w->error.code, XE_IO_LOCKED);
     assert_true(xe_file_close(lock, &error));
+    /* Who may not write it locks it, too. */
+    sim_fail(w->s, sim_calls(w->s), EACCES, false, 0);
+    assert_true(xe_replay_lock(sim_io(w->s), DIR, &lock, &error));
+    assert_true(sim_has_failed(w->s) && lock);
+    assert_true(xe_file_close(lock, &error));
     /* A directory without a table has nothing to lock. */
     assert_true(xe_replay_lock(sim_io(w->s), "/none", &lock, &error));
     assert_null(lock);
