@@ -8,7 +8,7 @@
 -include_lib("eunit/include/eunit.hrl").
 
 %% In the other emulators.
--export([write_and_stop/3, stop_application/1, kill_port/2, without_port/1, unload/1, upgrade/2]).
+-export([write_and_stop/3, stand_still_and_stop/2, stop_application/1, kill_port/2, without_port/1, unload/1, upgrade/2]).
 -export([open_in_application/2, start/2, stop/1]).
 
 -import(xets_test_lib, [eventually/1]).
@@ -49,6 +49,17 @@ all_noted(Dir, W) ->
     ?assertEqual(lists:seq(1, length(Found)), Found),
     ?assert(length(Found) >= noted(Dir, W)),
     true = xets:delete(T).
+
+%% P1, P2. Of what is written in stop_test_() nobody knows how much is only in memory when the port
+%% closes. Here the journals' thread stands still until it has closed (c_src/beam/hooks.h).
+nothing_is_written_before_the_port_closes_test_() ->
+    [{Stop, {timeout, 120, fun() -> in_dir(fun(Dir) ->
+        Hooks = [{"XETS_PRIV", filename:absname(os:getenv("XETS_TEST_HOOKS"))}],
+        Child = child("stand_still_and_stop", [Dir, Stop], Hooks),
+        ?assertEqual({Status, []}, ended(Child, none)),
+        found_all(Dir, 30)
+    end) end}}
+     || {Stop, Status} <- [{"init:stop()", 0}, {"application:stop(xets)", 128 + 6}]].
 
 %% P2
 the_application_stops_first_test_() ->
@@ -136,6 +147,9 @@ notes(Dir, Writer) ->
 %% One that calls a function of this module. If it does not end, for the test has failed, it gets no
 %% more than its share of processor time.
 child(Function, Args) ->
+    child(Function, Args, []).
+
+child(Function, Args, Env) ->
     Erl = filename:join([code:root_dir(), "bin", "erl"]),
     Paths = [filename:absname(filename:dirname(code:which(M))) || M <- [xets, ?MODULE]],
     Allocators = case os:getenv("XETS_TEST_SMALL") of false -> []; _ -> ["+Mea", "min"] end,
@@ -145,7 +159,7 @@ child(Function, Args) ->
               [{args, ["-c", "ulimit -c 0; ulimit -t 300; exec \"$0\" \"$@\"", Erl | Allocators]
                       ++ ["-noshell", "-noinput", "-pa" | Paths]
                       ++ ["-eval", lists:flatten(Call)]},
-               {env, [{"ERL_CRASH_DUMP_SECONDS", "0"}]},
+               {env, [{"ERL_CRASH_DUMP_SECONDS", "0"} | Env]},
                {line, 1000}, exit_status, stderr_to_stdout]).
 
 %% Its exit status, and what it has said; it gets a signal when it says that it is ready. What it
@@ -199,6 +213,33 @@ write_numbers(T, From, To) ->
     Zeros = <<0:(8 * (?BYTES - 16))>>,
     [true = xets:insert(T, {I, <<I:64, Zeros/binary, I:64>>}) || I <- lists:seq(From, To)].
 
+%% The thread stands still when it tells somebody of a sync.
+stand_still_and_stop(Dir, Stop) ->
+    quiet(),
+    T = table(Dir, 0, memory),
+    write_numbers(T, 1, 10),
+    Self = self(),
+    Port = port(),
+    spawn(fun() ->
+        register(journal_tells, self()),
+        Ref = erlang:monitor(port, Port),
+        spawn(fun() -> xets:sync(T) end),
+        receive journal_tells -> Self ! stands_still end,
+        receive {'DOWN', Ref, port, Port, _} -> ok end
+    end),
+    receive stands_still -> ok end,
+    write_numbers(T, 11, 30),
+    #{sync := memory, unwritten := 20} = xets:info(T, durable),
+    case Stop of
+        "init:stop()" ->
+            init:stop(),
+            receive after infinity -> ok end;
+        "application:stop(xets)" ->
+            ok = application:stop(xets),
+            #{sync := os, unwritten := 0, unsynced := 0} = xets:info(T, durable),
+            halt(abort)
+    end.
+
 %% At level memory, as long as there is a port; in time for what has been written so.
 stop_application(Dir) ->
     quiet(),
@@ -220,10 +261,9 @@ kill_port(Dir, Kill) ->
     #{sync := memory} = xets:info(T, durable),
     another_port(T),
     write_numbers(T, 101, 200),
-    Pid = whereis(xets_port),
-    [Port] = [P || P <- erlang:ports(), erlang:port_info(P, connected) =:= {connected, Pid}],
+    Port = port(),
     Ref = erlang:monitor(port, Port),
-    exit(case Kill of port -> Port; process -> Pid end, kill),
+    exit(case Kill of port -> Port; process -> whereis(xets_port) end, kill),
     receive {'DOWN', Ref, port, Port, _} -> halt() end.
 
 %% An application of that name which has none.
@@ -235,6 +275,11 @@ without_port(Dir) ->
     write_numbers(T, 1, 100),
     #{sync := os, unwritten := 0} = xets:info(T, durable),
     halt(abort).
+
+port() ->
+    Connected = {connected, whereis(xets_port)},
+    [Port] = [P || P <- erlang:ports(), erlang:port_info(P, connected) =:= Connected],
+    Port.
 
 open_in_application(Dir, When) ->
     quiet(),
