@@ -61,7 +61,7 @@ bool xe_journal_adopt(void *domain)
 
 /* --- Queues ---------------------------------------------------------------------- */
 
-static uint64_t now_ns(void)
+uint64_t xe_journal_now(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
@@ -101,7 +101,7 @@ static void want_service(struct xe_journal_domain *d, struct xe_journal *j)
 void xe_journal_queue_late(struct xe_journal *j)
 {
     struct xe_journal_domain *d = xe_journal_the;
-    uint64_t until = now_ns() + XE_JOURNAL_LATE_NS;
+    uint64_t until = xe_journal_now() + XE_JOURNAL_LATE_NS;
     pthread_mutex_lock(&d->lock);
     if (!j->is_late) {
         j->is_late = true;
@@ -176,7 +176,7 @@ static void watch(struct xe_journal_domain *d, uint64_t until)
             relax();
         }
         sched_yield(); /* to who will have work, if that is on this core */
-    } while (atomic_load_explicit(&d->queueings, memory_order_relaxed) == seen && now_ns() < until);
+    } while (atomic_load_explicit(&d->queueings, memory_order_relaxed) == seen && xe_journal_now() < until);
     pthread_mutex_lock(&d->lock);
 }
 
@@ -188,7 +188,7 @@ static void sleep_for_work(struct xe_journal_domain *d)
         return;
     }
 #ifdef __APPLE__
-    uint64_t now = now_ns(), most = d->late->late_until > now ? d->late->late_until - now : 0;
+    uint64_t now = xe_journal_now(), most = d->late->late_until > now ? d->late->late_until - now : 0;
     struct timespec t = {(time_t)(most / SECOND_NS), (long)(most % SECOND_NS)};
     pthread_cond_timedwait_relative_np(&d->work, &d->lock, &t);
 #else
@@ -205,12 +205,12 @@ static void sleep_for_work(struct xe_journal_domain *d)
  */
 static void rest(struct xe_journal_domain *d, uint64_t number, bool *awake)
 {
-    uint64_t begun = now_ns();
+    uint64_t begun = xe_journal_now();
     if (*awake)
         watch(d, begun + WATCH_NS);
     if (!d->queue && !d->serving && d->server == number)
         sleep_for_work(d);
-    *awake = has_many_cores && d->queue && now_ns() - begun < WATCH_NS;
+    *awake = has_many_cores && d->queue && xe_journal_now() - begun < WATCH_NS;
 }
 
 static void *body(void *arg)
@@ -221,7 +221,7 @@ static void *body(void *arg)
     pthread_mutex_lock(&d->lock);
     while (d->server == number) {
         if (d->late)
-            queue_late(d, now_ns());
+            queue_late(d, xe_journal_now());
         if (d->serving)
             pthread_cond_wait(&d->done, &d->lock);
         else if (d->queue)

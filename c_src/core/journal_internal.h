@@ -78,6 +78,11 @@ struct xe_journal {
     uint64_t trimmed;     /* S that was done last */
     uint64_t prepared_in; /* the segment in which the next one was made, or tried */
     bool begun;
+    /* Of those who were told of the last sync: see gather(). */
+    uint32_t told;
+    uint64_t told_at;    /* commits by then */
+    bool will_come_back; /* to write again, as those before them did */
+    uint64_t sync_ns;    /* that a sync takes, of late */
 
     /* Under the lock of the domain. */
     bool closing, closed, clean; /* no files any more; and all was well */
@@ -101,6 +106,8 @@ struct xe_journal_domain {
 };
 extern __attribute__((visibility("hidden"))) struct xe_journal_domain *xe_journal_the;
 
+/* Of a clock that nobody sets. */
+uint64_t xe_journal_now(void);
 /* The writer's work on a journal that was taken from the queue (journal_write.c). */
 void xe_journal_serve(struct xe_journal *j);
 /* Has the journal served, now or a little later. */

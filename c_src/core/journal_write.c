@@ -3,8 +3,16 @@
  * waits for it. See journal_internal.h for the ring.
  */
 #include <errno.h>
+#include <sched.h>
+#include <time.h>
 
 #include "journal_internal.h"
+
+enum {
+    FEW = 5, /* who wait: for fewer nobody else waits */
+    NAPS = 8, /* for less it is not worth to sleep */
+    NAP_NS = 50000,
+};
 
 static _Atomic uint64_t *word_at(const struct xe_journal *j, uint64_t position)
 {
@@ -499,10 +507,51 @@ static bool wants_sync(struct xe_journal *j)
     return wants;
 }
 
+/* So many are told now of a sync that took so long. */
+static void note_told(struct xe_journal *j, const struct xe_journal_waiter *w, uint64_t ns)
+{
+    uint64_t commits = atomic_load_explicit(&j->commits, memory_order_relaxed);
+    bool came_back = commits - j->told_at >= j->told / 2;
+    j->told = 0;
+    for (; w; w = w->next)
+        j->told++;
+    j->told_at = commits;
+    j->will_come_back = came_back && j->told >= FEW;
+    j->sync_ns = j->sync_ns - j->sync_ns / 8 + ns / 8;
+}
+
+/*
+ * Who has been told of a sync writes again, perhaps, at once. If the next sync begins with the first of
+ * them, or with those only who wrote during the last one, there are two groups, and each waits for
+ * a sync of the other. So the writer waits for as many as it has told: half the time of a sync at
+ * most, and only if that is what those before them did. (PostgreSQL's commit_delay and
+ * commit_siblings, but that nobody has to set them.)
+ */
+static void gather(struct xe_journal *j)
+{
+    static const struct timespec nap = {0, NAP_NS};
+    if (!j->will_come_back)
+        return;
+    j->will_come_back = false;
+    uint64_t begun = xe_journal_now(), most = j->sync_ns / 2;
+    uint64_t others = atomic_load_explicit(&xe_journal_the->queueings, memory_order_relaxed);
+    while (atomic_load_explicit(&j->commits, memory_order_relaxed) - j->told_at < j->told &&
+           /* one of them is this journal's */
+           atomic_load_explicit(&xe_journal_the->queueings, memory_order_relaxed) - others < 2 &&
+           xe_journal_now() - begun < most) {
+        if (most > NAPS * NAP_NS)
+            nanosleep(&nap, NULL);
+        else
+            sched_yield(); /* to sleep takes too long */
+    }
+}
+
 static bool sync_all(struct xe_journal *j, struct xe_io_error *error)
 {
+    uint64_t begun = xe_journal_now();
     if (!xe_files_sync(&j->files, error))
         return false;
+    uint64_t took = xe_journal_now() - begun;
     made_a_step();
     pthread_mutex_lock(&j->lock);
     uint64_t synced = reached(j, XE_JOURNAL_OS);
@@ -510,6 +559,7 @@ static bool sync_all(struct xe_journal *j, struct xe_io_error *error)
     j->number[XE_JOURNAL_DISK] = j->number[XE_JOURNAL_OS];
     struct xe_journal_waiter *told = take_reached(&j->waiters[XE_JOURNAL_DISK], synced, NULL);
     pthread_mutex_unlock(&j->lock);
+    note_told(j, told, took);
     tell(told, XE_OK);
     return true;
 }
@@ -565,6 +615,8 @@ void xe_journal_serve(struct xe_journal *j)
     bool closing = j->closing, closed = j->closed;
     pthread_mutex_unlock(&xe_journal_the->lock);
     bool works = j->begun && !atomic_load_explicit(&j->failed, memory_order_relaxed);
+    if (works && !closing)
+        gather(j);
     if (works && !(write_all(j, &error) && (!wants_sync(j) || sync_all(j, &error)))) {
         xe_journal_fail(j, &error);
         works = false;

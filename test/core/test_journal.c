@@ -371,6 +371,62 @@ static void many_who_wait_share_a_sync(void **state)
     world_end(w);
 }
 
+/* Writes units that are waited for. */
+static void put_awaited(struct world *w, uint32_t n)
+{
+    struct xe_journal_room room;
+    for (uint32_t i = 0; i < n; i++) {
+        assert_int_equal(xe_journal_reserve(w->j, 8, &room), XE_OK);
+        await(w, xe_journal_commit(w->j, &room, "12345678", 8), ++w->last, XE_JOURNAL_DISK);
+    }
+}
+
+/* However long they take, if a sync takes longer: the writer finds all of them. */
+static void who_writes_again_after_a_sync_is_waited_for(void **state)
+{
+    enum { MANY = 10 };
+    struct world *w = world_open(17);
+    (void)state;
+    put_awaited(w, MANY);
+    xe_journal_run();
+    assert_true(w->j->will_come_back && w->j->told == MANY);
+    w->j->sync_ns = UINT64_C(3600) * 1000 * 1000 * 1000;
+    uint64_t calls = sim_calls(w->s);
+    assert_true(xe_journal_start(NULL));
+    put_awaited(w, MANY);
+    while (!xe_journal_has_reached(w->j, xe_journal_last(w->j), XE_JOURNAL_DISK))
+        sched_yield();
+    xe_journal_stop();
+    check_told(w);
+    assert_int_equal(w->acked[XE_JOURNAL_DISK], 2 * MANY);
+    assert_true(sim_calls(w->s) - calls <= 3); /* one or two writes, and one sync */
+    world_end(w);
+}
+
+static void who_does_not_write_again_is_not_waited_for(void **state)
+{
+    enum { MANY = 10 };
+    struct world *w = world_open(18);
+    (void)state;
+    put_awaited(w, MANY);
+    xe_journal_run();
+    assert_true(w->j->will_come_back);
+    w->j->sync_ns = 0; /* this time no longer than that */
+    put_awaited(w, MANY / 2 - 1);
+    xe_journal_run();
+    check_told(w);
+    assert_false(w->j->will_come_back);
+    put_awaited(w, MANY);
+    xe_journal_run();
+    assert_true(w->j->will_come_back);
+    xe_journal_run();
+    put_awaited(w, 1); /* few need nobody's company */
+    xe_journal_run();
+    assert_false(w->j->will_come_back);
+    check_told(w);
+    world_end(w);
+}
+
 static void a_unit_is_written_when_all_before_it_are_there(void **state)
 {
     struct world *w = world_open(6);
@@ -574,6 +630,8 @@ int main(void)
         TEST(nobody_need_ask_for_what_comes_later),
         TEST(the_bytes_of_units_are_summed_up),
         TEST(many_who_wait_share_a_sync),
+        TEST(who_writes_again_after_a_sync_is_waited_for),
+        TEST(who_does_not_write_again_is_not_waited_for),
         TEST(a_unit_is_written_when_all_before_it_are_there),
         TEST(a_flush_makes_all_journals_safe),
         TEST(a_flush_waits_for_what_is_being_copied),
