@@ -119,7 +119,7 @@ void xe_journal_queue_late(struct xe_journal *j)
 }
 
 /* Queues those that are not to be later than now. Under the lock. */
-static void queue_late(struct xe_journal_domain *d, uint64_t now)
+static void queue_due(struct xe_journal_domain *d, uint64_t now)
 {
     while (d->late && d->late->late_until <= now) {
         struct xe_journal *j = d->late;
@@ -150,8 +150,9 @@ static void serve_one(struct xe_journal_domain *d)
     struct xe_journal *j = d->queue;
     d->queue = j->next_queued;
     j->is_queued = false;
-    /* See xe_journal_notify(). */
+    /* See xe_journal_notify(). The fence pairs with that before xe_journal_notify_later(). */
     atomic_exchange_explicit(&j->wanted, XE_WANTED_NOT, memory_order_seq_cst);
+    atomic_thread_fence(memory_order_seq_cst);
     serve(d, j);
 }
 
@@ -221,7 +222,7 @@ static void *body(void *arg)
     pthread_mutex_lock(&d->lock);
     while (d->server == number) {
         if (d->late)
-            queue_late(d, xe_journal_now());
+            queue_due(d, xe_journal_now());
         if (d->serving)
             pthread_cond_wait(&d->done, &d->lock);
         else if (d->queue)
@@ -428,7 +429,7 @@ bool xe_journal_flush(uint64_t max_ns)
 void xe_journal_run(void)
 {
     pthread_mutex_lock(&xe_journal_the->lock);
-    queue_late(xe_journal_the, UINT64_MAX);
+    queue_due(xe_journal_the, UINT64_MAX);
     while (help(xe_journal_the))
         ;
     pthread_mutex_unlock(&xe_journal_the->lock);

@@ -136,7 +136,7 @@ uint64_t xe_journal_commit(struct xe_journal *j, struct xe_journal_room *room, c
         if (more)
             atomic_fetch_sub_explicit(&j->reserved, more, memory_order_seq_cst);
     }
-    /* Release: pairs with the load in gather(). */
+    /* Release: pairs with the load in write_all(). */
     atomic_store_explicit(word_at(j, at), word, memory_order_release);
     return at + size;
 }
@@ -162,8 +162,8 @@ static bool is_urgent(struct xe_journal *j)
 
 void xe_journal_notify_later(struct xe_journal *j)
 {
-    /* Relaxed: the fence before it pairs with the exchange in serve_one(). Who finds it set comes
-     * before that, as in xe_journal_notify(). */
+    /* Relaxed, behind a fence that pairs with that in serve_one(): who finds it set comes before the
+     * server's exchange, and its unit is seen behind that. */
     uint32_t wanted = atomic_load_explicit(&j->wanted, memory_order_relaxed);
     if (wanted == XE_WANTED_NOW)
         return;
@@ -530,7 +530,9 @@ static void note_told(struct xe_journal *j, const struct xe_journal_waiter *w, u
 static void gather(struct xe_journal *j)
 {
     static const struct timespec nap = {0, NAP_NS};
-    if (!j->will_come_back)
+    bool has_work = atomic_load_explicit(&j->tail, memory_order_relaxed) !=
+                    atomic_load_explicit(&j->consumed, memory_order_relaxed);
+    if (!j->will_come_back || !has_work)
         return;
     j->will_come_back = false;
     uint64_t begun = xe_journal_now(), most = j->sync_ns / 2;
@@ -612,10 +614,12 @@ void xe_journal_serve(struct xe_journal *j)
 {
     struct xe_io_error error;
     pthread_mutex_lock(&xe_journal_the->lock);
+    struct xe_journal *next = xe_journal_the->queue;
     bool closing = j->closing, closed = j->closed;
+    bool others_wait = next && (next != j || j->next_queued);
     pthread_mutex_unlock(&xe_journal_the->lock);
     bool works = j->begun && !atomic_load_explicit(&j->failed, memory_order_relaxed);
-    if (works && !closing)
+    if (works && !closing && !others_wait)
         gather(j);
     if (works && !(write_all(j, &error) && (!wants_sync(j) || sync_all(j, &error)))) {
         xe_journal_fail(j, &error);

@@ -292,7 +292,7 @@ static void what_nobody_waits_for_is_written_with_what_comes_next(void **state)
 static void much_is_written_at_once(void **state)
 {
     struct world *w = world_open(14);
-    struct xe_journal_room rooms[BUFFER / 48];
+    struct xe_journal_room rooms[BUFFER / 48 + 1];
     struct waiting x = {.w.done = done, .world = w};
     uint32_t n = 0;
     (void)state;
