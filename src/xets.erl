@@ -321,7 +321,9 @@
 %% what failed, on which file: what it has changed is in memory, but may not be found when the table is
 %% recovered. From then on the table takes no changes, which raise `badarg' with the same reason; it
 %% can be read, saved with `tab2file/2' and deleted. `delete/1' raises `{durable, Reason}' too, if what
-%% was left to be written could not be: the table is gone then. Not in `ets'.</dd>
+%% was left to be written could not be: the table is gone then. A disk that does
+%% not answer holds up the writes and the closing of all durable tables, also of those on other
+%% disks, for one thread writes them all, and another closes them. Not in `ets'.</dd>
 %% <dt>`{read_concurrency, B}', `{decentralized_counters, B}'</dt>
 %% <dd>Accepted as by `ets', and shown by `info/1'. Readers never lock, whatever these
 %% say.</dd>

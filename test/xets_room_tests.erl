@@ -12,7 +12,7 @@
 -import(xets_test_lib, [eventually/1]).
 
 full_test_() ->
-    {timeout, 300, {setup, fun start_peer/0, fun peer:stop/1, fun(Peer) ->
+    {timeout, 300, {setup, fun xets_test_lib:hooked_peer/0, fun peer:stop/1, fun(Peer) ->
         [{atom_to_list(Type), {timeout, 120, fun() ->
             Dir = directory(Type),
             try
@@ -22,14 +22,6 @@ full_test_() ->
             end
         end}} || Type <- [set, ordered_set, bag, duplicate_bag]]
     end}}.
-
-start_peer() ->
-    Priv = filename:absname(os:getenv("XETS_TEST_HOOKS")),
-    Paths = lists:append([["-pa", filename:absname(filename:dirname(code:which(M)))]
-                          || M <- [xets, ?MODULE]]),
-    {ok, Peer, _} = peer:start(#{connection => standard_io, wait_boot => 60000,
-                                 env => [{"XETS_PRIV", Priv}], args => Paths}),
-    Peer.
 
 directory(Type) ->
     Name = lists:concat(["xets_room_", os:getpid(), "_", Type]),

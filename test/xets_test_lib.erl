@@ -3,7 +3,7 @@
 
 -export([both/1, outcome/1, actor/0, actor/1, run/2, start/2, await/1, call/4, kill/1, stop/1,
          dead/0, foreign/0, transfer/1, no_transfer/1, eventually/1, settled/0, texts/3, small/2,
-         env/2, fuzz/3, native_info/0]).
+         env/2, fuzz/3, native_info/0, hooked_peer/0]).
 
 -include_lib("eunit/include/eunit.hrl").
 
@@ -120,6 +120,15 @@ settled(Info, Same) ->
         Info -> settled(Info, Same + 1);
         Other -> settled(Other, 0)
     end.
+
+%% An emulator with the build of the library that has points to stop at (c_src/beam/hooks.h).
+hooked_peer() ->
+    Priv = filename:absname(os:getenv("XETS_TEST_HOOKS")),
+    Paths = lists:append([["-pa", filename:absname(filename:dirname(code:which(M)))]
+                          || M <- [xets, ?MODULE]]),
+    {ok, Peer, _} = peer:start(#{connection => standard_io, wait_boot => 60000,
+                                 env => [{"XETS_PRIV", Priv}], args => Paths}),
+    Peer.
 
 %%% Errors
 

@@ -644,7 +644,7 @@ static void job_destroy(ErlNifEnv *env, void *obj)
     (void)env;
     if (job) {
         job->job.run = job_reclaim;
-        xe_reclaim_push(&job->job);
+        xe_reclaim_push_io(&job->job);
     }
 }
 

@@ -182,7 +182,7 @@ static void output_destroy(ErlNifEnv *env, void *obj)
     (void)env;
     if (o) {
         o->job.run = output_reclaim;
-        xe_reclaim_push(&o->job);
+        xe_reclaim_push_io(&o->job);
     }
 }
 
@@ -356,7 +356,7 @@ static void input_destroy(ErlNifEnv *env, void *obj)
     (void)env;
     if (in) {
         in->job.run = input_reclaim;
-        xe_reclaim_push(&in->job);
+        xe_reclaim_push_io(&in->job);
     }
 }
 

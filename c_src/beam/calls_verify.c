@@ -40,7 +40,7 @@ static void destroy(ErlNifEnv *env, void *obj)
     (void)env;
     if (v) {
         v->job.run = verification_end;
-        xe_reclaim_push(&v->job);
+        xe_reclaim_push_io(&v->job);
     }
 }
 

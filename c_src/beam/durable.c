@@ -147,8 +147,8 @@ static uint64_t grown_of(const struct xe_durable *d)
     return xe_journal_sum(d->journal) - atomic_load_explicit(&d->sum_before, memory_order_relaxed);
 }
 
-/* Whether a checkpoint is due. Inside a section of the table, or while the journal is held: then both
- * are there. */
+/* Whether a checkpoint is due. Inside a section in which the table was not dead yet: then all of it
+ * is there, and the journal. */
 static bool is_due_here(struct xe_durable *d)
 {
     uint64_t grown = grown_of(d);
@@ -166,7 +166,9 @@ static bool is_due(struct xe_durable *d)
     if (XE_LIKELY(!atomic_load_explicit(&d->may_be_due, memory_order_relaxed)) ||
         !xe_durable_hold(d))
         return false;
-    bool is = is_due_here(d);
+    struct xe_epoch_slot *slot = xe_epoch_enter();
+    bool is = d->table && !xe_owned_is_dead(d->table) && is_due_here(d);
+    xe_epoch_leave(slot);
     xe_durable_let_go(d);
     return is;
 }
@@ -655,6 +657,7 @@ static void take_off(struct xe_durable *d)
 void xe_durable_close(ErlNifEnv *env, struct xe_durable *d)
 {
     struct xe_io_error error = {0};
+    xe_hook(env, "durable_closing");
     begin_closing(d);
     pthread_mutex_lock(&d->lock);
     while (d->users)
@@ -698,7 +701,7 @@ static void log_destroy(ErlNifEnv *env, void *obj)
     }
     begin_closing(d);
     d->job.run = close_abandoned;
-    xe_reclaim_push(&d->job);
+    xe_reclaim_push_io(&d->job);
 }
 
 bool xe_durable_info(struct xe_durable *d, struct xe_journal_info *out,

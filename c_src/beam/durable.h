@@ -19,8 +19,9 @@
  *   OPENING   recovered by the process that opens it, step by step, into a table that is hidden; in
  *             the end it is the log of that, which the end of the process still ends
  *   OPEN      the log of a table that is shown
- *   CLOSING   the table is gone, or that process: the reclaimer thread writes and syncs what there
- *             is, and unlocks the directory. Who wants to open it gets a message afterwards.
+ *   CLOSING   the table is gone, or that process: the reclaimer's thread for what may wait for a
+ *             disk writes and syncs what there is, and unlocks the directory, of one table after the
+ *             other. Who wants to open it gets a message afterwards.
  *   (closed)  not in the list
  */
 #ifndef XE_DURABLE_H

@@ -4,6 +4,7 @@
 #include "estate.h"
 
 #include "call.h"
+#include "hooks.h"
 
 static void lock(struct xe_estate *e)
 {
@@ -45,6 +46,7 @@ static void dissolve(struct xe_reclaim_job *job)
 {
     struct xe_estate *e = (void *)((uintptr_t)job - offsetof(struct xe_estate, job));
     struct xe_fixer *fixer;
+    xe_hook(NULL, "xets_dissolving");
     while ((fixer = e->fixing.root)) {
         xe_fixing_remove(&e->fixing, fixer);
         enif_demonitor_process(NULL, e->table, &fixer->monitor);

@@ -15,8 +15,8 @@
  *       module was purged: the library is linked with -z nodelete. So each copy keeps some
  *       hundred KiB, and 16 bytes of the C library's room for thread-local variables, which
  *       is enough for a hundred copies; the next one refuses to load.
- *   U4  One reclaimer serves, and one thread of the journals, that of the newest copy; those of
- *       older ones end by themselves. Unloading waits for nothing.
+ *   U4  One thread serves each lane of the reclaimer, and one the journals, that of the newest
+ *       copy; those of older ones end by themselves. Unloading waits for nothing.
  *   U5  Which kinds of terms are native is decided by the first copy, for all: equal keys must
  *       have equal bytes.
  */
@@ -178,7 +178,7 @@ static int upgrade(ErlNifEnv *env, void **priv, void **old, ERL_NIF_TERM arg)
 }
 
 /* All schedulers stand still meanwhile: it does not wait for the reclaimer, which may be taking
- * a large table apart. */
+ * a large table apart, or waiting for a disk. */
 static void unload(ErlNifEnv *env, void *priv)
 {
     (void)env;

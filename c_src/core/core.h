@@ -125,7 +125,8 @@ struct xe_callbacks {
                                 struct xe_log_write *write);
     void (*log_publish)(void *log, struct xe_log_write *write);
     void (*log_end)(void *log, struct xe_log_write *write);
-    /* The table is gone, and nothing is told any more. On the reclaimer thread. */
+    /* The table is gone, and nothing is told any more. On the reclaimer's thread that may wait for a
+     * disk (reclaim.h). */
     void (*log_gone)(void *log);
 };
 

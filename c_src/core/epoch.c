@@ -57,7 +57,7 @@
 #endif
 
 enum {
-    LAYOUT = 3, /* of struct xe_epoch_domain and all it leads to */
+    LAYOUT = 4, /* of struct xe_epoch_domain and all it leads to */
     SWEEP_BATCH = 64,
     ADVANCES_PER_SWEEP = 3, /* what makes a thing ripe that was retired just now */
     SPINS = 200,
@@ -137,6 +137,14 @@ static void *map_slots(void)
     return p == MAP_FAILED ? NULL : p;
 }
 
+static bool init_lane(struct xe_reclaim_lane *lane, const pthread_condattr_t *monotonic)
+{
+    lane->jobs_tail = &lane->jobs;
+    return pthread_mutex_init(&lane->lock, NULL) == 0 &&
+           pthread_cond_init(&lane->work, monotonic) == 0 &&
+           pthread_cond_init(&lane->done, monotonic) == 0;
+}
+
 static bool init_locks(struct xe_epoch_domain *d)
 {
     pthread_condattr_t monotonic;
@@ -145,10 +153,9 @@ static bool init_locks(struct xe_epoch_domain *d)
 #ifndef __APPLE__ /* which has timed waits of its own (reclaim.c) */
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
 #endif
-    bool ok = pthread_mutex_init(&d->sweep, NULL) == 0 &&
-              pthread_mutex_init(&d->lock, NULL) == 0 &&
-              pthread_cond_init(&d->work, &monotonic) == 0 &&
-              pthread_cond_init(&d->done, &monotonic) == 0;
+    bool ok = pthread_mutex_init(&d->sweep, NULL) == 0;
+    for (int i = 0; ok && i < XE_RECLAIM_LANES; i++)
+        ok = init_lane(&d->lanes[i], &monotonic);
     pthread_condattr_destroy(&monotonic);
     return ok;
 }
@@ -181,7 +188,6 @@ enum xe_status xe_epoch_init(void)
     d->version = version();
     d->clock = 4; /* 0 is a slot outside of sections; stamps may be counted back from */
     d->fenced = !register_membarrier();
-    d->jobs_tail = &d->jobs;
     xe_epoch_the = d;
     return XE_OK;
 }
@@ -389,10 +395,11 @@ static size_t free_chain(struct xe_retired *r)
 static void wake_reclaimer(void)
 {
     struct xe_epoch_domain *d = xe_epoch_the;
-    pthread_mutex_lock(&d->lock);
+    struct xe_reclaim_lane *lane = &d->lanes[XE_RECLAIM_MEMORY];
+    pthread_mutex_lock(&lane->lock);
     atomic_store_explicit(&d->asleep, 0, memory_order_relaxed);
-    pthread_cond_broadcast(&d->work);
-    pthread_mutex_unlock(&d->lock);
+    pthread_cond_broadcast(&lane->work);
+    pthread_mutex_unlock(&lane->lock);
 }
 
 /* Frees a batch of this thread's own things. A free that retires something gets
@@ -523,9 +530,11 @@ void xe_epoch_shutdown(void)
     while (!xe_epoch_is_idle())
         xe_epoch_collect();
     pthread_key_delete(thread_end);
-    pthread_cond_destroy(&d->done);
-    pthread_cond_destroy(&d->work);
-    pthread_mutex_destroy(&d->lock);
+    for (int i = 0; i < XE_RECLAIM_LANES; i++) {
+        pthread_cond_destroy(&d->lanes[i].done);
+        pthread_cond_destroy(&d->lanes[i].work);
+        pthread_mutex_destroy(&d->lanes[i].lock);
+    }
     pthread_mutex_destroy(&d->sweep);
     munmap(d->slots, XE_EPOCH_SLOTS_MAX * sizeof *d->slots);
     free(d);

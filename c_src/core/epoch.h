@@ -81,6 +81,21 @@ struct xe_epoch_slot {
 _Static_assert(sizeof(struct xe_epoch_slot) == 2 * XE_CACHE_LINE,
                "readers and limbo have a line each");
 
+/* The reclaimer's lanes: each has jobs, and a thread that runs them (reclaim.h). */
+enum { XE_RECLAIM_MEMORY, XE_RECLAIM_IO, XE_RECLAIM_LANES };
+
+/* What one thread of the reclaimer serves (reclaim.c). */
+struct xe_reclaim_lane {
+    pthread_mutex_t lock;
+    pthread_cond_t work;         /* there may be something to do */
+    pthread_cond_t done;         /* a drain's mark was reached, or nobody serves any more */
+    struct xe_reclaim_job *jobs; /* pushed, oldest first */
+    struct xe_reclaim_job **jobs_tail;
+    struct xe_reclaim_job *ready; /* taken off `jobs`, their grace period over */
+    uint64_t generation;          /* raised by every thread that starts to serve */
+    bool serving;                 /* somebody does: a thread, or a drain without one */
+};
+
 /* All state of the process, shared by all copies of this library. */
 struct xe_epoch_domain {
     uint64_t version; /* XE_EPOCH_VERSION; first, so that every copy can read it */
@@ -90,15 +105,7 @@ struct xe_epoch_domain {
     _Alignas(XE_CACHE_LINE) struct xe_epoch_slot *slots; /* XE_EPOCH_SLOTS_MAX, touched as used */
     _Atomic uint32_t n_slots;                            /* of them, how many were ever used */
     pthread_mutex_t sweep;                               /* held by the one sweep at a time */
-    /* The reclaimer's (reclaim.c). */
-    pthread_mutex_t lock;
-    pthread_cond_t work;         /* there may be something to do */
-    pthread_cond_t done;         /* a drain's mark was reached, or nobody serves any more */
-    struct xe_reclaim_job *jobs; /* pushed, oldest first */
-    struct xe_reclaim_job **jobs_tail;
-    struct xe_reclaim_job *ready; /* taken off `jobs`, their grace period over */
-    uint64_t generation;          /* raised by every thread that starts to serve */
-    bool serving;                 /* somebody does: a thread, or a drain without one */
+    struct xe_reclaim_lane lanes[XE_RECLAIM_LANES];
 };
 
 #define XE_EPOCH_HIDDEN __attribute__((visibility("hidden")))

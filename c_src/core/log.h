@@ -10,7 +10,8 @@
  *                gate, just before the first store that readers can see. The log gives the change its
  *                number here. Quick, never waits, never fails.
  *   log_end      the write is over. Not published: nothing has changed.
- *   log_gone     the table is gone, and all that wrote to it have ended.
+ *   log_gone     the table is gone, and all that wrote to it have ended. May wait for a disk: the
+ *                table's memory is freed meanwhile.
  *
  * Guarantees (referred to from code and tests)
  *   W1  Whoever has seen a change, or heard of it, publishes with a larger number: a change has its

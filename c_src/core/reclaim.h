@@ -1,9 +1,15 @@
 /*
- * reclaim.h - one thread that frees what should not be freed on a scheduler.
+ * reclaim.h - threads that end what should not be ended on a scheduler.
  *
- * It runs jobs (a table of a million images to take apart) a grace period after
- * they were pushed, and sweeps the limbos of threads that have gone quiet. With
- * nothing to do it sleeps, and nothing polls.
+ * They run jobs a grace period after these were pushed, in two lanes with a
+ * thread each, of which neither waits for the other:
+ *
+ *   XE_RECLAIM_MEMORY  frees memory (a table of a million images to take apart),
+ *                      and sweeps the limbos of threads that have gone quiet. Its
+ *                      jobs never wait for a device.
+ *   XE_RECLAIM_IO      closes files, and may stand still for as long as a disk does.
+ *
+ * With nothing to do they sleep, and nothing polls.
  */
 #ifndef XE_RECLAIM_H
 #define XE_RECLAIM_H
@@ -24,26 +30,28 @@ struct xe_reclaim_threads {
 };
 
 /*
- * Starts the thread of this copy of the library; NULL: a POSIX thread. If a
- * thread of another copy serves the same domain, it ends after the job it is
- * at, and this one goes on with the queue. False: the thread could not be made.
+ * Starts the threads of this copy of the library; NULL: POSIX threads. If threads
+ * of another copy serve the same domain, each ends after the job it is at, and the
+ * one of this copy goes on with the queue. False: one could not be made; another
+ * call starts what is missing.
  */
 bool xe_reclaim_start(const struct xe_reclaim_threads *threads);
-/* Ends the thread of this copy and joins it. What is still queued stays so for
+/* Ends the threads of this copy and joins them. What is still queued stays so for
  * whoever starts next. */
 void xe_reclaim_stop(void);
-/* The same without waiting: the thread ends by itself after the job it is at. The library
+/* The same without waiting: each ends by itself after the job it is at. The library
  * stays in memory. */
 void xe_reclaim_dismiss(void);
 
-/* Runs job->run(job) on the thread after a grace period that began after this
- * call, in the order of the pushes. Never blocks; may be called in a section.
+/* Runs job->run(job) on the lane's thread after a grace period that began after
+ * this call, in the order of the pushes. Never blocks; may be called in a section.
  * `run` is called outside of sections and may free the job. */
-void xe_reclaim_push(struct xe_reclaim_job *job);
+void xe_reclaim_push(struct xe_reclaim_job *job);    /* XE_RECLAIM_MEMORY */
+void xe_reclaim_push_io(struct xe_reclaim_job *job); /* XE_RECLAIM_IO */
 
-/* Waits until all that was pushed or retired before the call is freed. Without a
- * running thread the caller does the work. Never inside a section, in a job, in
- * a free, or on a scheduler. */
+/* Waits until all that was pushed or retired before the call is done and freed, in both
+ * lanes, and what the jobs of XE_RECLAIM_IO have pushed. Without a running thread the
+ * caller does the work. Never inside a section, in a job, in a free, or on a scheduler. */
 void xe_reclaim_drain(void);
 
 #endif

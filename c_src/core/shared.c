@@ -11,7 +11,7 @@
  * raised with any change of either; the sizes catch most of what is forgotten.
  */
 #define MIX(so_far, n) (((so_far) ^ (n)) * 0x100000001b3ull)
-#define OF_TABLE MIX(MIX(5ull, sizeof(struct xe_table)), sizeof(struct xe_segment))
+#define OF_TABLE MIX(MIX(6ull, sizeof(struct xe_table)), sizeof(struct xe_segment))
 #define OF_DIRECTORY MIX(MIX(OF_TABLE, sizeof(struct xe_directory)), sizeof(struct xe_leaf))
 #define OF_ORDER MIX(MIX(OF_DIRECTORY, sizeof(struct xe_order_chunk)), XE_ORDER_CHUNK)
 #define LAYOUT MIX(MIX(OF_ORDER, sizeof(struct xe_image)), XE_SEGMENT_OBJECTS_MAX)

@@ -154,7 +154,7 @@ bool xe_table_is_snapshot(const struct xe_table *t)
     return t->is_snapshot;
 }
 
-void xe_table_free(struct xe_table *t)
+static void free_contents(struct xe_table *t)
 {
     /* Not by jobs of their own: who drains the reclaimer's waits for the table's. */
     xe_table_forget_now(t);
@@ -164,27 +164,59 @@ void xe_table_free(struct xe_table *t)
         xe_directory_free(d, !t->is_snapshot, &list);
     xe_image_free_list(list);
     xe_core_account(-atomic_load_explicit(&t->bytes, memory_order_relaxed));
-    if (t->log)
-        xe_cb.log_gone(t->log);
     if (t->segments)
         xe_cb.free(t->segments);
+}
+
+void xe_table_free(struct xe_table *t)
+{
+    XE_ASSERT(!t->log);
+    free_contents(t);
     xe_cb.free(t->allocation);
+}
+
+/* A grace period has passed, but a writer may have moved its section since. */
+static void await_writers(struct xe_table *t)
+{
+    while (!xe_epoch_quiesce_writers(t, RECLAIM_WAIT_NS))
+        ;
+}
+
+static void job_is_done(struct xe_table *t)
+{
+    /* acq_rel: the other job has left the table before it is freed. */
+    if (atomic_fetch_sub_explicit(&t->jobs, 1, memory_order_acq_rel) == 1)
+        xe_cb.free(t->allocation);
 }
 
 static void reclaim_table(struct xe_reclaim_job *job)
 {
     struct xe_table *t = (void *)((uintptr_t)job - offsetof(struct xe_table, job));
-    /* A grace period has passed, but a writer may have moved its section since. */
-    while (!xe_epoch_quiesce_writers(t, RECLAIM_WAIT_NS))
-        ;
-    xe_table_free(t);
+    await_writers(t);
+    free_contents(t);
+    job_is_done(t);
 }
 
+static void end_log(struct xe_reclaim_job *job)
+{
+    struct xe_table *t = (void *)((uintptr_t)job - offsetof(struct xe_table, log_job));
+    await_writers(t);
+    xe_cb.log_gone(t->log);
+    job_is_done(t);
+}
+
+/* Two jobs: no disk that the log writes to keeps memory from being freed, and no memory that is
+ * being freed keeps the log from being closed. */
 void xe_table_delete(struct xe_table *t)
 {
+    /* Relaxed: pushing orders it. */
+    atomic_store_explicit(&t->jobs, t->log ? 2 : 1, memory_order_relaxed);
     /* Release: pairs with the load in xe_table_write_begin(). */
     atomic_store_explicit(&t->gate, GATE_DEAD, memory_order_release);
     t->job.run = reclaim_table;
+    t->log_job.run = end_log;
+    if (t->log)
+        xe_reclaim_push_io(&t->log_job);
     xe_reclaim_push(&t->job);
 }
 

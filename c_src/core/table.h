@@ -82,7 +82,7 @@ void *xe_table_log(const struct xe_table *t);
 
 /*
  * Ends the table. Calls that are inside it may finish; later ones get XE_DEAD.
- * The memory is freed by the reclaimer thread. O(1). The caller has seen to it that
+ * The reclaimer frees the memory, and tells the log. O(1). The caller has seen to it that
  * no new section can reach `t`.
  */
 void xe_table_delete(struct xe_table *t);

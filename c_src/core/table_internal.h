@@ -82,8 +82,8 @@ struct xe_table {
     enum xe_kind kind;
     void *log; /* NULL: it has none; fixed once the table is shared */
     _Alignas(XE_CACHE_LINE) _Atomic uint32_t directory_lock;
-    _Atomic uint64_t shape; /* of an ordered table's directory: odd while it changes */
     _Atomic uint32_t list_lock;
+    _Atomic uint64_t shape; /* of an ordered table's directory: odd while it changes */
     _Atomic int64_t bytes;    /* of its own: itself, directory, segments */
     _Atomic int64_t contents; /* of its images, and the blobs in them; not of a snapshot's */
     /* Fixing (traverse.c). */
@@ -92,10 +92,13 @@ struct xe_table {
     _Atomic(struct xe_table *) graves;  /* keys removed while it is fixed */
     _Atomic(struct xe_cleared *) cleared; /* what it was cleared of meanwhile */
     /* Of a table with a log: the next number of a bag's object, and its lock. */
-    _Atomic uint32_t number_lock;
     uint64_t number;
+    _Atomic uint32_t number_lock;
     _Atomic bool contended; /* segments were split because writers waited for them */
+    /* The end. */
+    _Atomic uint8_t jobs; /* that are not done yet; the last one frees the table itself */
     struct xe_reclaim_job job;
+    struct xe_reclaim_job log_job;
     void *allocation;
     void *segments; /* a snapshot's, which are one allocation */
 };
@@ -401,8 +404,8 @@ void xe_table_finish(struct xe_table *t, struct xe_epoch_slot *slot, struct xe_s
 
 /* A table without a directory. NULL: out of memory. */
 struct xe_table *xe_table_alloc(const struct xe_table_config *config);
-/* Frees a table that nobody can reach. If it had images that were shared it waits for a grace
- * period. */
+/* Frees a table without a log that nobody can reach. If it had images that were shared it waits for
+ * a grace period. */
 void xe_table_free(struct xe_table *t);
 
 /*

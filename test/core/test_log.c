@@ -2,10 +2,12 @@
  * test_log.c - tables with a log: what is told of each write, and that the log made again is the
  * table (log.h).
  */
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -387,6 +389,95 @@ static void the_instant_of_a_snapshot_is_told_in_the_gate(void **state)
     end(t, &log);
 }
 
+/* --- The end ---------------------------------------------------------------- */
+
+enum { PATIENCE_S = 60 };
+
+/* What stands still until it is told to go on. */
+static _Atomic bool stands_still, may_go_on;
+
+static void stand_still(void)
+{
+    stands_still = true;
+    while (!may_go_on)
+        sched_yield();
+}
+
+/* Of a log whose disk does not answer. */
+static void (*log_gone)(void *log);
+
+static void gone_later(void *log)
+{
+    stand_still();
+    log_gone(log);
+}
+
+static void free_later(struct xe_reclaim_job *job)
+{
+    (void)job;
+    stand_still();
+}
+
+/* Whether it comes to that. */
+static bool eventually(bool (*is_so)(const void *of), const void *of)
+{
+    time_t limit = time(NULL) + PATIENCE_S;
+    while (!is_so(of) && time(NULL) < limit)
+        sched_yield();
+    return is_so(of);
+}
+
+static bool is_set(const void *of)
+{
+    return *(const _Atomic bool *)of;
+}
+
+static bool is_all_there_is(const void *bytes)
+{
+    return xe_table_bytes_all() == *(const uint64_t *)bytes;
+}
+
+/* Of the table itself, too, and of one that is deleted later. */
+static void memory_is_freed_while_the_log_is_being_closed(void **state)
+{
+    (void)state;
+    uint64_t before = xe_table_bytes_all();
+    struct log log;
+    struct xe_table *t = logged_new(&log, XE_SET), *plain = kind_new(XE_SET, 16);
+    log_gone = log.calls.gone;
+    log.calls.gone = gone_later;
+    stands_still = may_go_on = false;
+    fill_table(t, MANY);
+    fill_table(plain, MANY);
+    xe_table_delete(t);
+    assert_true(eventually(is_set, &stands_still));
+    xe_table_delete(plain);
+    bool freed = eventually(is_all_there_is, &before), closed = log.gone;
+    may_go_on = true;
+    xe_reclaim_drain();
+    log_free(&log);
+    assert_true(freed);
+    assert_false(closed);
+}
+
+static void a_log_is_closed_while_memory_is_being_freed(void **state)
+{
+    (void)state;
+    struct log log;
+    struct xe_table *t = logged_new(&log, XE_SET);
+    struct xe_reclaim_job job = {NULL, free_later};
+    stands_still = may_go_on = false;
+    fill_table(t, MANY);
+    xe_reclaim_push(&job);
+    assert_true(eventually(is_set, &stands_still));
+    xe_table_delete(t);
+    bool closed = eventually(is_set, &log.gone);
+    may_go_on = true;
+    xe_reclaim_drain();
+    log_free(&log);
+    assert_true(closed);
+}
+
 /* test_log [pattern]: the tests whose names match. */
 int main(int argc, char **argv)
 {
@@ -403,6 +494,8 @@ int main(int argc, char **argv)
         TEST(w2_what_failed_is_not_in_the_log),
         TEST(what_is_inserted_comes_behind_what_was_there_before_the_log),
         TEST(the_instant_of_a_snapshot_is_told_in_the_gate),
+        TEST(memory_is_freed_while_the_log_is_being_closed),
+        TEST(a_log_is_closed_while_memory_is_being_freed),
     };
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);

@@ -23,12 +23,14 @@
 #define xe_reclaim_stop second_stop
 #define xe_reclaim_dismiss second_dismiss
 #define xe_reclaim_push second_push
+#define xe_reclaim_push_io second_push_io
 #define xe_reclaim_drain second_drain
 #include "../../c_src/core/reclaim.c"
 #undef xe_reclaim_start
 #undef xe_reclaim_stop
 #undef xe_reclaim_dismiss
 #undef xe_reclaim_push
+#undef xe_reclaim_push_io
 #undef xe_reclaim_drain
 
 /* How long a wait for an event may take before the test has failed. */
@@ -115,6 +117,11 @@ static void run_work(struct xe_reclaim_job *job)
     happen_as(&((struct work *)job)->order);
 }
 
+/* What is to be so of either lane. */
+typedef void push_fn(struct xe_reclaim_job *);
+static push_fn *const pushes[XE_RECLAIM_LANES] = {[XE_RECLAIM_MEMORY] = xe_reclaim_push,
+                                                  [XE_RECLAIM_IO] = xe_reclaim_push_io};
+
 static struct work new_work(void)
 {
     return (struct work){{NULL, run_work}, 0};
@@ -168,33 +175,37 @@ static void jobs_run_in_the_order_of_their_pushes(void **state)
     (void)state;
     struct work w[50];
     assert_true(xe_reclaim_start(NULL));
-    for (int i = 0; i < 50; i++) {
-        w[i] = new_work();
-        xe_reclaim_push(&w[i].job);
+    for (uint64_t lane = 0; lane < XE_RECLAIM_LANES; lane++) {
+        for (int i = 0; i < 50; i++) {
+            w[i] = new_work();
+            pushes[lane](&w[i].job);
+        }
+        assert_true(await(50 * lane + 50));
+        xe_reclaim_drain();
+        for (uint64_t i = 0; i < 50; i++)
+            assert_true(w[i].order == 50 * lane + i + 1);
     }
-    assert_true(await(50));
-    xe_reclaim_drain();
-    for (uint64_t i = 0; i < 50; i++)
-        assert_true(w[i].order == i + 1);
 }
 
 static void a_job_waits_for_the_sections_open_at_its_push(void **state)
 {
     (void)state;
-    struct work w = new_work();
     assert_true(xe_reclaim_start(NULL));
-    struct xe_epoch_slot *slot = xe_epoch_enter();
-    uint64_t now = xe_epoch_now();
-    xe_reclaim_push(&w.job);
-    /* It tries: the clock moves by the one step that this section allows. */
-    while (xe_epoch_now() == now && happened() == 0)
-        sched_yield();
-    for (int i = 0; i < 1000; i++) {
-        sched_yield();
-        assert_true(happened() == 0);
+    for (uint64_t lane = 0; lane < XE_RECLAIM_LANES; lane++) {
+        struct work w = new_work();
+        struct xe_epoch_slot *slot = xe_epoch_enter();
+        uint64_t now = xe_epoch_now();
+        pushes[lane](&w.job);
+        /* It tries: the clock moves by the one step that this section allows. */
+        while (xe_epoch_now() == now && happened() == lane)
+            sched_yield();
+        for (int i = 0; i < 1000; i++) {
+            sched_yield();
+            assert_true(happened() == lane);
+        }
+        xe_epoch_leave(slot);
+        assert_true(await(lane + 1));
     }
-    xe_epoch_leave(slot);
-    assert_true(await(1));
 }
 
 static void retire_in_job(struct xe_reclaim_job *job)
@@ -318,26 +329,50 @@ static void a_section_that_lasts_delays_only_the_freeing(void **state)
 static void draining_frees_all_from_before(void **state)
 {
     (void)state;
-    struct work w[3] = {new_work(), new_work(), new_work()};
+    struct work w[4] = {new_work(), new_work(), new_work(), new_work()};
     assert_true(xe_reclaim_start(NULL));
     for (uint64_t round = 1; round <= 100; round++) {
         for (int i = 0; i < 7; i++)
             retire_thing();
-        for (int i = 0; i < 3; i++)
-            xe_reclaim_push(&w[i].job);
+        for (int i = 0; i < 4; i++)
+            pushes[i % XE_RECLAIM_LANES](&w[i].job);
         xe_reclaim_drain();
-        assert_true(happened() == 10 * round);
+        assert_true(happened() == 11 * round);
+    }
+}
+
+/* What a job in the one lane has pushed into the other. */
+static struct work pushed;
+
+static void push_in_job(struct xe_reclaim_job *job)
+{
+    (void)job;
+    xe_reclaim_push(&pushed.job);
+    happen();
+}
+
+static void draining_frees_what_files_held(void **state)
+{
+    (void)state;
+    struct xe_reclaim_job job = {NULL, push_in_job};
+    assert_true(xe_reclaim_start(NULL));
+    for (uint64_t round = 1; round <= 100; round++) {
+        pushed = new_work();
+        xe_reclaim_push_io(&job);
+        xe_reclaim_drain();
+        assert_true(happened() == 2 * round);
     }
 }
 
 static void draining_without_a_thread_does_the_work(void **state)
 {
     (void)state;
-    struct work w = new_work();
+    struct work w = new_work(), io = new_work();
     retire_thing();
     xe_reclaim_push(&w.job);
+    xe_reclaim_push_io(&io.job);
     xe_reclaim_drain();
-    assert_true(happened() == 2);
+    assert_true(happened() == 3);
 }
 
 static void stopping_keeps_the_queue_for_the_next_start(void **state)
@@ -345,11 +380,12 @@ static void stopping_keeps_the_queue_for_the_next_start(void **state)
     (void)state;
     struct work w[10];
     for (int round = 0; round < 20; round++) {
+        push_fn *push_job = pushes[round % XE_RECLAIM_LANES];
         assert_true(xe_reclaim_start(NULL));
         uint64_t before = happened();
         for (int i = 0; i < 10; i++) {
             w[i] = new_work();
-            xe_reclaim_push(&w[i].job);
+            push_job(&w[i].job);
         }
         xe_reclaim_stop();
         assert_true(xe_reclaim_start(NULL));
@@ -366,16 +402,17 @@ static void the_newest_copy_serves(void **state)
     (void)state;
     struct work w[10];
     for (int round = 0; round < 20; round++) {
+        push_fn *push_job = pushes[round % XE_RECLAIM_LANES];
         uint64_t before = happened();
         assert_true(xe_reclaim_start(NULL));
         for (int i = 0; i < 5; i++) {
             w[i] = new_work();
-            xe_reclaim_push(&w[i].job);
+            push_job(&w[i].job);
         }
         assert_true(second_start(NULL));
         for (int i = 5; i < 10; i++) {
             w[i] = new_work();
-            xe_reclaim_push(&w[i].job);
+            push_job(&w[i].job);
         }
         xe_reclaim_stop(); /* joins a thread that has ended, or is about to */
         second_drain();
@@ -395,47 +432,67 @@ static void note_thread(struct xe_reclaim_job *job)
     happen();
 }
 
-static uint64_t generation(void)
+static uint64_t generation(int which)
 {
-    pthread_mutex_lock(&xe_epoch_the->lock);
-    uint64_t g = xe_epoch_the->generation;
-    pthread_mutex_unlock(&xe_epoch_the->lock);
+    struct xe_reclaim_lane *lane = &xe_epoch_the->lanes[which];
+    pthread_mutex_lock(&lane->lock);
+    uint64_t g = lane->generation;
+    pthread_mutex_unlock(&lane->lock);
     return g;
+}
+
+static pthread_t thread_of(int lane)
+{
+    struct xe_reclaim_job job = {NULL, note_thread};
+    uint64_t before = happened();
+    pushes[lane](&job);
+    assert_true(await(before + 1));
+    return ran_on;
 }
 
 static void an_older_copy_gives_way_without_being_stopped(void **state)
 {
     (void)state;
-    struct xe_reclaim_job job = {NULL, note_thread};
     assert_true(xe_reclaim_start(NULL));
-    xe_reclaim_push(&job);
-    assert_true(await(1));
-    pthread_t first = ran_on;
-    uint64_t g = generation();
-    assert_true(second_start(NULL));
-    for (int i = 0; generation() == g; i++) {
-        assert_true(i < 1000000);
-        sched_yield();
+    pthread_t first[XE_RECLAIM_LANES];
+    uint64_t g[XE_RECLAIM_LANES];
+    for (int lane = 0; lane < XE_RECLAIM_LANES; lane++) {
+        first[lane] = thread_of(lane);
+        g[lane] = generation(lane);
     }
-    xe_reclaim_drain(); /* the one job that the first may be at */
-    xe_reclaim_push(&job);
-    assert_true(await(2));
-    assert_false(pthread_equal(ran_on, first));
+    assert_false(pthread_equal(first[0], first[1]));
+    assert_true(second_start(NULL));
+    for (int lane = 0; lane < XE_RECLAIM_LANES; lane++) {
+        for (int i = 0; generation(lane) == g[lane]; i++) {
+            assert_true(i < 1000000);
+            sched_yield();
+        }
+    }
+    xe_reclaim_drain(); /* the one job that each of the first may be at */
+    for (int lane = 0; lane < XE_RECLAIM_LANES; lane++)
+        assert_false(pthread_equal(thread_of(lane), first[lane]));
 }
 
 /* Threads that can be joined after they were let go: the domain must outlive them. */
-static pthread_t let_go;
+static pthread_t let_go[XE_RECLAIM_LANES];
+static int n_started, n_let_go;
 
 static bool keep_start(void **handle, void *(*f)(void *), void *arg)
 {
-    static pthread_t t;
-    *handle = &t;
-    return pthread_create(&t, NULL, f, arg) == 0;
+    static pthread_t t[XE_RECLAIM_LANES];
+    *handle = &t[n_started++ % XE_RECLAIM_LANES];
+    return pthread_create(*handle, NULL, f, arg) == 0;
 }
 
 static void keep_detach(void *handle)
 {
-    let_go = *(pthread_t *)handle;
+    let_go[n_let_go++ % XE_RECLAIM_LANES] = *(pthread_t *)handle;
+}
+
+static void join_let_go(void)
+{
+    for (int lane = 0; lane < XE_RECLAIM_LANES; lane++)
+        pthread_join(let_go[lane], NULL);
 }
 
 static const struct xe_reclaim_threads kept = {keep_start, NULL, keep_detach};
@@ -452,34 +509,98 @@ static void wait_in_job(struct xe_reclaim_job *job)
     happen();
 }
 
-static void a_thread_that_is_let_go_finishes_its_job_and_gives_way(void **state)
+/* The other lane goes over to the next thread meanwhile. */
+static void let_go_in_job(int lane)
 {
-    (void)state;
     struct xe_reclaim_job last = {NULL, wait_in_job}, next = {NULL, note_thread};
+    struct work other = new_work();
     may_end = false;
     assert_true(xe_reclaim_start(&kept));
-    xe_reclaim_push(&last);
+    pushes[lane](&last);
     assert_true(await(1));
     xe_reclaim_dismiss(); /* does not wait for the job */
     assert_true(happened() == 1);
     assert_true(xe_reclaim_start(NULL));
-    xe_reclaim_push(&next);
+    pushes[lane](&next);
+    pushes[1 - lane](&other.job);
+    bool done = await(2);
     may_end = true;
-    assert_true(await(3));
-    pthread_join(let_go, NULL);
+    assert_true(await(4));
+    assert_true(done && other.order == 2);
+    join_let_go();
+}
+
+static void a_thread_that_is_let_go_finishes_its_job_and_gives_way(void **state)
+{
+    (void)state;
+    let_go_in_job(XE_RECLAIM_MEMORY);
+}
+
+static void so_does_one_that_waits_for_a_disk(void **state)
+{
+    (void)state;
+    let_go_in_job(XE_RECLAIM_IO);
+}
+
+/* While a job stands still in the one lane. */
+static void stand_still_in(int lane, struct xe_reclaim_job *job)
+{
+    *job = (struct xe_reclaim_job){NULL, wait_in_job};
+    may_end = false;
+    assert_true(xe_reclaim_start(NULL));
+    pushes[lane](job);
+    assert_true(await(1));
+}
+
+static void memory_is_freed_while_a_disk_is_waited_for(void **state)
+{
+    (void)state;
+    struct xe_reclaim_job job;
+    struct work w[10];
+    stand_still_in(XE_RECLAIM_IO, &job);
+    for (int i = 0; i < 10; i++) {
+        w[i] = new_work();
+        xe_reclaim_push(&w[i].job);
+        retire_thing();
+    }
+    bool freed = await(21);
+    may_end = true;
+    xe_reclaim_drain();
+    assert_true(freed);
+    assert_true(happened() == 22);
+}
+
+static void files_are_closed_while_memory_is_freed(void **state)
+{
+    (void)state;
+    struct xe_reclaim_job job;
+    struct work w[10];
+    stand_still_in(XE_RECLAIM_MEMORY, &job);
+    for (int i = 0; i < 10; i++) {
+        w[i] = new_work();
+        xe_reclaim_push_io(&w[i].job);
+    }
+    bool closed = await(11);
+    may_end = true;
+    xe_reclaim_drain();
+    assert_true(closed);
+    assert_true(happened() == 12);
 }
 
 static void what_is_pushed_while_nobody_serves_waits_for_the_next(void **state)
 {
     (void)state;
-    struct work w = new_work();
+    struct work w[XE_RECLAIM_LANES];
     assert_true(xe_reclaim_start(&kept));
     xe_reclaim_dismiss();
     xe_reclaim_dismiss(); /* nobody */
-    pthread_join(let_go, NULL);
-    xe_reclaim_push(&w.job);
+    join_let_go();
+    for (int lane = 0; lane < XE_RECLAIM_LANES; lane++) {
+        w[lane] = new_work();
+        pushes[lane](&w[lane].job);
+    }
     assert_true(second_start(NULL));
-    assert_true(await(1));
+    assert_true(await(2));
 }
 
 static bool refuse(void **handle, void *(*f)(void *), void *arg)
@@ -497,6 +618,29 @@ static void a_thread_that_cannot_start_is_reported(void **state)
     assert_false(xe_reclaim_start(&none));
     xe_reclaim_stop();
     assert_true(xe_reclaim_start(NULL));
+}
+
+/* All but the last one can be made. */
+static int may_start;
+
+static bool start_some(void **handle, void *(*f)(void *), void *arg)
+{
+    return may_start-- > 0 && posix_start(handle, f, arg);
+}
+
+static void what_has_not_started_starts_with_the_next_attempt(void **state)
+{
+    (void)state;
+    const struct xe_reclaim_threads some = {start_some, posix_join, posix_detach};
+    may_start = XE_RECLAIM_LANES - 1;
+    assert_false(xe_reclaim_start(&some));
+    pthread_t first = thread_of(XE_RECLAIM_MEMORY);
+    uint64_t g = generation(XE_RECLAIM_MEMORY);
+    may_start = 1;
+    assert_true(xe_reclaim_start(&some));
+    thread_of(XE_RECLAIM_IO);
+    assert_true(pthread_equal(thread_of(XE_RECLAIM_MEMORY), first));
+    assert_true(generation(XE_RECLAIM_MEMORY) == g);
 }
 
 /* --- Everything at once -------------------------------------------------- */
@@ -521,7 +665,7 @@ static void *push_and_retire(void *arg)
             if (w == NULL)
                 abort();
             w->job.run = free_work;
-            xe_reclaim_push(&w->job);
+            pushes[r / 2 % XE_RECLAIM_LANES](&w->job);
         }
         if (r % 1024 == 0)
             xe_reclaim_drain();
@@ -556,13 +700,18 @@ int main(int argc, char **argv)
         TEST(with_nothing_to_do_it_sleeps),
         TEST(a_section_that_lasts_delays_only_the_freeing),
         TEST(draining_frees_all_from_before),
+        TEST(draining_frees_what_files_held),
         TEST(draining_without_a_thread_does_the_work),
         TEST(stopping_keeps_the_queue_for_the_next_start),
         TEST(the_newest_copy_serves),
         TEST(an_older_copy_gives_way_without_being_stopped),
         TEST(a_thread_that_is_let_go_finishes_its_job_and_gives_way),
+        TEST(so_does_one_that_waits_for_a_disk),
+        TEST(memory_is_freed_while_a_disk_is_waited_for),
+        TEST(files_are_closed_while_memory_is_freed),
         TEST(what_is_pushed_while_nobody_serves_waits_for_the_next),
         TEST(a_thread_that_cannot_start_is_reported),
+        TEST(what_has_not_started_starts_with_the_next_attempt),
         TEST(all_that_was_given_is_freed),
     };
     if (argc > 1)
