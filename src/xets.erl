@@ -317,13 +317,15 @@
 %% default; `disk': when it is on the disk. `checkpoint_after': so many bytes of changes after which
 %% the table is written anew (`checkpoint/1'); 0, the default: as many as it has itself, but at
 %% least 16 MiB. What an opening finds in the journal counts, too. The directory must be one that can
-%% be written. A write that cannot be kept raises `{durable, Reason}', of which `format_error/1' says
-%% what failed, on which file: what it has changed is in memory, but may not be found when the table is
-%% recovered. From then on the table takes no changes, which raise `badarg' with the same reason; it
-%% can be read, saved with `tab2file/2' and deleted. `delete/1' raises `{durable, Reason}' too, if what
-%% was left to be written could not be: the table is gone then. A disk that does
-%% not answer holds up the writes and the closing of all durable tables, also of those on other
-%% disks, for one thread writes them all, and another closes them. Not in `ets'.</dd>
+%% be written. While it is open the table stays in it, also if it is moved, or `Dir' comes to lead to
+%% another one, which may be another table's then. A write that cannot be kept raises
+%% `{durable, Reason}', of which `format_error/1' says what failed, on which file: what it has changed
+%% is in memory, but may not be found when the table is recovered. From then on the table takes no
+%% changes, which raise `badarg' with the same reason; it can be read, saved with `tab2file/2' and
+%% deleted. `delete/1' raises `{durable, Reason}' too, if what was left to be written could not be:
+%% the table is gone then. A disk that does not answer holds up the writes and the closing of all
+%% durable tables, also of those on other disks, for one thread writes them all, and another closes
+%% them. Not in `ets'.</dd>
 %% <dt>`{read_concurrency, B}', `{decentralized_counters, B}'</dt>
 %% <dd>Accepted as by `ets', and shown by `info/1'. Readers never lock, whatever these
 %% say.</dd>

@@ -153,9 +153,11 @@ defmodule Xets do
       returns: `:memory`, at once (it is saved when the emulator stops, but not when that is
       killed); `:os`, when it is with the operating system, and so survives the end of the
       emulator (the default); `:disk`, when it is on the disk; and `:checkpoint_after`, after so
-      many bytes of changes the table is written anew (`checkpoint/1`). A write that cannot be kept
-      raises `ErlangError` with `{:durable, reason}`, and later ones `ArgumentError`. A disk
-      that does not answer holds up the writes and the closing of all durable tables;
+      many bytes of changes the table is written anew (`checkpoint/1`). While it is open the table
+      stays in that directory, also if it is moved, or the path comes to lead to another one. A
+      write that cannot be kept raises `ErlangError` with `{:durable, reason}`, and later ones
+      `ArgumentError`. A disk that does not answer holds up the writes and the closing of all
+      durable tables;
     * `{:read_concurrency, boolean}`, `{:decentralized_counters, boolean}` - accepted as by
       `:ets`, and shown by `info/1`. Readers never lock, whatever these say.
 

@@ -189,6 +189,90 @@ a_backup_is_made_while_others_write_test_() ->
          end || Copy <- Copies]
     end, fun(Dir) -> ok = file:make_dir(Dir) end).
 
+%% It is in the directory that was there when it was begun.
+a_backup_s_directory_may_be_moved_test_() ->
+    {timeout, 120, fun() ->
+        in_dir(fun(Dir) ->
+            ok = file:make_dir(Dir),
+            [It, Copy, Moved] = [filename:join(Dir, Name) || Name <- ["it", "copy", "moved"]],
+            T = durable(It, []),
+            xets:insert(T, {1, 1}),
+            ok = file:make_dir(Copy),
+            Log = xets:durable_log_nif(T),
+            {ok, {Job, Snapshot}} = xets:checkpoint_begin_nif(Log, list_to_binary(Copy)),
+            ok = file:rename(Copy, Moved),
+            ok = file:make_dir(Copy),
+            ?assertEqual(0, steps(fun() -> xets:checkpoint_write_nif(Job, Snapshot) end)),
+            true = xets:delete(Snapshot),
+            ?assertEqual({ok, []}, file:list_dir(Copy)),
+            ?assertEqual(ok, xets:verify(Moved)),
+            xets:delete(T)
+        end)
+    end}.
+
+%% An open table stays in the directory that it was opened in, whatever has its path meanwhile: a
+%% checkpoint and what follows on it leave the other table's files alone, and both have all.
+paths_that_lead_elsewhere_test_() ->
+    [{Title, {timeout, 120, fun() -> in_dir(fun(Dir) -> led_elsewhere(Divert(Dir), Write) end) end}}
+     || {How, Divert} <- [{"link", fun by_link/1}, {"move", fun by_move/1}],
+        {When, Write} <- [{"asked for", fun checkpoints/1}, {"due", fun writes_until_checkpoint/1}],
+        Title <- [How ++ ", checkpoint " ++ When]].
+
+%% {Path, Divert, where what is there now will be then, and where what comes then will be}.
+by_link(Dir) ->
+    [Link, First, Second] = [filename:join(Dir, Name) || Name <- ["current", "v1", "v2"]],
+    [ok = file:make_dir(D) || D <- [Dir, First, Second]],
+    ok = file:make_symlink("v1", Link),
+    Divert = fun() ->
+        ok = file:delete(Link),
+        ok = file:make_symlink("v2", Link)
+    end,
+    {Link ++ "/data", Divert, First ++ "/data", Second ++ "/data"}.
+
+by_move(Dir) ->
+    ok = file:make_dir(Dir),
+    [Path, Moved] = [filename:join(Dir, Name) || Name <- ["data", "moved"]],
+    {Path, fun() -> ok = file:rename(Path, Moved) end, Moved, Path}.
+
+led_elsewhere({Path, Divert, First, Second}, Write) ->
+    A = durable(#{dir => Path, checkpoint_after => 100000}, []),
+    xets:insert(A, [{I, a} || I <- lists:seq(1, 100)]),
+    Divert(),
+    B = durable(#{dir => Path, sync => disk}, []),
+    xets:insert(B, [{I, b} || I <- lists:seq(1, 200)]),
+    Write(A),
+    xets:insert(B, {b, b}),
+    ?assertEqual(ok, xets:sync(B)),
+    Write(A),
+    ?assertEqual(ok, xets:checkpoint(B)),
+    ?assertEqual([{error, {in_use, A}}, {error, {in_use, B}}],
+                 [xets:verify(Dir) || Dir <- [First, Path]]),
+    xets:insert(A, {a, a}),
+    Had = [lists:sort(xets:tab2list(T)) || T <- [A, B]],
+    [true = xets:delete(T) || T <- [A, B]],
+    ?assertEqual(Had, [in_directory(Dir) || Dir <- [First, Second]]).
+
+in_directory(Dir) ->
+    ?assertEqual(ok, xets:verify(Dir)),
+    T = durable(Dir, []),
+    Objects = lists:sort(xets:tab2list(T)),
+    true = xets:delete(T),
+    Objects.
+
+checkpoints(T) ->
+    xets:insert(T, {checkpoint, asked_for}),
+    ?assertEqual(ok, xets:checkpoint(T)).
+
+%% More than the journal may have before one is made.
+writes_until_checkpoint(T) ->
+    xets:insert(T, {large, <<0:(8 * 100000)>>}),
+    eventually(fun() ->
+        % It is a write that finds that one is due.
+        xets:insert(T, {more, xets:info(T, size)}),
+        #{bytes := Bytes, checkpoint := Time} = xets:info(T, durable),
+        Time =/= none andalso Bytes < 100000
+    end).
+
 open_directories_are_left_alone_test_() ->
     {timeout, 120, fun() ->
         in_dir(fun(Dir) ->
@@ -336,7 +420,7 @@ verifying_can_be_ended_test_() ->
             xets:delete(T),
             Path = list_to_binary(Dir),
             {ok, Verification} = xets:durable_verify_open_nif(Path),
-            Steps = steps(Verification),
+            Steps = steps(fun() -> xets:durable_verify_nif(Verification) end),
             ?assert(Steps >= 8),
             ?assertError(badarg, xets:durable_verify_nif(Verification)),
             [?assertError(badarg, xets:durable_verify_nif(X)) || X <- [make_ref(), Dir]],
@@ -352,9 +436,9 @@ verifying_can_be_ended_test_() ->
         end)
     end}.
 
-steps(Verification) ->
-    case xets:durable_verify_nif(Verification) of
-        more -> 1 + steps(Verification);
+steps(Step) ->
+    case Step() of
+        more -> 1 + steps(Step);
         ok -> 0
     end.
 
@@ -393,6 +477,32 @@ another_emulator_has_the_directory_test_() ->
         end)
     end}.
 
+%% Nor do the tables of two emulators meet that had the same path one after the other.
+a_directory_is_moved_and_another_emulator_has_its_path_test_() ->
+    {timeout, 120, fun() ->
+        in_dir(fun(Dir) ->
+            {Path, Divert, Moved, Path} = by_move(Dir),
+            T = durable(Path, []),
+            % So that its checkpoints, were they there, would be newer than all of the other one's.
+            [xets:insert(T, {n, N}) || N <- lists:seq(1, 2000)],
+            Divert(),
+            Child = child(?MODULE_STRING ":count(\"" ++ Path ++ "\")", ""),
+            Told = lists:foldl(fun(Enough, Last) ->
+                Now = told(Child, Enough, Last),
+                checkpoints(T),
+                Now
+            end, 0, [10, 100, 200]),
+            kill_child(Child),
+            true = xets:delete(T),
+            ?assertEqual([{checkpoint, asked_for}, {n, 2000}], in_directory(Moved)),
+            ?assertEqual(ok, xets:verify(Path)),
+            Other = durable(Path, [ordered_set]),
+            ?assert(xets:info(Other, size) >= Told),
+            ?assertEqual(xets:info(Other, size), xets:last(Other)),
+            xets:delete(Other)
+        end)
+    end}.
+
 %% Who verifies a directory keeps others out; a backup has nothing to lock, and nothing is made in
 %% it.
 verifying_locks_test_() ->
@@ -411,7 +521,7 @@ verifying_locks_test_() ->
             #{2 := Text} = texts(xets, new, [t, [{durable, It}]]),
             ?assertNotEqual(nomatch, string:find(Text, "in use")),
             ?assertMatch({error, {locked, _, _, _, _}}, xets:verify(It)),
-            _ = steps(Verification),
+            _ = steps(fun() -> xets:durable_verify_nif(Verification) end),
             xets:delete(durable(It, []))
         end)
     end}.

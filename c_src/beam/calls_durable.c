@@ -590,6 +590,7 @@ struct job {
     struct xe_dump dump;
     uint64_t number; /* of the last change that it has */
     bool is_backup;  /* the journal has nothing to do with it */
+    struct xe_io_dir dir; /* of a backup; that of a checkpoint is the journal's */
 };
 
 /* NULL while a call has it, and when it has ended. */
@@ -626,6 +627,7 @@ static void job_end(struct job *job)
     } else {
         xe_tablefile_leave(job->writer);
     }
+    xe_io_let_go(&job->dir);
     xe_dump_end(&job->dump);
     if (!job->is_backup)
         atomic_store_explicit(&d->is_checkpointing, false, memory_order_release);
@@ -683,6 +685,8 @@ static bool job_begin(ErlNifEnv *env, struct job *job, const char *dir, ERL_NIF_
         .atomic = true,
         .sync = true,
         .exclusive = job->is_backup}; /* the directory may be somebody else's, too */
+    if (job->is_backup && !xe_io_hold(&xe_io_system, dir, &job->dir, error))
+        return false;
     enum xe_status status = take_snapshot(env, job, snapshot);
     if (status == XE_DEAD)
         return fail_closed(dir, error);
@@ -694,8 +698,8 @@ static bool job_begin(ErlNifEnv *env, struct job *job, const char *dir, ERL_NIF_
         return xe_io_no_memory(error, dir);
     bool is_held = hold(job);
     if (is_held) {
-        job->writer =
-            xe_tablefile_create(&xe_io_system, path, &options, d->meta, d->meta_bytes, error);
+        const struct xe_io_dir *in = job->is_backup ? &job->dir : xe_journal_dir(d->journal);
+        job->writer = xe_tablefile_create(&in->io, path, &options, d->meta, d->meta_bytes, error);
         let_go(job);
     } else {
         fail_closed(dir, error);

@@ -14,6 +14,7 @@
 
 struct verification {
     struct xe_reclaim_job job;
+    struct xe_io_dir dir;
     struct xe_file *lock;
     struct xe_replay *replay;
 };
@@ -31,6 +32,7 @@ static void verification_end(struct xe_reclaim_job *job)
     struct xe_io_error ignored;
     xe_replay_close(v->replay);
     xe_file_close(v->lock, &ignored);
+    xe_io_let_go(&v->dir);
     enif_free(v);
 }
 
@@ -65,8 +67,9 @@ ERL_NIF_TERM durable_verify_open_nif(ErlNifEnv *env, int argc, const ERL_NIF_TER
         return xe_call_raise(env, XE_CALL_LIMIT);
     }
     *v = (struct verification){.replay = NULL};
-    if (xe_replay_lock(&xe_io_system, dir, &v->lock, &error))
-        v->replay = xe_replay_open(&xe_io_system, dir, false, &error);
+    if (xe_io_hold(&xe_io_system, dir, &v->dir, &error) &&
+        xe_replay_lock(&v->dir.io, dir, &v->lock, &error))
+        v->replay = xe_replay_open(&v->dir.io, dir, false, &error);
     atomic_init(&h->at, v->replay ? v : NULL);
     if (!v->replay)
         verification_end(&v->job);

@@ -244,10 +244,9 @@ static void free_durable(struct xe_durable *d)
     enif_free(d);
 }
 
-/* All but the journal. NULL: out of memory, or the directory is gone. */
+/* All but the journal. NULL: out of memory. */
 static struct xe_durable *durable_alloc(const char *dir, const uint8_t *meta, size_t meta_bytes)
 {
-    struct stat st;
     size_t n = strlen(dir) + 1;
     struct xe_durable *d = enif_alloc(sizeof *d);
     if (!d)
@@ -255,14 +254,12 @@ static struct xe_durable *durable_alloc(const char *dir, const uint8_t *meta, si
     *d = (struct xe_durable){.dir = enif_alloc(n + meta_bytes), .meta_bytes = meta_bytes};
     pthread_mutex_init(&d->lock, NULL);
     pthread_cond_init(&d->unused, NULL);
-    if (!d->dir || stat(dir, &st) != 0) {
+    if (!d->dir) {
         free_durable(d);
         return NULL;
     }
     d->meta = (uint8_t *)memcpy(d->dir, dir, n) + n;
     memcpy(d->meta, meta, meta_bytes);
-    d->device = st.st_dev;
-    d->inode = st.st_ino;
     return d;
 }
 
@@ -278,6 +275,8 @@ struct xe_log *xe_durable_new(ErlNifEnv *env, struct xe_journal *journal, const 
     }
     log->durable = d;
     d->journal = journal;
+    d->device = xe_journal_dir(journal)->device;
+    d->inode = xe_journal_dir(journal)->inode;
     enif_self(env, &d->opener);
     pthread_mutex_lock(&the->lock);
     d->next = the->first;

@@ -75,7 +75,7 @@ struct xe_durable {
     struct xe_unit_form form;
     uint64_t after;         /* bytes of journal at which a checkpoint is due; 0: when there are more
                              * than the table has */
-    char *dir;
+    char *dir; /* its path when it was opened: for messages */
     uint8_t *meta; /* what the files say of the table */
     size_t meta_bytes;
     dev_t device; /* of the directory: whatever its path, this is it */

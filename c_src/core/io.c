@@ -127,21 +127,41 @@ static bool failed(struct xe_io_error *error, int code, enum xe_io_op op, const 
     return code == 0 || xe_io_fail(error, code, op, path, XE_IO_NOWHERE, NULL);
 }
 
+/* By what a path is to be looked up, and as which: in a directory that is held, or not. */
+static const struct xe_io *look_up(const struct xe_io *io, const char **path)
+{
+    for (; io->dir; io = io->dir->base) {
+        size_t n = io->dir->n;
+        if (strncmp(*path, io->dir->path, n) != 0 || ((*path)[n] && (*path)[n] != '/'))
+            continue;
+        const char *rest = *path + n;
+        while (*rest == '/')
+            rest++;
+        *path = *rest ? rest : ".";
+        return io;
+    }
+    return io;
+}
+
 bool xe_io_open(const struct xe_io *io, const char *path, unsigned flags, struct xe_file **out,
                 struct xe_io_error *error)
 {
     size_t n = strlen(path) + 1;
+    const char *name = path;
     char *copy = xe_cb.alloc(n);
     if (!copy)
         return xe_io_no_memory(error, path);
     int code;
-    while ((code = io->open(io, path, flags, out)) == EINTR)
+    io = look_up(io, &name);
+    while ((code = io->open(io, name, flags, out)) == EINTR)
         ;
     if (code) {
         xe_cb.free(copy);
         return failed(error, code, XE_IO_OPEN, path);
     }
     memcpy(copy, path, n);
+    while (io->dir)
+        io = io->dir->base;
     (*out)->io = io;
     (*out)->path = copy;
     return true;
@@ -256,6 +276,16 @@ bool xe_file_allocate(struct xe_file *f, uint64_t bytes, struct xe_io_error *err
     return failed(error, code, XE_IO_ALLOCATE, f->path);
 }
 
+int xe_file_lock(const struct xe_io *io, struct xe_file *f)
+{
+    const char *name = f->path;
+    int code;
+    io = look_up(io, &name);
+    while ((code = io->lock(io, f, name)) == EINTR)
+        ;
+    return code;
+}
+
 bool xe_io_lock(const struct xe_io *io, const char *path, struct xe_file **out,
                 struct xe_io_error *error)
 {
@@ -264,8 +294,7 @@ bool xe_io_lock(const struct xe_io *io, const char *path, struct xe_file **out,
         struct xe_io_error ignored;
         if (!xe_io_open(io, path, XE_IO_WRITABLE | XE_IO_CREATE, out, error))
             return false;
-        while ((code = io->lock(*out)) == EINTR)
-            ;
+        code = xe_file_lock(io, *out);
         if (code)
             xe_file_close(*out, &ignored);
     }
@@ -276,38 +305,84 @@ bool xe_io_lock(const struct xe_io *io, const char *path, struct xe_file **out,
 bool xe_io_rename(const struct xe_io *io, const char *from, const char *to,
                   struct xe_io_error *error)
 {
-    return failed(error, io->rename(io, from, to), XE_IO_RENAME, from);
+    const char *a = from, *b = to;
+    const struct xe_io *at = look_up(io, &a);
+    int code = at == look_up(io, &b) ? at->rename(at, a, b) : EXDEV;
+    return failed(error, code, XE_IO_RENAME, from);
 }
 
 bool xe_io_unlink(const struct xe_io *io, const char *path, struct xe_io_error *error)
 {
-    int code = io->unlink(io, path);
+    const char *name = path;
+    const struct xe_io *at = look_up(io, &name);
+    int code = at->unlink(at, name);
     return failed(error, code == ENOENT ? 0 : code, XE_IO_UNLINK, path);
 }
 
 bool xe_io_mkdir(const struct xe_io *io, const char *path, struct xe_io_error *error)
 {
-    int code = io->mkdir(io, path);
+    const char *name = path;
+    const struct xe_io *at = look_up(io, &name);
+    int code = at->mkdir(at, name);
     return failed(error, code == EEXIST ? 0 : code, XE_IO_MKDIR, path);
 }
 
 bool xe_io_rmdir(const struct xe_io *io, const char *path, struct xe_io_error *error)
 {
-    return failed(error, io->rmdir(io, path), XE_IO_RMDIR, path);
+    const char *name = path;
+    const struct xe_io *at = look_up(io, &name);
+    return failed(error, at->rmdir(at, name), XE_IO_RMDIR, path);
 }
 
 bool xe_io_list(const struct xe_io *io, const char *path, int (*see)(void *arg, const char *name),
                 void *arg, struct xe_io_error *error)
 {
-    return failed(error, io->list(io, path, see, arg), XE_IO_LIST, path);
+    const char *name = path;
+    const struct xe_io *at = look_up(io, &name);
+    return failed(error, at->list(at, name, see, arg), XE_IO_LIST, path);
 }
 
 bool xe_io_sync_dir(const struct xe_io *io, const char *path, struct xe_io_error *error)
 {
+    const char *name = path;
+    const struct xe_io *at = look_up(io, &name);
     int code;
-    while ((code = io->sync_dir(io, path)) == EINTR)
+    while ((code = at->sync_dir(at, name)) == EINTR)
         ;
     return failed(error, code, XE_IO_SYNC_DIR, path);
+}
+
+bool xe_io_hold(const struct xe_io *io, const char *path, struct xe_io_dir *out,
+                struct xe_io_error *error)
+{
+    size_t n = strlen(path);
+    while (n > 0 && path[n - 1] == '/')
+        n--;
+    *out = (struct xe_io_dir){.io = *io, .base = io, .path = xe_cb.alloc(n + 1), .n = n};
+    if (!out->path)
+        return xe_io_no_memory(error, path);
+    memcpy(out->path, path, n);
+    out->path[n] = 0;
+    out->io.dir = out;
+    const char *name = path;
+    const struct xe_io *at = look_up(io, &name);
+    int code;
+    while ((code = at->hold(at, name, out)) == EINTR)
+        ;
+    if (code) {
+        xe_cb.free(out->path);
+        out->path = NULL;
+    }
+    return failed(error, code, XE_IO_OPEN, path);
+}
+
+void xe_io_let_go(struct xe_io_dir *d)
+{
+    if (!d->path)
+        return;
+    d->io.let_go(&d->io);
+    xe_cb.free(d->path);
+    d->path = NULL;
 }
 
 /* --- The system's files ---------------------------------------------------- */
@@ -322,6 +397,17 @@ static int fd_of(const struct xe_file *f)
     return ((const struct system_file *)f)->fd;
 }
 
+/* Where paths begin. */
+static int start_of(const struct xe_io *io)
+{
+    return io->dir ? (int)(intptr_t)io->context : AT_FDCWD;
+}
+
+static int open_dir(const struct xe_io *io, const char *path)
+{
+    return openat(start_of(io), path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
 static int system_open(const struct xe_io *io, const char *path, unsigned flags,
                        struct xe_file **out)
 {
@@ -331,7 +417,7 @@ static int system_open(const struct xe_io *io, const char *path, unsigned flags,
     struct system_file *f = xe_cb.alloc(sizeof *f);
     if (!f)
         return ENOMEM;
-    f->fd = open(path, how, 0666);
+    f->fd = openat(start_of(io), path, how, 0666);
     if (f->fd < 0) {
         int code = errno;
         xe_cb.free(f);
@@ -428,7 +514,7 @@ static int system_allocate(struct xe_file *f, uint64_t bytes)
     return code == 0 && size < bytes ? system_truncate(f, bytes) : code;
 }
 
-static int system_lock(struct xe_file *f)
+static int system_lock(const struct xe_io *io, struct xe_file *f, const char *path)
 {
     struct stat locked, named;
     if (flock(fd_of(f), LOCK_EX | LOCK_NB) < 0)
@@ -436,38 +522,42 @@ static int system_lock(struct xe_file *f)
     /* Who had it before may have removed the file while this call was under way. */
     if (fstat(fd_of(f), &locked) < 0)
         return errno;
-    if (stat(f->path, &named) < 0)
+    if (fstatat(start_of(io), path, &named, 0) < 0)
         return errno == ENOENT ? ESTALE : errno;
     return locked.st_ino == named.st_ino && locked.st_dev == named.st_dev ? 0 : ESTALE;
 }
 
 static int system_rename(const struct xe_io *io, const char *from, const char *to)
 {
-    return rename(from, to) < 0 ? errno : 0;
+    return renameat(start_of(io), from, start_of(io), to) < 0 ? errno : 0;
 }
 
 static int system_unlink(const struct xe_io *io, const char *path)
 {
-    return unlink(path) < 0 ? errno : 0;
+    return unlinkat(start_of(io), path, 0) < 0 ? errno : 0;
 }
 
 static int system_mkdir(const struct xe_io *io, const char *path)
 {
-    return mkdir(path, 0777) < 0 ? errno : 0;
+    return mkdirat(start_of(io), path, 0777) < 0 ? errno : 0;
 }
 
 static int system_rmdir(const struct xe_io *io, const char *path)
 {
-    return rmdir(path) < 0 ? errno : 0;
+    return unlinkat(start_of(io), path, AT_REMOVEDIR) < 0 ? errno : 0;
 }
 
 static int system_list(const struct xe_io *io, const char *path,
                        int (*see)(void *arg, const char *name), void *arg)
 {
-    DIR *d = opendir(path);
-    if (!d)
-        return errno;
-    int code = 0;
+    int fd = open_dir(io, path);
+    DIR *d = fd < 0 ? NULL : fdopendir(fd);
+    int code = d ? 0 : errno;
+    if (!d) {
+        if (fd >= 0)
+            close(fd);
+        return code;
+    }
     struct dirent *e;
     while (code == 0 && (errno = 0, e = readdir(d)) != NULL)
         if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
@@ -480,13 +570,35 @@ static int system_list(const struct xe_io *io, const char *path,
 
 static int system_sync_dir(const struct xe_io *io, const char *path)
 {
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = open_dir(io, path);
     if (fd < 0)
         return errno;
     int code = fsync(fd) < 0 ? errno : 0;
     close(fd);
     /* File systems that have nothing to sync there say so. */
     return code == EINVAL || code == ENOTSUP ? 0 : code;
+}
+
+static int system_hold(const struct xe_io *io, const char *path, struct xe_io_dir *out)
+{
+    struct stat s;
+    int fd = open_dir(io, path);
+    if (fd < 0)
+        return errno;
+    if (fstat(fd, &s) < 0) {
+        int code = errno;
+        close(fd);
+        return code;
+    }
+    out->io.context = (void *)(intptr_t)fd;
+    out->device = s.st_dev;
+    out->inode = s.st_ino;
+    return 0;
+}
+
+static void system_let_go(const struct xe_io *io)
+{
+    close(start_of(io));
 }
 
 static uint64_t system_random(const struct xe_io *io)
@@ -516,5 +628,7 @@ const struct xe_io xe_io_system = {
     .rmdir = system_rmdir,
     .list = system_list,
     .sync_dir = system_sync_dir,
+    .hold = system_hold,
+    .let_go = system_let_go,
     .random = system_random,
 };

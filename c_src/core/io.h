@@ -24,6 +24,7 @@
 
 #include "core.h"
 
+#include <sys/types.h>
 #include <sys/uio.h>
 
 enum {
@@ -80,15 +81,16 @@ enum xe_io_open_flags {
 };
 
 struct xe_io;
+struct xe_io_dir;
 
 /* An open file. Implementations of the table have more behind it. */
 struct xe_file {
-    const struct xe_io *io;
+    const struct xe_io *io; /* never that of a directory, which may be let go before it is closed */
     char *path; /* as it was opened, for errors; xe_io_open() makes it, xe_file_close() frees it */
 };
 
 struct xe_io {
-    /* All but the last two: 0 or an errno. */
+    /* 0 or an errno, if an int. */
     int (*open)(const struct xe_io *io, const char *path, unsigned flags, struct xe_file **out);
     int (*close)(struct xe_file *f); /* the file is closed whatever it returns */
     /* May read or write less than was asked for; reading 0 bytes: the end of the file. */
@@ -102,9 +104,9 @@ struct xe_io {
      * not written before reads as zeros. */
     int (*allocate)(struct xe_file *f, uint64_t bytes);
     /* Keeps everybody else out who asks by this call, in this process, too, until the file is
-     * closed or the process ends. EWOULDBLOCK: somebody has it; ESTALE: the path has another file
-     * now. */
-    int (*lock)(struct xe_file *f);
+     * closed or the process ends. EWOULDBLOCK: somebody has it; ESTALE: the path, by which it was
+     * opened, has another file now. */
+    int (*lock)(const struct xe_io *io, struct xe_file *f, const char *path);
     int (*rename)(const struct xe_io *io, const char *from, const char *to);
     int (*unlink)(const struct xe_io *io, const char *path);
     int (*mkdir)(const struct xe_io *io, const char *path);
@@ -113,9 +115,14 @@ struct xe_io {
     int (*list)(const struct xe_io *io, const char *path, int (*see)(void *arg, const char *name),
                 void *arg);
     int (*sync_dir)(const struct xe_io *io, const char *path);
+    /* Opens a directory: sets what out->io, a copy of *io, has for a context, and which one it is.
+     * The paths that out->io gets from then on begin in it, "." is itself. */
+    int (*hold)(const struct xe_io *io, const char *path, struct xe_io_dir *out);
+    void (*let_go)(const struct xe_io *io);
     /* 64 bits that nobody has drawn before. */
     uint64_t (*random)(const struct xe_io *io);
     void *context; /* the implementation's */
+    const struct xe_io_dir *dir; /* NULL, or whose this is */
 };
 
 /* The system's files. */
@@ -150,6 +157,8 @@ bool xe_file_allocate(struct xe_file *f, uint64_t bytes, struct xe_io_error *err
  * is XE_IO_LOCKED. The file may be unlinked by who has locked it, and by nobody else. */
 bool xe_io_lock(const struct xe_io *io, const char *path, struct xe_file **out,
                 struct xe_io_error *error);
+/* Locks a file that was opened by `io`: 0, or an errno as that of xe_io.lock. */
+int xe_file_lock(const struct xe_io *io, struct xe_file *f);
 
 bool xe_io_rename(const struct xe_io *io, const char *from, const char *to,
                   struct xe_io_error *error);
@@ -161,6 +170,25 @@ bool xe_io_rmdir(const struct xe_io *io, const char *path, struct xe_io_error *e
 bool xe_io_list(const struct xe_io *io, const char *path, int (*see)(void *arg, const char *name),
                 void *arg, struct xe_io_error *error);
 bool xe_io_sync_dir(const struct xe_io *io, const char *path, struct xe_io_error *error);
+
+/*
+ * A directory that stays the same one. By `io` the path that it was opened with, and all that begin
+ * with it, mean this directory, however it is called by now and whatever has that path; all other
+ * paths mean what they mean by `base`. It cannot be removed by it, nor files be moved out of it.
+ */
+struct xe_io_dir {
+    struct xe_io io;
+    const struct xe_io *base;
+    char *path; /* without slashes at its end; NULL: none is held */
+    size_t n;   /* bytes of it */
+    dev_t device;
+    ino_t inode;
+};
+/* False: none is held. `out` is not moved until it is let go. */
+bool xe_io_hold(const struct xe_io *io, const char *path, struct xe_io_dir *out,
+                struct xe_io_error *error);
+/* What was opened by it may be used further. */
+void xe_io_let_go(struct xe_io_dir *d);
 
 /* --- Paths and errors ----------------------------------------------------- */
 

@@ -25,7 +25,7 @@ enum {
 
 /* Raised with any change of struct xe_journal, or of what it leads to; the sizes catch most. */
 #define LAYOUT                                                                                     \
-    (UINT64_C(3) << 32 | sizeof(struct xe_journal) << 16 | sizeof(struct xe_journal_domain))
+    (UINT64_C(5) << 32 | sizeof(struct xe_journal) << 16 | sizeof(struct xe_journal_domain))
 
 /* Static: the library stays in memory for good (c_src/Makefile). */
 static struct xe_journal_domain own = {
@@ -495,6 +495,7 @@ static void journal_free(struct xe_journal *j)
 {
     xe_replay_close(j->replay);
     xe_files_close(&j->files);
+    xe_io_let_go(&j->dir);
     pthread_mutex_destroy(&j->lock);
     xe_cb.free(j->ring);
     xe_cb.free(j->memory);
@@ -534,6 +535,20 @@ static bool make_table(const struct xe_journal_options *o, struct xe_io_error *e
     return !empty || make_first(o, error);
 }
 
+/* The directory from here on is the one that is held. */
+static bool open_files(struct xe_journal *j, const struct xe_journal_options *options,
+                       struct xe_io_error *error)
+{
+    struct xe_journal_options o = *options;
+    if (!xe_io_hold(options->io, o.dir, &j->dir, error))
+        return false;
+    o.io = j->files.io = &j->dir.io;
+    if (!xe_files_lock(&j->files, error) || (o.create && !make_table(&o, error)))
+        return false;
+    j->replay = xe_replay_open(o.io, o.dir, o.salvage, error);
+    return j->replay;
+}
+
 struct xe_journal *xe_journal_open(const struct xe_journal_options *o, struct xe_io_error *error)
 {
     if (o->create && !make_dir(o, error))
@@ -542,12 +557,16 @@ struct xe_journal *xe_journal_open(const struct xe_journal_options *o, struct xe
     if (!j)
         return NULL;
     register_journal(j);
-    if (xe_files_lock(&j->files, error) && (!o->create || make_table(o, error)) &&
-        (j->replay = xe_replay_open(o->io, o->dir, o->salvage, error)) != NULL)
+    if (open_files(j, o, error))
         return j;
     unregister(j);
     journal_free(j);
     return NULL;
+}
+
+const struct xe_io_dir *xe_journal_dir(const struct xe_journal *j)
+{
+    return &j->dir;
 }
 
 struct xe_replay *xe_journal_replay(struct xe_journal *j)
@@ -639,11 +658,12 @@ static bool remove_all(const struct xe_io *io, const char *dir, const struct xe_
            xe_files_remove(io, dir, XE_PREFIX_SPARE, "", &l->spares, 0, l->spares.n, error);
 }
 
-static bool remove_dir(const struct xe_io *io, const char *dir, bool foreign,
+static bool remove_dir(const struct xe_io_dir *held, const char *dir, bool foreign,
                        struct xe_io_error *error)
 {
+    const struct xe_io *io = held->base;
     if (foreign)
-        return xe_io_sync_dir(io, dir, error);
+        return xe_io_sync_dir(&held->io, dir, error);
     char *parent = xe_io_parent(dir);
     if (!parent)
         return xe_io_no_memory(error, dir);
@@ -652,8 +672,9 @@ static bool remove_dir(const struct xe_io *io, const char *dir, bool foreign,
     return ok;
 }
 
-bool xe_journal_destroy(const struct xe_io *io, const char *dir, struct xe_io_error *error)
+static bool destroy_held(const struct xe_io_dir *held, const char *dir, struct xe_io_error *error)
 {
+    const struct xe_io *io = &held->io;
     struct xe_journal_listing l = {0};
     struct xe_io_error ignored;
     struct xe_file *lock = NULL;
@@ -663,11 +684,19 @@ bool xe_journal_destroy(const struct xe_io *io, const char *dir, struct xe_io_er
     bool ok = xe_io_lock(io, path, &lock, error);
     if (ok) {
         ok = xe_journal_list(io, dir, &l, error) && remove_all(io, dir, &l, error) &&
-             xe_io_unlink(io, path, error) && remove_dir(io, dir, l.foreign, error);
+             xe_io_unlink(io, path, error) && remove_dir(held, dir, l.foreign, error);
         xe_file_close(lock, &ignored);
     }
     xe_journal_listing_free(&l);
     xe_cb.free(path);
+    return ok;
+}
+
+bool xe_journal_destroy(const struct xe_io *io, const char *dir, struct xe_io_error *error)
+{
+    struct xe_io_dir held;
+    bool ok = xe_io_hold(io, dir, &held, error) && destroy_held(&held, dir, error);
+    xe_io_let_go(&held);
     return ok;
 }
 

@@ -56,6 +56,8 @@
  *   J3. What is there is the state after the changes 1 to V, for some V, or an error that names a
  *       file and an offset. Changes written as one unit are there together or not at all.
  *   J4. After a write or a sync that failed, nothing is acknowledged until it is opened again.
+ *   J5. Files are made, renamed and removed in the directory that was locked, wherever it has been
+ *       moved, and whatever has its path by then.
  *
  * Threads. Any number of threads write units: reserve, commit, notify. One thread of the process
  * writes and syncs for all journals, as many units as there are in one go, and tells those who
@@ -119,6 +121,8 @@ struct xe_journal_options {
 struct xe_journal *xe_journal_open(const struct xe_journal_options *options,
                                    struct xe_io_error *error);
 struct xe_replay *xe_journal_replay(struct xe_journal *j);
+/* The directory (J5), until the journal is closed. */
+const struct xe_io_dir *xe_journal_dir(const struct xe_journal *j);
 /* After the end of the replay, which is freed: writing may begin, and numbers go on from it. */
 bool xe_journal_begin(struct xe_journal *j, struct xe_io_error *error);
 
@@ -211,8 +215,8 @@ void xe_journal_info(struct xe_journal *j, struct xe_journal_info *out);
 /* --- Checkpoints and backups ------------------------------------------------ */
 
 /* The path of checkpoint S in a directory, to be freed by xe_cb.free; NULL: out of memory. Written
- * there with XE_TABLEFILE_CHECKPOINT, `atomic` and `sync`, it is valid; a directory with nothing
- * else is a backup. */
+ * there, by xe_journal_dir(), with XE_TABLEFILE_CHECKPOINT, `atomic` and `sync`, it is valid; a
+ * directory with nothing else is a backup. */
 char *xe_journal_checkpoint_path(const char *dir, uint64_t s);
 /* The same of segment N. */
 char *xe_journal_segment_path(const char *dir, uint64_t n);

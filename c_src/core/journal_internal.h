@@ -73,6 +73,7 @@ struct xe_journal {
     uint64_t n_segments;
 
     /* The writer's, and before and after it the opener's. */
+    struct xe_io_dir dir; /* by which all files are opened */
     struct xe_journal_files files;
     struct xe_replay *replay;
     uint64_t trimmed;     /* S that was done last */

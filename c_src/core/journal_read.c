@@ -350,8 +350,7 @@ bool xe_replay_lock(const struct xe_io *io, const char *dir, struct xe_file **lo
         !xe_io_open(io, path, 0, lock, &ignored))
         *lock = NULL;
     else
-        while ((code = io->lock(*lock)) == EINTR)
-            ;
+        code = xe_file_lock(io, *lock);
     if (code) {
         xe_file_close(*lock, &ignored);
         *lock = NULL;

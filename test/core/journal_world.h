@@ -150,7 +150,7 @@ static inline bool put_checkpoint(struct world *w)
     uint64_t s = xe_journal_number(w->j);
     char *path = xe_journal_checkpoint_path(DIR, s);
     struct xe_tablefile_writer *t =
-        xe_tablefile_create(sim_io(w->s), path, &how, META, sizeof META, &w->error);
+        xe_tablefile_create(&xe_journal_dir(w->j)->io, path, &how, META, sizeof META, &w->error);
     bool ok = t && xe_tablefile_put(t, &s, sizeof s, &w->error);
     xe_cb.free(path);
     if (!ok)

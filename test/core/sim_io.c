@@ -7,17 +7,19 @@
  * that stays. After a sync that failed, no sector is dirty any more, though not all were written.
  *
  * Names likewise: changes wait in a list until their directory is synced; a loss of power leaves
- * any of them, and not others, in their order.
+ * any of them, and not others, in their order. A directory that is moved has always been where it
+ * is then, for the disk, too.
  */
 #include "sim_io.h"
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "support.h"
 
-enum { NAMES_MAX = 256, CHANGES_MAX = 1024, SECTOR = XE_IO_SECTOR };
+enum { NAMES_MAX = 256, CHANGES_MAX = 1024, PATH_BYTES = 256, SECTOR = XE_IO_SECTOR };
 
 struct node {
     struct node *next; /* all that the disk ever had */
@@ -69,8 +71,11 @@ struct sim {
     uint32_t n_open;
 };
 
+/* Of a directory's io the context is its node. */
 static struct sim *sim_of(const struct xe_io *io)
 {
+    while (io->dir)
+        io = io->dir->base;
     return io->context;
 }
 
@@ -124,6 +129,23 @@ static struct node *node_at(struct sim *s, const char *path)
     return x ? x->node : NULL;
 }
 
+/* The whole path of one that begins in the directory of an io, wherever that is now. Where it has
+ * been removed nothing is, and nothing can be made. */
+static const char *whole(const struct xe_io *io, const char *path, char *to)
+{
+    const struct names *all = &sim_of(io)->shown;
+    const char *dir = "/removed";
+    if (!io->dir)
+        return path;
+    for (uint32_t i = 0; i < all->n; i++)
+        if (all->at[i].node == io->context)
+            dir = all->at[i].path;
+    bool itself = strcmp(path, ".") == 0;
+    int n = snprintf(to, PATH_BYTES, "%s%s%s", dir, itself ? "" : "/", itself ? "" : path);
+    CHECK(n < PATH_BYTES);
+    return to;
+}
+
 /* The root is there, and all names without a directory are in it. */
 static bool has_parent(struct sim *s, const char *path)
 {
@@ -156,6 +178,30 @@ static void change_name(struct sim *s, const char *path, const char *from, struc
     struct change *c = &s->changes[s->n_changes++];
     *c = (struct change){strdup(path), from ? strdup(from) : NULL, node};
     apply(&s->shown, c);
+}
+
+/* What is `from`, or in it, is so of `to`. */
+static void move_path(char **path, const char *from, const char *to)
+{
+    size_t n = strlen(from);
+    char moved[PATH_BYTES];
+    if (!*path || strncmp(*path, from, n) != 0 || ((*path)[n] && (*path)[n] != '/'))
+        return;
+    CHECK(snprintf(moved, sizeof moved, "%s%s", to, *path + n) < PATH_BYTES);
+    free(*path);
+    *path = strdup(moved);
+}
+
+static void move_dir(struct sim *s, const char *from, const char *to)
+{
+    for (uint32_t i = 0; i < s->shown.n; i++)
+        move_path(&s->shown.at[i].path, from, to);
+    for (uint32_t i = 0; i < s->on_disk.n; i++)
+        move_path(&s->on_disk.at[i].path, from, to);
+    for (uint32_t i = 0; i < s->n_changes; i++) {
+        move_path(&s->changes[i].path, from, to);
+        move_path(&s->changes[i].from, from, to);
+    }
 }
 
 /* --- Contents ---------------------------------------------------------------- */
@@ -296,8 +342,9 @@ static bool cut_short(struct sim *s)
 static int sim_open(const struct xe_io *io, const char *path, unsigned flags, struct xe_file **out)
 {
     struct sim *s = sim_of(io);
+    char at[PATH_BYTES];
     int code = enter(s, XE_IO_OPEN);
-    struct node *x = node_at(s, path);
+    struct node *x = node_at(s, path = whole(io, path, at));
     if (code)
         return leave(s, code);
     if (!x && !(flags & XE_IO_CREATE))
@@ -435,13 +482,14 @@ static int sim_allocate(struct xe_file *f, uint64_t bytes)
     return resize(f, XE_IO_ALLOCATE, bytes, true);
 }
 
-static int sim_lock(struct xe_file *f)
+static int sim_lock(const struct xe_io *io, struct xe_file *f, const char *path)
 {
     struct handle *h = handle_of(f);
+    char at[PATH_BYTES];
     int code = enter_file(f, XE_IO_LOCK);
     if (code == 0 && h->node->locked)
         code = EWOULDBLOCK;
-    else if (code == 0 && node_at(h->sim, f->path) != h->node)
+    else if (code == 0 && node_at(h->sim, whole(io, path, at)) != h->node)
         code = ESTALE;
     else if (code == 0)
         h->node->locked = h;
@@ -451,11 +499,17 @@ static int sim_lock(struct xe_file *f)
 static int sim_rename(const struct xe_io *io, const char *from, const char *to)
 {
     struct sim *s = sim_of(io);
+    char from_at[PATH_BYTES], to_at[PATH_BYTES];
     int code = enter(s, XE_IO_RENAME);
-    struct node *x = node_at(s, from);
+    struct node *x = node_at(s, from = whole(io, from, from_at));
+    to = whole(io, to, to_at);
     if (code == 0 && (!x || !has_parent(s, to)))
         code = ENOENT;
-    if (code == 0)
+    else if (code == 0 && x->is_dir && node_at(s, to))
+        code = EEXIST;
+    if (code == 0 && x->is_dir)
+        move_dir(s, from, to);
+    else if (code == 0)
         change_name(s, to, from, x);
     return leave(s, code);
 }
@@ -471,8 +525,9 @@ static bool is_empty(struct sim *s, const char *dir)
 static int remove_name(const struct xe_io *io, const char *path, enum xe_io_op op)
 {
     struct sim *s = sim_of(io);
+    char at[PATH_BYTES];
     int code = enter(s, op);
-    struct node *x = node_at(s, path);
+    struct node *x = node_at(s, path = whole(io, path, at));
     if (code == 0 && !x)
         code = ENOENT;
     else if (code == 0 && x->is_dir != (op == XE_IO_RMDIR))
@@ -497,7 +552,9 @@ static int sim_rmdir(const struct xe_io *io, const char *path)
 static int sim_mkdir(const struct xe_io *io, const char *path)
 {
     struct sim *s = sim_of(io);
+    char at[PATH_BYTES];
     int code = enter(s, XE_IO_MKDIR);
+    path = whole(io, path, at);
     if (code == 0 && node_at(s, path))
         code = EEXIST;
     else if (code == 0 && !has_parent(s, path))
@@ -511,8 +568,9 @@ static int sim_list(const struct xe_io *io, const char *path,
                     int (*see)(void *arg, const char *name), void *arg)
 {
     struct sim *s = sim_of(io);
+    char at[PATH_BYTES];
     int code = enter(s, XE_IO_LIST);
-    struct node *x = node_at(s, path);
+    struct node *x = node_at(s, path = whole(io, path, at));
     if (code == 0 && (!x || !x->is_dir))
         code = x ? ENOTDIR : ENOENT;
     for (uint32_t i = 0; code == 0 && i < s->shown.n; i++)
@@ -524,7 +582,9 @@ static int sim_list(const struct xe_io *io, const char *path,
 static int sim_sync_dir(const struct xe_io *io, const char *path)
 {
     struct sim *s = sim_of(io);
+    char at[PATH_BYTES];
     int code = enter(s, XE_IO_SYNC_DIR);
+    path = whole(io, path, at);
     bool root = strcmp(path, ".") == 0 || strcmp(path, "/") == 0;
     for (uint32_t i = 0; code == 0 && i < s->n_changes;) {
         const char *p = s->changes[i].path;
@@ -536,6 +596,29 @@ static int sim_sync_dir(const struct xe_io *io, const char *path)
         drop_change(s, i);
     }
     return leave(s, code);
+}
+
+static int sim_hold(const struct xe_io *io, const char *path, struct xe_io_dir *out)
+{
+    struct sim *s = sim_of(io);
+    char at[PATH_BYTES];
+    int code = enter(s, XE_IO_OPEN);
+    struct node *x = node_at(s, whole(io, path, at));
+    if (code == 0 && (!x || !x->is_dir))
+        code = x ? ENOTDIR : ENOENT;
+    if (code == 0) {
+        out->io.context = x;
+        s->n_open++;
+    }
+    return leave(s, code);
+}
+
+static void sim_let_go(const struct xe_io *io)
+{
+    struct sim *s = sim_of(io);
+    pthread_mutex_lock(&s->lock);
+    s->n_open--;
+    pthread_mutex_unlock(&s->lock);
 }
 
 static uint64_t sim_random(const struct xe_io *io)
@@ -569,6 +652,8 @@ struct sim *sim_new(uint64_t seed)
         .rmdir = sim_rmdir,
         .list = sim_list,
         .sync_dir = sim_sync_dir,
+        .hold = sim_hold,
+        .let_go = sim_let_go,
         .random = sim_random,
         .context = s,
     };

@@ -149,11 +149,86 @@ static void a_lock_is_had_once(const struct xe_io *io, const char *at)
     /* The lock on a file that is not there any more keeps nobody out. */
     assert_true(xe_io_unlink(io, path, &error));
     assert_true(xe_io_lock(io, path, &second, &error));
-    assert_int_not_equal(io->lock(first), 0);
+    assert_int_not_equal(xe_file_lock(io, first), 0);
     close_file(first);
     assert_true(xe_io_unlink(io, path, &error));
     close_file(second);
     xe_cb.free(path);
+}
+
+static void a_directory_is_held_wherever_it_is(const struct xe_io *io, const char *at)
+{
+    struct xe_io_error error;
+    struct xe_io_dir held;
+    struct xe_file *lock, *other;
+    struct seen seen = {0};
+    char byte, *sub = xe_io_join(at, "sub"), *old = xe_io_join(at, "old");
+    char *a = xe_io_join(sub, "a"), *b = xe_io_join(sub, "b"), *moved = xe_io_join(old, "b");
+    assert_true(xe_io_mkdir(io, sub, &error) && xe_io_hold(io, sub, &held, &error));
+    assert_true(xe_io_rename(io, sub, old, &error) && xe_io_mkdir(io, sub, &error));
+    put_file(io, a, "other", 5);
+    /* By its old path it is this one, and not the one that has the path now. */
+    assert_int_equal(get_file(&held.io, a, &byte, 1), SIZE_MAX);
+    assert_true(xe_io_unlink(&held.io, a, &error));
+    put_file(&held.io, a, "a", 1);
+    assert_true(xe_io_rename(&held.io, a, b, &error) && xe_io_sync_dir(&held.io, sub, &error));
+    assert_true(xe_io_list(&held.io, sub, see, &seen, &error));
+    assert_int_equal(seen.n, 1);
+    assert_string_equal(seen.names[0], "b");
+    assert_int_equal(get_file(io, moved, &byte, 1), 1);
+    assert_int_equal(byte, 'a');
+    assert_int_equal(get_file(io, a, &byte, 1), 1);
+    assert_int_equal(byte, 'o');
+    assert_int_equal(get_file(io, b, &byte, 1), SIZE_MAX);
+    /* All other paths are what they are. */
+    assert_int_equal(get_file(&held.io, moved, &byte, 1), 1);
+    assert_false(xe_io_rename(&held.io, b, moved, &error));
+    assert_int_equal(error.code, EXDEV);
+    /* A lock is one on a file, whose name is looked for where it was opened. */
+    assert_true(xe_io_lock(&held.io, b, &lock, &error) && xe_io_lock(io, a, &other, &error));
+    close_file(other);
+    assert_false(xe_io_lock(io, moved, &other, &error));
+    assert_int_equal(error.code, XE_IO_LOCKED);
+    xe_io_let_go(&held);
+    close_file(lock);
+    assert_true(xe_io_unlink(io, a, &error) && xe_io_unlink(io, moved, &error));
+    /* One that was removed takes no files, wherever its path leads. */
+    assert_true(xe_io_hold(io, old, &held, &error) && xe_io_rmdir(io, old, &error));
+    assert_true(xe_io_rename(io, sub, old, &error));
+    assert_null(open_at(&held.io, moved, XE_IO_WRITABLE | XE_IO_CREATE));
+    xe_io_let_go(&held);
+    assert_true(xe_io_rmdir(io, old, &error));
+    assert_false(xe_io_hold(io, old, &held, &error));
+    assert_true(error.code == ENOENT && error.op == XE_IO_OPEN);
+    assert_string_equal(error.path, old);
+    char *paths[] = {sub, old, a, b, moved};
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++)
+        xe_cb.free(paths[i]);
+}
+
+/* However its path is written. */
+static void paths_begin_with_that_of_a_directory(const struct xe_io *io, const char *at)
+{
+    struct xe_io_error error;
+    struct xe_io_dir held;
+    char *sub = xe_io_join(at, "sub"), *slashes = xe_io_join(sub, "/");
+    char *longer = xe_io_join(at, "subs"), *a = xe_io_join(slashes, "a"),
+         *same = xe_io_join(sub, "a");
+    char byte;
+    assert_true(xe_io_mkdir(io, sub, &error) && xe_io_mkdir(io, longer, &error));
+    assert_true(xe_io_hold(io, slashes, &held, &error));
+    put_file(&held.io, a, "a", 1);
+    assert_int_equal(get_file(&held.io, same, &byte, 1), 1);
+    assert_int_equal(get_file(io, same, &byte, 1), 1);
+    assert_true(xe_io_sync_dir(&held.io, sub, &error) && xe_io_sync_dir(&held.io, slashes, &error));
+    assert_true(xe_io_unlink(&held.io, same, &error));
+    /* Not one whose name only begins like it. */
+    assert_true(xe_io_rmdir(&held.io, longer, &error));
+    xe_io_let_go(&held);
+    assert_true(xe_io_rmdir(io, sub, &error));
+    char *paths[] = {sub, slashes, longer, a, same};
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++)
+        xe_cb.free(paths[i]);
 }
 
 static void failures_say_what_and_where(const struct xe_io *io, const char *at)
@@ -176,6 +251,7 @@ static void both_run(const struct xe_io *io, const char *at)
     files_are_read_as_they_were_written(io, at);
     names_come_and_go(io, at);
     a_lock_is_had_once(io, at);
+    a_directory_is_held_wherever_it_is(io, at);
     failures_say_what_and_where(io, at);
 }
 
@@ -219,6 +295,7 @@ static void the_system_has_files(void **state)
     (void)state;
     assert_non_null(mkdtemp(dir));
     both_run(&xe_io_system, dir);
+    paths_begin_with_that_of_a_directory(&xe_io_system, dir);
     assert_int_not_equal(xe_io_system.random(&xe_io_system), xe_io_system.random(&xe_io_system));
     assert_true(xe_io_rmdir(&xe_io_system, dir, &error));
 }

@@ -546,6 +546,60 @@ static void a_directory_has_one_journal(void **state)
     world_end(w);
 }
 
+/* Everything a journal does to its files, while its path is that of another one's. */
+static void fill_and_checkpoint(struct world *w)
+{
+    for (int i = 0; i < 3; i++) {
+        put_units(w, 30);
+        xe_journal_run();
+        assert_true(put_checkpoint(w));
+        xe_journal_run();
+    }
+    put_units(w, 10);
+}
+
+/* The table at DIR has at least what was acknowledged. */
+static void assert_kept(struct world *w)
+{
+    uint64_t v;
+    assert_true(open_table(w, &v));
+    assert_true(v >= w->acked[XE_JOURNAL_DISK]);
+    assert_true(close_table(w));
+}
+
+static void a_directory_may_be_moved(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 0; seed < 20; seed++) {
+        struct world *w = world_open(seed), *other = world_open(seed + 100);
+        struct sim *s = w->s;
+        struct xe_io_error error;
+        uint64_t v;
+        bool closed = seed % 2;
+        assert_true(close_table(other));
+        sim_free(other->s);
+        other->s = s;
+        fill_and_checkpoint(w);
+        assert_true(xe_io_rename(sim_io(s), DIR, "/moved", &error));
+        assert_true(open_table(other, &v));
+        assert_int_equal(v, 0);
+        put_units(other, 20);
+        fill_and_checkpoint(w);
+        fill_and_checkpoint(other);
+        fill_and_checkpoint(w);
+        if (!closed)
+            sim_power_off(s);
+        assert_int_equal(close_table(w), closed);
+        assert_int_equal(close_table(other), closed);
+        assert_kept(other);
+        assert_true(xe_io_rename(sim_io(s), DIR, "/other", &error));
+        assert_true(xe_io_rename(sim_io(s), "/moved", DIR, &error));
+        assert_kept(w);
+        free(other);
+        world_end(w);
+    }
+}
+
 static void a_missing_table_is_made_only_when_asked_for(void **state)
 {
     struct world *w = malloc(sizeof *w);
@@ -638,6 +692,7 @@ int main(void)
         TEST(journals_are_adopted_by_layout_while_none_is_open),
         TEST(a_checkpoint_makes_segments_needless),
         TEST(a_directory_has_one_journal),
+        TEST(a_directory_may_be_moved),
         TEST(a_missing_table_is_made_only_when_asked_for),
         TEST(allocations_may_fail),
         TEST(the_systems_files_serve_as_well),
