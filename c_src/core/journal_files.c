@@ -141,6 +141,23 @@ static uint64_t bytes_of_next(struct xe_journal_files *f, uint64_t least)
     return bytes > least ? bytes : least;
 }
 
+/* The same, with no less than `least` bytes: a disk that is nearly full may have room for what there is
+ * to write, if not for a segment of the size that it was to have. False: there is no such file. */
+static bool make_spare(struct xe_journal_files *f, struct xe_segment_file *s, uint64_t number,
+                       bool again, uint64_t least, struct xe_io_error *error)
+{
+    struct xe_io_error ignored;
+    while (!open_spare(f, s, number, again, error)) {
+        xe_file_close(s->file, &ignored);
+        remove_one(f->io, f->dir, XE_PREFIX_SPARE, "", number, &ignored);
+        bool is_full = error->code == ENOSPC || error->code == EDQUOT;
+        if (again || !is_full || s->bytes == least)
+            return false;
+        s->bytes = s->bytes / 2 > least ? s->bytes / 2 : least;
+    }
+    return true;
+}
+
 bool xe_files_prepare(struct xe_journal_files *f, uint64_t record_bytes, struct xe_io_error *error)
 {
     if (f->spare.file)
@@ -153,12 +170,13 @@ bool xe_files_prepare(struct xe_journal_files *f, uint64_t record_bytes, struct 
                                 .bytes = again ? f->segment_bytes : bytes_of_next(f, bytes),
                                 .offset = XE_SEGMENT_RECORDS};
     struct xe_io_error ignored;
-    bool ok = open_spare(f, &s, from, again, error) &&
-              rename_as(f, XE_PREFIX_SPARE, from, XE_PREFIX_SEGMENT, s.number, error);
+    bool made = make_spare(f, &s, from, again, bytes, error);
     /* Whatever has become of it, it is not used once more. */
     if (again)
         f->reusable = 0;
-    if (!ok) {
+    if (!made)
+        return false;
+    if (!rename_as(f, XE_PREFIX_SPARE, from, XE_PREFIX_SEGMENT, s.number, error)) {
         xe_file_close(s.file, &ignored);
         remove_one(f->io, f->dir, XE_PREFIX_SPARE, "", from, &ignored);
         return false;

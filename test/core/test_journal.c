@@ -183,6 +183,34 @@ static void opening_and_closing_leaves_nothing_behind(void **state)
     world_end(w);
 }
 
+/* The next segment would not fit, but smaller ones do. */
+static void a_nearly_full_disk_is_filled(void **state)
+{
+    struct world *w = world_open(60);
+    struct xe_journal_room room;
+    struct xe_io_error error;
+    enum xe_status status;
+    uint64_t bytes = 0;
+    (void)state;
+    /* Two segments, and not quite a third one. */
+    sim_capacity(w->s, 3 * SEGMENT);
+    memset(unit, 'x', 500);
+    while ((status = xe_journal_reserve(w->j, 500, &room)) == XE_OK) {
+        xe_journal_commit(w->j, &room, unit, 500);
+        xe_journal_notify(w->j);
+        xe_journal_run();
+        struct xe_journal_info info;
+        xe_journal_info(w->j, &info);
+        bytes = info.written * 500;
+    }
+    assert_int_equal(status, XE_FAILED);
+    assert_true(xe_journal_error(w->j, &error));
+    assert_int_equal(error.code, ENOSPC);
+    assert_true(bytes > 2 * (SEGMENT - XE_SEGMENT_RECORDS));
+    assert_false(close_table(w));
+    world_end(w);
+}
+
 static void nothing_is_acknowledged_after_a_failure(void **state)
 {
     static const enum xe_io_op ops[] = {XE_IO_WRITE, XE_IO_SYNC};
@@ -677,6 +705,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_closed_table_is_found_as_it_was),
         TEST(opening_and_closing_leaves_nothing_behind),
+        TEST(a_nearly_full_disk_is_filled),
         TEST(nothing_is_acknowledged_after_a_failure),
         TEST(who_waits_for_room_is_told),
         TEST(what_nobody_waits_for_is_written_with_what_comes_next),
