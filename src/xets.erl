@@ -647,7 +647,10 @@ backup(Table, Dir) ->
 %% or in another emulator; and nobody can open it meanwhile. Not in `ets'.
 %%
 %% Returns `ok' if all files are as they were written, or `{error, Reason}', for `format_error/1': the
-%% file, the place of the first byte that is not, and what is wrong.
+%% file, the place of the first byte that is not, and what is wrong. What is kept twice has to be
+%% right in both places, so a directory may be refused that `new/2' opens, and loses nothing of:
+%% `checkpoint/1' replaces the damaged file then. Nothing tells of damage to the last changes that
+%% were written before a crash: that is what a crash looks like.
 %%
 %% Complexity: O(bytes of the files), in steps, on dirty IO schedulers.
 -spec verify(Dir) -> ok | {error, Reason} when
@@ -662,8 +665,10 @@ verify(Dir) ->
 %%
 %% Returns `{ok, Report}': a map with the number of `objects' that there are now, and what
 %% was lost: `lost_changes', as far as their number is known; `lost_bytes' that were passed over;
-%% `lost_segments' of the journal that could not be read at all; `lost_records' that say nothing. Or
-%% `{error, Reason}', for `format_error/1'.
+%% `lost_segments' of the journal that could not be read at all; `lost_records' that say nothing;
+%% `lost_checkpoint', whether the last checkpoint could not be opened, or there was none: then there
+%% is what an older one has, or nothing, and the changes of the journal. Or `{error, Reason}',
+%% for `format_error/1'.
 %%
 %% Complexity: O(bytes of the files).
 -spec repair(Dir) -> {ok, Report} | {error, Reason} when
@@ -673,6 +678,7 @@ verify(Dir) ->
         lost_changes := non_neg_integer(),
         lost_bytes := non_neg_integer(),
         lost_segments := non_neg_integer(),
+        lost_checkpoint := boolean(),
         lost_records := non_neg_integer()
     },
     Reason :: term().
@@ -682,7 +688,8 @@ repair(Dir) ->
 %% @doc Removes the files of a durable table that nobody has open, and its directory if nothing
 %% else is in it. Not in `ets'.
 %%
-%% Returns `ok', or `{error, Reason}', for `format_error/1'.
+%% Returns `ok', or `{error, Reason}', for `format_error/1': also if there is no such directory, or
+%% no table in it; then nothing was touched.
 %%
 %% Complexity: O(files).
 -spec destroy(Dir) -> ok | {error, Reason} when
@@ -3136,10 +3143,12 @@ durable_attach_nif(_Log, _Table) -> ?NIF.
 durable_show_nif(_Table, _Heir) -> ?NIF.
 %% What salvaging has passed over, before the log is attached.
 %% @private
--spec durable_lost_nif(xets_durable:log()) -> {Changes, Bytes, Segments, CheckpointBytes, Records} when
+-spec durable_lost_nif(xets_durable:log()) -> Lost when
+    Lost :: {Changes, Bytes, Segments, Checkpoint, CheckpointBytes, Records},
     Changes :: non_neg_integer(),
     Bytes :: non_neg_integer(),
     Segments :: non_neg_integer(),
+    Checkpoint :: boolean(),
     CheckpointBytes :: non_neg_integer(),
     Records :: non_neg_integer().
 durable_lost_nif(_Log) -> ?NIF.

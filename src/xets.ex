@@ -1648,7 +1648,8 @@ defmodule Xets do
 
   @doc """
   Reads all of the directory of a durable table that nobody has open: `:ok`, or `{:error, reason}` with
-  the first place that is not as it was written, for `format_error/1`.
+  the first place that is not as it was written, for `format_error/1`. What is kept twice has to be
+  right in both places, so a directory may be refused that `new/2` opens, and loses nothing of.
   """
   @spec verify(Path.t()) :: :ok | {:error, term}
   defdelegate verify(dir), to: :xets
@@ -1663,7 +1664,7 @@ defmodule Xets do
 
   @doc """
   Removes the files of a durable table that nobody has open, and its directory if nothing else is in
-  it.
+  it. `{:error, reason}`, and nothing is touched, if there is no table.
   """
   @spec destroy(Path.t()) :: :ok | {:error, term}
   defdelegate destroy(dir), to: :xets

@@ -32,7 +32,7 @@
 -opaque log() :: reference().
 
 -define(METADATA_VERSION, 1).
-%% Where they are in a checkpoint (c_src/core/tablefile.h).
+%% Where they are in a checkpoint (c_src/core/tablefile.h), and in a segment (c_src/core/journal.h).
 -define(METADATA_OFFSET, 64).
 -define(PATH_MAX, 4096).
 %% How often a directory is tried that somebody else had, and has not any more.
@@ -236,7 +236,7 @@ repaired(Log, Stored) ->
             Error
     end.
 
-saved(Log, Objects, {Changes, Bytes, Segments, CheckpointBytes, Records}) ->
+saved(Log, Objects, {Changes, Bytes, Segments, Checkpoint, CheckpointBytes, Records}) ->
     case checkpoint(Log, none) of
         ok ->
             {ok, #{
@@ -244,6 +244,7 @@ saved(Log, Objects, {Changes, Bytes, Segments, CheckpointBytes, Records}) ->
                 lost_changes => Changes,
                 lost_bytes => Bytes + CheckpointBytes,
                 lost_segments => Segments,
+                lost_checkpoint => Checkpoint,
                 lost_records => Records
             }};
         Error ->
@@ -289,7 +290,7 @@ is_seed([]) -> true;
 is_seed([{hash_seed, Seed}]) -> is_integer(Seed) andalso Seed >= 0 andalso Seed < 1 bsl 64;
 is_seed(_) -> false.
 
-%% What the metadata, which are behind the header of a checkpoint, say of the table. Checksums have
+%% What the metadata, which are behind the header of a file, say of the table. Checksums have
 %% been right, but who wrote it may have meant something else.
 form_of({Stored, File}) ->
     Bad = fun(Code) -> throw({Code, <<"read">>, File, ?METADATA_OFFSET, <<"the metadata">>}) end,
@@ -524,4 +525,5 @@ code(foreign) -> "not a file of xets";
 code(version) -> "a file of a version that this release does not know";
 code(locked) -> "in use by another process of the system";
 code(closed) -> "it is closed";
+code(no_table) -> "there is no table";
 code(Code) -> file:format_error(Code).

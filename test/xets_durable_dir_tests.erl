@@ -69,8 +69,8 @@ files_of_others_test_() ->
                         [{<<"a text, and not a short one, but nothing that we have written: no, no">>,
                           0, "not a file of xets (another beginning)"},
                          {<<>>, 0, "not a file of xets (another beginning)"},
-                         {<<Mark/binary, 2, Rest/binary>>, 8,
-                          "a file of a version that this release does not know (of another version)"},
+                         {<<Mark/binary, 3, Rest/binary>>, 0,
+                          "the file is damaged (the header's checksum is wrong)"},
                          {binary:part(Bytes, 0, byte_size(Bytes) - 1), byte_size(Bytes) - 1,
                           "the file is damaged (the file ends in a block)"}]],
             ok = file:write_file(File, Bytes),
@@ -284,10 +284,42 @@ open_directories_are_left_alone_test_() ->
             ?assertEqual(ok, xets:verify(Dir)),
             ?assertEqual(ok, xets:destroy(Dir)),
             ?assertNot(filelib:is_dir(Dir)),
-            {error, {enoent, _, _, _, _}} = xets:verify(Dir),
-            {error, {enoent, _, _, _, _}} = xets:repair(Dir)
+            [?assertMatch({error, {enoent, _, _, _, _}}, xets:F(Dir))
+             || F <- [verify, repair, destroy]],
+            ?assertNot(filelib:is_dir(Dir))
         end)
     end}.
+
+%% Nothing is made in it, and nothing removed.
+directories_without_a_table_are_left_alone_test_() ->
+    [{timeout, 120, fun() ->
+          in_dir(fun(Dir) ->
+              ok = file:make_dir(Dir),
+              [ok = file:write_file(filename:join(Dir, Name), "mine") || Name <- Names],
+              [begin
+                   ?assertEqual({error, {no_table, <<"list">>, list_to_binary(Dir), none, none}},
+                                xets:F(Dir)),
+                   ?assertEqual({ok, Names}, file:list_dir(Dir))
+               end || F <- [verify, repair, destroy]],
+              ?assertEqual("list of " ++ Dir ++ ": there is no table", words(xets:verify(Dir)))
+          end)
+      end} || Names <- [[], ["a"], ["LOCK"]]].
+
+%% What only looks like a file of ours is left as it was, without a LOCK beside it.
+what_is_not_opened_is_left_alone_test_() ->
+    [{timeout, 120, fun() ->
+          in_dir(fun(Dir) ->
+              ok = file:make_dir(Dir),
+              ok = file:write_file(filename:join(Dir, Name), "mine"),
+              #{2 := _} = texts(xets, new, [t, [{durable, Dir}]]),
+              {error, _} = xets:repair(Dir),
+              ?assertEqual({ok, [Name]}, file:list_dir(Dir)),
+              ?assertEqual({ok, <<"mine">>}, file:read_file(filename:join(Dir, Name)))
+          end)
+      end} || Name <- ["checkpoint-0000000000000000", "journal-0000000000000001"]].
+
+words(Error) ->
+    lists:flatten(io_lib:format("~ts", [xets:format_error(Error)])).
 
 %% A byte in the middle of the only segment, or of the checkpoint.
 damage_is_told_and_repaired_test_() ->
@@ -319,6 +351,95 @@ damaged(Dir, Files) ->
     xets:insert(Again, {0, 0}),
     xets:delete(Again),
     ?assertEqual(ok, xets:verify(Dir)).
+
+%% What the table was is known from the journal, and all that was ever changed. (Of a checkpoint
+%% that is whole but for its beginning that is known from its end.)
+journals_alone_are_repaired_test_() ->
+    in_each_type(fun(Type, Dir) ->
+        Options = [Type, {keypos, 2}],
+        T = durable(#{dir => Dir, checkpoint_after => 1 bsl 40}, Options),
+        true = xets:insert(T, [{I, I rem 100} || I <- lists:seq(1, 1000)]),
+        true = xets:delete(T, 7),
+        Had = contents(T),
+        true = xets:delete(T),
+        File = filename:join(Dir, "checkpoint-0000000000000000"),
+        [begin
+             Spoil(File),
+             ?assertMatch({error, {_, _, _, _, _}}, xets:verify(Dir)),
+             #{2 := _} = texts(xets, new, [t, [{durable, Dir} | Options]]),
+             Size = length(lists:append(Had)),
+             ?assertEqual({ok, #{objects => Size, lost_checkpoint => IsLost, lost_changes => 0,
+                                 lost_bytes => 0, lost_segments => 0, lost_records => 0}},
+                          xets:repair(copy(Dir))),
+             ?assertEqual(ok, xets:verify(copied(Dir))),
+             Again = durable(copied(Dir), Options),
+             ?assertEqual(Had, contents(Again)),
+             true = xets:delete(Again),
+             ok = xets:destroy(copied(Dir))
+         end || {IsLost, Spoil} <- [{false, fun(F) -> flip(F, 20) end},
+                                    {false, fun(F) -> flip(F, 70) end},
+                                    {true, fun(F) -> ok = file:write_file(F, "a text") end},
+                                    {true, fun(F) -> ok = file:write_file(F, "") end},
+                                    {true, fun(F) -> ok = file:delete(F) end}]]
+    end).
+
+copied(Dir) ->
+    Dir ++ "/copy".
+
+copy(Dir) ->
+    ok = file:make_dir(copied(Dir)),
+    [{ok, _} = file:copy(File, filename:join(copied(Dir), filename:basename(File)))
+     || File <- filelib:wildcard(Dir ++ "/*-*")],
+    copied(Dir).
+
+%% Without a beginning it is repaired; without more than that, it is told that it is lost.
+checkpoints_are_salvaged_test_() ->
+    {timeout, 120, fun() ->
+        in_dir(fun(Dir) ->
+            T = durable(Dir, []),
+            xets:insert(T, {1}),
+            ok = xets:checkpoint(T),
+            xets:insert(T, {2}),
+            xets:delete(T),
+            ?assertMatch({ok, #{objects := 2, lost_checkpoint := false}}, xets:repair(Dir)),
+            [Checkpoint] = filelib:wildcard(Dir ++ "/checkpoint-*"),
+            [begin
+                 flip(Checkpoint, At),
+                 ?assertMatch({error, {_, _, _, _, _}}, xets:verify(Dir)),
+                 ?assertMatch({ok, #{objects := 2, lost_checkpoint := false, lost_changes := 0,
+                                     lost_bytes := 0}},
+                              xets:repair(Dir)),
+                 ?assertEqual(ok, xets:verify(Dir)),
+                 ?assertEqual([Checkpoint], filelib:wildcard(Dir ++ "/*-*"))
+             end || At <- [0, 8, 20, 63, 70]],
+            Again = durable(Dir, []),
+            xets:insert(Again, {3}),
+            xets:delete(Again),
+            ok = file:write_file(Checkpoint, "a text"),
+            ?assertMatch({ok, #{objects := 1, lost_checkpoint := true, lost_changes := 2}},
+                         xets:repair(Dir))
+        end)
+    end}.
+
+%% Both of what is there twice, and what should be zeros; the table is opened as if nothing were,
+%% and a checkpoint makes another journal.
+the_beginning_of_a_journal_is_verified_test_() ->
+    [{timeout, 120, fun() ->
+          in_dir(fun(Dir) ->
+              T = durable(Dir, []),
+              xets:insert(T, {1, 1}),
+              xets:delete(T),
+              [File] = filelib:wildcard(Dir ++ "/journal-*"),
+              flip(File, At),
+              Name = list_to_binary(File),
+              ?assertMatch({error, {damaged, <<"read">>, Name, At, _}}, xets:verify(Dir)),
+              Again = durable(Dir, []),
+              ?assertEqual([{1, 1}], xets:tab2list(Again)),
+              ok = xets:checkpoint(Again),
+              xets:delete(Again),
+              ?assertEqual(ok, xets:verify(Dir))
+          end)
+      end} || At <- [0, 20, 63, 70, 300, 511, 512, 580, 1000, 1060, 4095]].
 
 %% Bytes of which all checksums are right, but that say nothing about this table: those of a table
 %% with the key in another place.

@@ -76,25 +76,46 @@ static void give_back(struct xe_durable *d)
 
 /* --- Opening ------------------------------------------------------------------ */
 
-/* Takes the journal over, and goes to where it is read. *out: {Log, Metadata, the path of what has
- * them}. */
+/* When the checkpoint was written. The first one has no changes, and nobody has asked for it. */
+static void note_time(struct xe_durable *d, const char *path, uint64_t s)
+{
+    struct stat st;
+    if (s > 0 && stat(path, &st) == 0)
+        atomic_store_explicit(&d->checkpoint_time, (int64_t)st.st_mtime, memory_order_relaxed);
+}
+
+/* {Log, Metadata, the path of what has them}. False: out of memory. */
+static bool make_opened(ErlNifEnv *env, struct xe_log *log, const char *dir,
+                        const struct xe_replay_meta *had, ERL_NIF_TERM *out)
+{
+    ERL_NIF_TERM meta, file;
+    char *path = had->of_segment ? xe_journal_segment_path(dir, had->number)
+                                 : xe_journal_checkpoint_path(dir, had->number);
+    if (!path)
+        return false;
+    memcpy(enif_make_new_binary(env, had->n, &meta), had->bytes, had->n);
+    memcpy(enif_make_new_binary(env, strlen(path), &file), path, strlen(path));
+    if (!had->of_segment)
+        note_time(log->durable, path, had->number);
+    xe_cb.free(path);
+    *out = enif_make_tuple3(env, enif_make_resource(env, log), meta, file);
+    return true;
+}
+
+/* Takes the journal over, and goes to where it is read. *out: see make_opened(). */
 static bool begin_reading(ErlNifEnv *env, struct xe_journal *journal,
                           const struct xe_journal_options *options, enum xe_durable_level level,
                           uint64_t after, ERL_NIF_TERM *out, struct xe_io_error *error)
 {
     const char *dir = options->dir;
     struct xe_tablefile_info info;
+    struct xe_replay_meta meta;
     struct xe_io_error ignored;
-    ERL_NIF_TERM meta, file;
     uint64_t s;
     const struct xe_tablefile_reader *checkpoint =
         xe_replay_checkpoint(xe_journal_replay(journal), &s);
-    if (!checkpoint) {
-        xe_journal_close(journal, &ignored);
-        return xe_io_fail(error, XE_IO_DAMAGED, XE_IO_READ, dir, XE_IO_NOWHERE, "no checkpoint");
-    }
-    xe_tablefile_info(checkpoint, &info);
-    struct xe_log *log = xe_durable_new(env, journal, dir, info.meta, info.meta_bytes);
+    xe_replay_meta(xe_journal_replay(journal), &meta);
+    struct xe_log *log = xe_durable_new(env, journal, dir, meta.bytes, meta.n);
     if (!log) {
         xe_journal_close(journal, &ignored);
         return xe_io_no_memory(error, dir);
@@ -104,28 +125,21 @@ static bool begin_reading(ErlNifEnv *env, struct xe_journal *journal,
     d->after = after;
     d->segment = UINT64_MAX; /* none */
     xe_durable_grown_anew(d);
-    d->part = XE_DURABLE_CHECKPOINT;
+    d->part = checkpoint ? XE_DURABLE_CHECKPOINT : XE_DURABLE_JOURNAL;
     d->is_done = true;
     d->salvage = options->salvage;
-    memcpy(enif_make_new_binary(env, info.meta_bytes, &meta), info.meta, info.meta_bytes);
-    char *path = xe_journal_checkpoint_path(dir, s);
-    bool ok = path && xe_fill_begin(&d->fill);
-    d->fill.expected = XE_FILL_AS_SO_FAR;
-    d->fill.external = info.bytes;
-    if (ok) {
-        struct stat st;
-        /* The first one has no changes, and nobody has asked for it. */
-        if (s > 0 && stat(path, &st) == 0)
-            atomic_store_explicit(&d->checkpoint_time, (int64_t)st.st_mtime, memory_order_relaxed);
-        memcpy(enif_make_new_binary(env, strlen(path), &file), path, strlen(path));
-        *out = enif_make_tuple3(env, enif_make_resource(env, log), meta, file);
-    } else {
-        d->fill = (struct xe_fill){.n = 0};
-        xe_durable_close(env, d);
-        xe_io_no_memory(error, dir);
+    bool ok = xe_fill_begin(&d->fill);
+    if (checkpoint) {
+        xe_tablefile_info(checkpoint, &info);
+        d->fill.expected = XE_FILL_AS_SO_FAR;
+        d->fill.external = info.bytes;
     }
-    if (path)
-        xe_cb.free(path);
+    if (!ok || !make_opened(env, log, dir, &meta, out)) {
+        if (!ok)
+            d->fill = (struct xe_fill){.n = 0};
+        xe_durable_close(env, d);
+        ok = xe_io_no_memory(error, dir);
+    }
     enif_release_resource(log);
     return ok;
 }
@@ -138,11 +152,11 @@ ERL_NIF_TERM durable_open_nif(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[
     enum xe_durable_level level;
     ErlNifUInt64 after;
     struct xe_io_error error = {0};
-    ERL_NIF_TERM result;
+    ERL_NIF_TERM result = 0;
     (void)argc;
     bool salvage = argv[1] == xe_am.salvage;
     if (!xe_durable_get_path(env, argv[0], dir) ||
-        !(salvage || enif_inspect_binary(env, argv[1], &meta)) ||
+        !(salvage || enif_inspect_binary(env, argv[1], &meta)) || meta.size > XE_JOURNAL_META ||
         !get_level(argv[2], &level) || !enif_get_uint64(env, argv[3], &after))
         return enif_make_badarg(env);
     const struct xe_journal_options options = {.io = &xe_io_system, .dir = dir, .create = !salvage,
@@ -315,8 +329,8 @@ ERL_NIF_TERM durable_replay_nif(ErlNifEnv *env, int argc, const ERL_NIF_TERM arg
     return step == STEP_MORE ? xe_am.more : step == STEP_DONE ? xe_am.ok : make_error(env, &error);
 }
 
-/* durable_lost(Log) -> {Changes, Bytes, Segments, CheckpointBytes, Records}, before it is
- * attached. */
+/* durable_lost(Log) -> {Changes, Bytes, Segments, Checkpoint, CheckpointBytes, Records}, before it
+ * is attached. Checkpoint: whether it was lost. */
 ERL_NIF_TERM durable_lost_nif(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[])
 {
     struct xe_replay_lost lost;
@@ -328,9 +342,10 @@ ERL_NIF_TERM durable_lost_nif(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[
     if (is_read)
         xe_replay_lost(xe_journal_replay(d->journal), &lost);
     give_back(d);
-    return is_read ? enif_make_tuple5(env, enif_make_uint64(env, lost.changes),
+    return is_read ? enif_make_tuple6(env, enif_make_uint64(env, lost.changes),
                                       enif_make_uint64(env, lost.bytes),
                                       enif_make_uint64(env, lost.segments),
+                                      lost.checkpoint ? xe_am.yes : xe_am.no,
                                       enif_make_uint64(env, d->lost.bytes),
                                       enif_make_uint64(env, d->lost.records))
                    : enif_make_badarg(env);

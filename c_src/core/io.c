@@ -84,6 +84,8 @@ const char *xe_io_code_name(int code)
         return "locked";
     case XE_IO_CLOSED:
         return "closed";
+    case XE_IO_NO_TABLE:
+        return "no_table";
     default:
         return NULL;
     }
@@ -286,14 +288,30 @@ int xe_file_lock(const struct xe_io *io, struct xe_file *f)
     return code;
 }
 
-bool xe_io_lock(const struct xe_io *io, const char *path, struct xe_file **out,
+/* Opens a file that is to be locked. 0; ESTALE: it was there, and is not any more; an errno. */
+static int open_lock(const struct xe_io *io, const char *path, struct xe_file **out, bool *made)
+{
+    struct xe_io_error error;
+    *made = xe_io_open(io, path, XE_IO_WRITABLE | XE_IO_CREATE | XE_IO_EXCLUSIVE, out, &error);
+    if (*made)
+        return 0;
+    if (error.code != EEXIST)
+        return error.code;
+    if (xe_io_open(io, path, XE_IO_WRITABLE, out, &error))
+        return 0;
+    return error.code == ENOENT ? ESTALE : error.code;
+}
+
+bool xe_io_lock(const struct xe_io *io, const char *path, struct xe_file **out, bool *made,
                 struct xe_io_error *error)
 {
     int code = ESTALE;
     for (int i = 0; i < LOCK_TRIES && code == ESTALE; i++) {
         struct xe_io_error ignored;
-        if (!xe_io_open(io, path, XE_IO_WRITABLE | XE_IO_CREATE, out, error))
-            return false;
+        if ((code = open_lock(io, path, out, made)) == ESTALE)
+            continue;
+        if (code)
+            return failed(error, code, XE_IO_OPEN, path);
         code = xe_file_lock(io, *out);
         if (code)
             xe_file_close(*out, &ignored);

@@ -60,6 +60,7 @@ enum xe_io_code {
     XE_IO_VERSION = -3, /* a file of a version that is not known here */
     XE_IO_LOCKED = -4,  /* somebody else has locked it */
     XE_IO_CLOSED = -5,  /* it has been closed */
+    XE_IO_NO_TABLE = -6, /* a directory without a table */
 };
 
 #define XE_IO_NOWHERE UINT64_MAX
@@ -153,9 +154,10 @@ bool xe_file_size(struct xe_file *f, uint64_t *bytes, struct xe_io_error *error)
 bool xe_file_truncate(struct xe_file *f, uint64_t bytes, struct xe_io_error *error);
 bool xe_file_allocate(struct xe_file *f, uint64_t bytes, struct xe_io_error *error);
 
-/* Opens the file at `path`, making it if there is none, and locks it. If somebody has it: the code
- * is XE_IO_LOCKED. The file may be unlinked by who has locked it, and by nobody else. */
-bool xe_io_lock(const struct xe_io *io, const char *path, struct xe_file **out,
+/* Opens the file at `path`, making it if there is none, and locks it. *made: there was none. If
+ * somebody has it: the code is XE_IO_LOCKED. The file may be unlinked by who has locked it, and by
+ * nobody else. */
+bool xe_io_lock(const struct xe_io *io, const char *path, struct xe_file **out, bool *made,
                 struct xe_io_error *error);
 /* Locks a file that was opened by `io`: 0, or an errno as that of xe_io.lock. */
 int xe_file_lock(const struct xe_io *io, struct xe_file *f);

@@ -517,6 +517,7 @@ static bool make_first(const struct xe_journal_options *o, struct xe_io_error *e
     struct xe_tablefile_options how = {
         .kind = XE_TABLEFILE_CHECKPOINT, .atomic = true, .sync = true};
     char *path = xe_journal_checkpoint_path(o->dir, 0);
+    XE_ASSERT(o->meta_bytes <= XE_JOURNAL_META);
     if (!path)
         return xe_io_no_memory(error, o->dir);
     struct xe_tablefile_writer *w =
@@ -559,6 +560,7 @@ struct xe_journal *xe_journal_open(const struct xe_journal_options *o, struct xe
     register_journal(j);
     if (open_files(j, o, error))
         return j;
+    xe_files_unmake_lock(&j->files);
     unregister(j);
     journal_free(j);
     return NULL;
@@ -672,16 +674,28 @@ static bool remove_dir(const struct xe_io_dir *held, const char *dir, bool forei
     return ok;
 }
 
+/* Whether there is a table, or what is left of one whose removal was cut short. */
+static bool has_table(const struct xe_io *io, const char *dir, struct xe_io_error *error)
+{
+    struct xe_journal_listing l;
+    if (!xe_journal_list(io, dir, &l, error))
+        return false;
+    bool has = l.checkpoints.n || l.segments.n || l.spares.n || l.news.n;
+    xe_journal_listing_free(&l);
+    return has || xe_io_fail(error, XE_IO_NO_TABLE, XE_IO_LIST, dir, XE_IO_NOWHERE, NULL);
+}
+
 static bool destroy_held(const struct xe_io_dir *held, const char *dir, struct xe_io_error *error)
 {
     const struct xe_io *io = &held->io;
+    bool made;
     struct xe_journal_listing l = {0};
     struct xe_io_error ignored;
     struct xe_file *lock = NULL;
     char *path = xe_io_join(dir, "LOCK");
     if (!path)
         return xe_io_no_memory(error, dir);
-    bool ok = xe_io_lock(io, path, &lock, error);
+    bool ok = has_table(io, dir, error) && xe_io_lock(io, path, &lock, &made, error);
     if (ok) {
         ok = xe_journal_list(io, dir, &l, error) && remove_all(io, dir, &l, error) &&
              xe_io_unlink(io, path, error) && remove_dir(held, dir, l.foreign, error);

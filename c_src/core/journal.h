@@ -9,21 +9,26 @@
  *   *.new, spare-N        unfinished; they mean nothing
  * (S and N: 16 digits, hexadecimal.) What the bytes of changes and records say is the user's.
  *
- * A segment, version 1. Numbers are little-endian. H(seed, bytes) is XXH3 of 64 bits.
+ * A segment, version 2. Numbers are little-endian. H(seed, bytes) is XXH3 of 64 bits.
  *
  *   header, at 0 and at 512       mark, at 1024             record, from 4096 on
  *    0  8  89 58 45 54             0  8  "CLOSED", 0, 0      0  8  its bytes n, and 4A in byte 7
  *          4A 0D 0A 1A             8  8  number of the       8  8  its number
- *    8  8  version, 1                    last change        16  8  the highest number that was
+ *    8  8  version, 2                    last change        16  8  the highest number that was
  *   16  8  salt                   16  8  bytes of the file         known synced when it was written
  *   24  8  N                      24  8  H(salt, 0-23)      24  8  H(salt, the n bytes)
  *   32  8  bytes of the file                                32  8  H(salt, bytes 0-31)
- *   40 16  0                                                40  n  the change, and 0 to 7 more
- *   56  8  H(salt, 0-55)                                    a record begins at a multiple of 8
+ *   40  8  metadata: m bytes                                40  n  the change, and 0 to 7 zeros
+ *   48  8  H(salt, metadata)                                a record begins at a multiple of 8
+ *   56  8  H(salt, 0-55)
+ *   64  m  metadata, m <= 448: those of the checkpoints
+ *
+ *   What there is no word for before 4096 is 0; so is the place of the mark of a segment that has
+ *   none.
  *
  * A segment is valid if and only if
- *   (S1) one of its headers has the right mark, checksum, and the N of the file's name, and the
- *        version is 1 (else: XE_IO_VERSION);
+ *   (S1) one of its headers has the right mark, checksums, and the N of the file's name, and the
+ *        version is 2 (else: XE_IO_VERSION);
  *   (S2) the file has the bytes that the header says, or those that a mark says whose checksum is
  *        right: a segment is cut to what is used of it when it is closed.
  *   It gets its name when it has been written and synced like that, so a segment that is not valid
@@ -36,12 +41,22 @@
  *   (R4) it is the first of its segment, or its number follows on that of a valid record before it.
  * The state is that of the checkpoint with the largest S, and of the records that count and whose
  * numbers follow on S without a gap, up to a number V. It is refused as damaged if
- *   (C1) a segment is not valid; (C2) the checkpoint is not, or there is none;
+ *   (C1) a segment is not valid; (C2) the checkpoint is not, or has more than 448 bytes of
+ *        metadata, or there is none;
  *   (C3) a valid record, wherever it is, says that more than V was synced;
  *   (C4) a mark says that more than V was in a segment that was closed.
  * Without C3 and C4 nothing that can still be read knows of a sync of what is missing behind V: it
  * is what a loss of power leaves out. (Damage, of a journal that was not closed, of the very last
  * units that were synced looks the same: nothing that came later tells of them.)
+ * A directory is as it was written, as far as anything tells, if moreover
+ *   (V1) both headers of each segment are the same, and all before 4096 is as said above, and
+ *        behind each record that counts, but for the beginning of a mark that was being written; no
+ *        segment is longer than its header says;
+ *   (V2) a mark has the number of the last record of its segment that counts;
+ *   (V3) no valid record says of one before it in its segment that it was synced, which is not
+ *        valid.
+ * The state does not need it: of what V1 asks for there is another copy, or no use; what V2 and V3
+ * ask for besides C3 and C4 is in the checkpoint.
  *
  * Why it holds. Changes are written in the order of their numbers; a number counts as known synced
  * when the segment that has it and all before it have been synced. A new segment is begun at each
@@ -100,14 +115,16 @@ bool xe_journal_adopt(void *domain);
 
 /* --- Opening --------------------------------------------------------------- */
 
+enum { XE_JOURNAL_META = 448 };
+
 struct xe_journal_options {
     const struct xe_io *io;
     const char *dir;
     /* Makes the directory, and a checkpoint of nothing with these metadata, if it is not there or
-     * has nothing of a table. False: that is an error (ENOENT). */
+     * has nothing of a table. False: that is an error (ENOENT, XE_IO_NO_TABLE). */
     bool create;
     const void *meta;
-    size_t meta_bytes;
+    size_t meta_bytes; /* XE_JOURNAL_META at most */
     bool salvage;           /* see xe_replay_next() */
     size_t buffer_bytes;    /* 0: 4 MiB; else rounded up to a power of two */
     uint64_t segment_bytes; /* at most, but for a larger record; 0: 16 MiB */
@@ -133,7 +150,8 @@ bool xe_journal_begin(struct xe_journal *j, struct xe_io_error *error);
  */
 bool xe_journal_close(struct xe_journal *j, struct xe_io_error *error);
 
-/* Removes all files of a table, and the directory if nothing else is in it. */
+/* Removes all files of a table, and the directory if nothing else is in it. XE_IO_NO_TABLE: there
+ * is none, and nothing was touched. */
 bool xe_journal_destroy(const struct xe_io *io, const char *dir, struct xe_io_error *error);
 
 /* --- Writing units --------------------------------------------------------- */
@@ -232,13 +250,25 @@ void xe_journal_checkpointed(struct xe_journal *j, uint64_t s);
 bool xe_replay_lock(const struct xe_io *io, const char *dir, struct xe_file **lock,
                     struct xe_io_error *error);
 
-/* Reads without a lock: for who has it, or knows that nobody writes. `salvage`: see next(). */
+/* Reads without a lock: for who has it, or knows that nobody writes. `salvage`: see next(). The
+ * code is XE_IO_NO_TABLE if the directory has neither checkpoints nor segments. */
 struct xe_replay *xe_replay_open(const struct xe_io *io, const char *dir, bool salvage,
                                  struct xe_io_error *error);
 void xe_replay_close(struct xe_replay *r);
 
-/* The checkpoint, open, and its S. NULL: there is none, which only salvaging lets pass. */
+/* The checkpoint, open, and its S. NULL: there is none, which only salvaging lets pass, and S is 0.
+ * That takes the last one which can be opened. */
 struct xe_tablefile_reader *xe_replay_checkpoint(struct xe_replay *r, uint64_t *s);
+
+/* The metadata: of the checkpoint; when salvaging without one, of the last segment that can be
+ * opened. */
+struct xe_replay_meta {
+    const uint8_t *bytes;
+    size_t n; /* XE_JOURNAL_META at most */
+    bool of_segment;
+    uint64_t number; /* S, or N: of the file that has them, behind 64 other bytes */
+};
+void xe_replay_meta(const struct xe_replay *r, struct xe_replay_meta *out);
 
 struct xe_replay_unit {
     uint64_t number;
@@ -267,6 +297,7 @@ struct xe_replay_lost {
     uint64_t changes;  /* whose numbers are known, and that are not there */
     uint64_t bytes;    /* passed over that were not empty */
     uint64_t segments; /* that could not be read at all */
+    bool checkpoint;   /* the last one could not be opened, or there was none */
 };
 /* V so far; what was lost so far. */
 uint64_t xe_replay_number(const struct xe_replay *r);
@@ -275,7 +306,8 @@ void xe_replay_lost(const struct xe_replay *r, struct xe_replay_lost *out);
 /*
  * Reads all, checkpoint and changes, of a directory that nobody has open, instead of next():
  * XE_REPLAY_MORE: not yet, a call reads about XE_REPLAY_VERIFY bytes, or looks through one segment;
- * XE_REPLAY_END: all is valid; XE_REPLAY_FAILED: see next(). `r` is new, and not salvaging.
+ * XE_REPLAY_END: all is as it was written (V1 to V3); XE_REPLAY_FAILED: see next(). `r` is new, and
+ * not salvaging.
  */
 enum { XE_REPLAY_VERIFY = 1 << 20 };
 enum xe_replay_status xe_replay_verify(struct xe_replay *r, struct xe_io_error *error);

@@ -74,11 +74,20 @@ bool xe_files_lock(struct xe_journal_files *f, struct xe_io_error *error)
     char *path = xe_io_join(f->dir, "LOCK");
     if (!path)
         return xe_io_no_memory(error, f->dir);
-    bool ok = xe_io_lock(f->io, path, &f->lock, error);
+    bool ok = xe_io_lock(f->io, path, &f->lock, &f->made_lock, error);
     if (!ok)
         f->lock = NULL;
     xe_cb.free(path);
     return ok;
+}
+
+/* Who has opened the file meanwhile finds, having locked it, that it is not there any more
+ * (xe_io_lock()). */
+void xe_files_unmake_lock(struct xe_journal_files *f)
+{
+    struct xe_io_error ignored;
+    if (f->lock && f->made_lock)
+        xe_io_unlink(f->io, f->lock->path, &ignored);
 }
 
 void xe_files_close(struct xe_journal_files *f)
@@ -110,10 +119,11 @@ static bool fill(struct xe_file *file, uint64_t bytes, struct xe_io_error *error
     return true;
 }
 
-static bool write_header(struct xe_segment_file *s, struct xe_io_error *error)
+static bool write_header(const struct xe_journal_files *f, struct xe_segment_file *s,
+                         struct xe_io_error *error)
 {
     uint8_t header[XE_SEGMENT_RECORDS];
-    xe_segment_header(header, s->number, s->salt, s->bytes);
+    xe_segment_header(header, s->number, s->salt, s->bytes, f->meta, f->meta_bytes);
     return xe_file_write(s->file, header, sizeof header, 0, error) &&
            xe_file_sync(s->file, false, error);
 }
@@ -130,7 +140,7 @@ static bool open_spare(struct xe_journal_files *f, struct xe_segment_file *s, ui
     if (!ok)
         s->file = NULL;
     xe_cb.free(path);
-    return ok && (again || fill(s->file, s->bytes, error)) && write_header(s, error);
+    return ok && (again || fill(s->file, s->bytes, error)) && write_header(f, s, error);
 }
 
 /* The bytes of a new segment: opening a table, which waits for the first one, shall not take long. */
@@ -374,7 +384,11 @@ bool xe_files_begin(struct xe_journal_files *f, const struct xe_replay *r,
                     struct xe_io_error *error)
 {
     struct xe_replay_outcome o;
+    struct xe_replay_meta meta;
     xe_replay_outcome(r, &o);
+    xe_replay_meta(r, &meta);
+    memcpy(f->meta, meta.bytes, meta.n);
+    f->meta_bytes = meta.n;
     const struct xe_numbers *segments = &o.files->segments;
     for (uint32_t i = 0; i < o.needed; i++) {
         if (!make_room(f, error) || !make_safe(f, segments->at[i], &o.ends[i], o.synced, error))

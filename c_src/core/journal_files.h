@@ -23,8 +23,11 @@ struct xe_journal_files {
     const struct xe_io *io;
     char *dir;
     struct xe_file *lock;
+    bool made_lock; /* the file was not there before */
     uint64_t segment_bytes; /* of those behind the first few, which are smaller */
     uint64_t grown;         /* bytes of the last one that was begun */
+    uint8_t meta[XE_JOURNAL_META]; /* what each segment says of the table */
+    size_t meta_bytes;
     struct xe_segment_file current;
     struct xe_segment_file spare; /* the next one, if spare.file is not NULL */
     struct xe_file *unsynced;     /* the one before, as long as not all of it is synced; or NULL */
@@ -35,6 +38,8 @@ struct xe_journal_files {
 };
 
 bool xe_files_lock(struct xe_journal_files *f, struct xe_io_error *error);
+/* Removes the LOCK again that was made for what is not to be opened. */
+void xe_files_unmake_lock(struct xe_journal_files *f);
 /* Closes everything; the lock last. */
 void xe_files_close(struct xe_journal_files *f);
 

@@ -8,7 +8,7 @@
 #include "journal.h"
 
 enum {
-    XE_SEGMENT_VERSION = 1,
+    XE_SEGMENT_VERSION = 2,
     XE_SEGMENT_HEADER = 64,
     XE_SEGMENT_SECOND = XE_IO_SECTOR,   /* where the header is once more */
     XE_SEGMENT_MARK = 2 * XE_IO_SECTOR, /* written at a time when headers must not be touched */
@@ -24,6 +24,8 @@ enum {
 
 _Static_assert(XE_SEGMENT_MARK + XE_SEGMENT_MARK_BYTES <= XE_SEGMENT_RECORDS,
                "nothing shares a sector with the header, or with the mark");
+_Static_assert(XE_SEGMENT_HEADER + XE_JOURNAL_META == XE_IO_SECTOR,
+               "a header and its metadata are in one sector");
 
 /* Bytes of a record in its segment. */
 static inline uint64_t xe_unit_bytes(uint64_t n)
@@ -75,8 +77,10 @@ bool xe_journal_list(const struct xe_io *io, const char *dir, struct xe_journal_
                      struct xe_io_error *error);
 void xe_journal_listing_free(struct xe_journal_listing *l);
 
-/* The two headers of a segment, and no mark: XE_SEGMENT_RECORDS bytes. And a mark. */
-void xe_segment_header(uint8_t *to, uint64_t number, uint64_t salt, uint64_t bytes);
+/* The two headers of a segment, with metadata, and no mark: XE_SEGMENT_RECORDS bytes. And a
+ * mark. */
+void xe_segment_header(uint8_t *to, uint64_t number, uint64_t salt, uint64_t bytes,
+                       const void *meta, size_t meta_bytes);
 void xe_segment_mark(uint8_t *to, uint64_t salt, uint64_t last, uint64_t bytes);
 
 /* What a replay has read of a segment. */

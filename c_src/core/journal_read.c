@@ -9,11 +9,13 @@
 enum {
     WINDOW = 256 * 1024, /* bytes of a segment that are read in one go, or one record */
     STEP = 8,            /* records begin at multiples of it */
+    LOCK_TRIES = 10,     /* of files that are removed meanwhile */
 };
 
 static const uint8_t magic[8] = {0x89, 'X', 'E', 'T', 'J', 0x0d, 0x0a, 0x1a};
 
-void xe_segment_header(uint8_t *to, uint64_t number, uint64_t salt, uint64_t bytes)
+void xe_segment_header(uint8_t *to, uint64_t number, uint64_t salt, uint64_t bytes,
+                       const void *meta, size_t meta_bytes)
 {
     memset(to, 0, XE_SEGMENT_RECORDS);
     memcpy(to, magic, sizeof magic);
@@ -21,8 +23,11 @@ void xe_segment_header(uint8_t *to, uint64_t number, uint64_t salt, uint64_t byt
     xe_store64(to + 16, salt);
     xe_store64(to + 24, number);
     xe_store64(to + 32, bytes);
+    xe_store64(to + 40, meta_bytes);
+    xe_store64(to + 48, xe_checksum(salt, meta, meta_bytes));
     xe_store64(to + 56, xe_checksum(salt, to, 56));
-    memcpy(to + XE_SEGMENT_SECOND, to, XE_SEGMENT_HEADER);
+    memcpy(to + XE_SEGMENT_HEADER, meta, meta_bytes);
+    memcpy(to + XE_SEGMENT_SECOND, to, XE_IO_SECTOR);
 }
 
 void xe_segment_mark(uint8_t *to, uint64_t salt, uint64_t last, uint64_t bytes)
@@ -155,7 +160,10 @@ struct segment {
     struct xe_file *file;
     uint64_t number;
     uint64_t salt, bytes;
+    uint64_t made; /* bytes that its header says */
     uint64_t used; /* bytes that the file has to have */
+    uint8_t meta[XE_JOURNAL_META];
+    size_t meta_bytes;
     bool marked;   /* it was closed, with `last` */
     uint64_t last;
     uint8_t *window;
@@ -173,6 +181,7 @@ struct xe_replay {
     struct xe_journal_listing files;
     struct xe_tablefile_reader *checkpoint;
     bool salvage;
+    bool verifying;     /* V1 to V3 are asked for */
     bool verified;      /* the checkpoint is, as far as it was asked for */
     uint32_t checked;   /* segments, at the end */
     uint64_t s, number; /* S; V so far */
@@ -188,6 +197,8 @@ struct xe_replay {
     uint32_t stop;                  /* the segment in which V is, or the first */
     uint64_t stop_offset;
     struct xe_replay_lost lost;
+    uint8_t meta[XE_JOURNAL_META];
+    struct xe_replay_meta meta_of; /* without its bytes */
 };
 
 static bool damaged(const struct segment *s, uint64_t offset, const char *reason,
@@ -238,14 +249,19 @@ static const uint8_t *bytes_at(struct segment *s, uint64_t at, uint64_t n,
 static bool read_header(struct segment *s, uint64_t at, uint64_t number, bool *version,
                         struct xe_io_error *error)
 {
-    const uint8_t *h = bytes_at(s, at, XE_SEGMENT_HEADER, error);
+    const uint8_t *h = bytes_at(s, at, XE_IO_SECTOR, error);
     if (!h || memcmp(h, magic, sizeof magic) != 0 ||
         xe_load64(h + 56) != xe_checksum(xe_load64(h + 16), h, 56))
         return false;
     *version = xe_load64(h + 8) != XE_SEGMENT_VERSION;
+    if (*version || xe_load64(h + 40) > XE_JOURNAL_META)
+        return false;
     s->salt = xe_load64(h + 16);
-    s->used = xe_load64(h + 32);
-    return !*version && xe_load64(h + 24) == number;
+    s->made = s->used = xe_load64(h + 32);
+    s->meta_bytes = (size_t)xe_load64(h + 40);
+    memcpy(s->meta, h + XE_SEGMENT_HEADER, s->meta_bytes);
+    return xe_load64(h + 24) == number &&
+           xe_load64(h + 48) == xe_checksum(s->salt, s->meta, s->meta_bytes);
 }
 
 /* Afterwards, s->used is how many bytes the file has to have. */
@@ -341,21 +357,26 @@ bool xe_replay_lock(const struct xe_io *io, const char *dir, struct xe_file **lo
                     struct xe_io_error *error)
 {
     struct xe_io_error ignored;
-    int code = ENOENT;
+    int code = ESTALE;
     char *path = xe_io_join(dir, "LOCK");
+    *lock = NULL;
     if (!path)
         return xe_io_no_memory(error, dir);
-    /* To be written, if that may be: on NFS nothing else can be locked like this. */
-    if (!xe_io_open(io, path, XE_IO_WRITABLE, lock, &ignored) &&
-        !xe_io_open(io, path, 0, lock, &ignored))
-        *lock = NULL;
-    else
+    for (int i = 0; i < LOCK_TRIES && code == ESTALE; i++) {
+        /* To be written, if that may be: on NFS nothing else can be locked like this. */
+        if (!xe_io_open(io, path, XE_IO_WRITABLE, lock, &ignored) &&
+            !xe_io_open(io, path, 0, lock, &ignored)) {
+            *lock = NULL;
+            code = 0;
+            break;
+        }
         code = xe_file_lock(io, *lock);
-    if (code) {
-        xe_file_close(*lock, &ignored);
-        *lock = NULL;
+        if (code) {
+            xe_file_close(*lock, &ignored);
+            *lock = NULL;
+        }
     }
-    bool ok = code != EWOULDBLOCK && code != EAGAIN;
+    bool ok = code != EWOULDBLOCK && code != EAGAIN && code != ESTALE;
     if (!ok)
         xe_io_fail(error, XE_IO_LOCKED, XE_IO_LOCK, path, XE_IO_NOWHERE, NULL);
     xe_cb.free(path);
@@ -364,40 +385,97 @@ bool xe_replay_lock(const struct xe_io *io, const char *dir, struct xe_file **lo
 
 /* --- Opening --------------------------------------------------------------------- */
 
-static bool open_checkpoint(struct xe_replay *r, struct xe_io_error *error)
+/* Whether salvaging passes a file over that could not be opened. What is of a later version may be
+ * whole, and of what one may not read nobody knows. */
+static bool is_lost(const struct xe_replay *r, const struct xe_io_error *error)
 {
-    struct xe_tablefile_info info;
-    if (r->files.checkpoints.n == 0) {
-        int code = r->files.segments.n ? XE_IO_DAMAGED : ENOENT;
-        return xe_io_fail(error, code, XE_IO_LIST, r->dir, XE_IO_NOWHERE,
-                          code < 0 ? "there is no checkpoint" : NULL);
-    }
-    r->s = r->files.checkpoints.at[r->files.checkpoints.n - 1];
-    char *path = xe_journal_checkpoint_path(r->dir, r->s);
-    if (!path)
-        return xe_io_no_memory(error, r->dir);
-    r->checkpoint = xe_tablefile_open(r->io, path, error);
-    bool ok = r->checkpoint != NULL;
-    if (ok) {
-        xe_tablefile_info(r->checkpoint, &info);
-        ok = info.kind == XE_TABLEFILE_CHECKPOINT ||
-             xe_io_fail(error, XE_IO_FOREIGN, XE_IO_READ, path, 12, "not a checkpoint");
-    }
-    xe_cb.free(path);
-    return ok;
+    return r->salvage && (error->code == XE_IO_DAMAGED || error->code == XE_IO_FOREIGN ||
+                          error->code == EIO);
 }
 
-static bool replay_begin(struct xe_replay *r, struct xe_io_error *error)
+/* What a checkpoint has to be besides a valid file. */
+static bool check_checkpoint(struct xe_replay *r, const char *path, struct xe_io_error *error)
 {
-    if (!xe_journal_list(r->io, r->dir, &r->files, error))
-        return false;
-    if (!open_checkpoint(r, error)) {
-        if (!r->salvage || error->code == ENOMEM)
-            return false;
+    struct xe_tablefile_info info;
+    xe_tablefile_info(r->checkpoint, &info);
+    if (info.kind != XE_TABLEFILE_CHECKPOINT)
+        return xe_io_fail(error, XE_IO_FOREIGN, XE_IO_READ, path, 12, "not a checkpoint");
+    if (info.meta_bytes > XE_JOURNAL_META)
+        return xe_io_fail(error, XE_IO_DAMAGED, XE_IO_READ, path, 24, "too long metadata");
+    memcpy(r->meta, info.meta, info.meta_bytes);
+    r->meta_of = (struct xe_replay_meta){.n = info.meta_bytes, .number = r->s};
+    return true;
+}
+
+/* (C2), of one checkpoint. */
+static bool open_checkpoint(struct xe_replay *r, uint64_t s, struct xe_io_error *error)
+{
+    char *path = xe_journal_checkpoint_path(r->dir, s);
+    if (!path)
+        return xe_io_no_memory(error, r->dir);
+    r->s = s;
+    r->checkpoint = xe_tablefile_open(r->io, path, error);
+    if (!r->checkpoint && is_lost(r, error)) {
+        struct xe_io_error again;
+        r->checkpoint = xe_tablefile_open_from_end(r->io, path, &again);
+        if (!r->checkpoint && !is_lost(r, &again))
+            *error = again;
+    }
+    bool ok = r->checkpoint && check_checkpoint(r, path, error);
+    xe_cb.free(path);
+    if (!ok) {
         xe_tablefile_close(r->checkpoint);
         r->checkpoint = NULL;
         r->s = 0;
     }
+    return ok;
+}
+
+/* Salvaging: what the table is, from the last segment that says it. *error stays as it is if none
+ * does. */
+static bool ask_segments(struct xe_replay *r, struct xe_io_error *error)
+{
+    for (uint32_t i = r->files.segments.n; i-- > 0;) {
+        struct xe_io_error opening;
+        struct segment s;
+        if (segment_open(r, &s, r->files.segments.at[i], &opening)) {
+            memcpy(r->meta, s.meta, s.meta_bytes);
+            r->meta_of = (struct xe_replay_meta){
+                .n = s.meta_bytes, .of_segment = true, .number = s.number};
+            segment_close(&s);
+            return true;
+        }
+        if (!is_lost(r, &opening)) {
+            *error = opening;
+            return false;
+        }
+    }
+    return false;
+}
+
+static bool open_checkpoints(struct xe_replay *r, struct xe_io_error *error)
+{
+    const struct xe_numbers *c = &r->files.checkpoints;
+    if (c->n == 0 && r->files.segments.n == 0)
+        return xe_io_fail(error, XE_IO_NO_TABLE, XE_IO_LIST, r->dir, XE_IO_NOWHERE, NULL);
+    if (c->n == 0)
+        xe_io_fail(error, XE_IO_DAMAGED, XE_IO_LIST, r->dir, XE_IO_NOWHERE,
+                   "there is no checkpoint");
+    for (uint32_t i = c->n; i-- > 0;) {
+        if (open_checkpoint(r, c->at[i], error))
+            return true;
+        if (!is_lost(r, error))
+            return false;
+        r->lost.checkpoint = true;
+    }
+    r->lost.checkpoint = true;
+    return r->salvage && ask_segments(r, error);
+}
+
+static bool replay_begin(struct xe_replay *r, struct xe_io_error *error)
+{
+    if (!xe_journal_list(r->io, r->dir, &r->files, error) || !open_checkpoints(r, error))
+        return false;
     r->number = r->s;
     r->stop_offset = XE_SEGMENT_RECORDS;
     r->ends = xe_cb.alloc((r->files.segments.n + 1) * sizeof *r->ends);
@@ -450,6 +528,12 @@ struct xe_tablefile_reader *xe_replay_checkpoint(struct xe_replay *r, uint64_t *
     return r->checkpoint;
 }
 
+void xe_replay_meta(const struct xe_replay *r, struct xe_replay_meta *out)
+{
+    *out = r->meta_of;
+    out->bytes = r->meta;
+}
+
 uint64_t xe_replay_number(const struct xe_replay *r)
 {
     return r->number;
@@ -482,20 +566,67 @@ static bool was_lost(const struct xe_replay *r, const char *reason, struct xe_io
     return false;
 }
 
-/* (C3) and (C4), of one segment, from where its records that count end. */
-static bool check_rest(struct xe_replay *r, struct segment *s, uint64_t at,
-                       struct xe_io_error *error)
+static const char closed_had[] = "changes are missing that a closed segment had";
+static const char were_synced[] = "changes are missing that were on the disk";
+
+/* (V1), but for what is behind records. */
+static bool check_beginning(struct segment *s, const struct xe_replay_segment *read,
+                            struct xe_io_error *error)
+{
+    uint8_t expected[XE_SEGMENT_RECORDS], mark[XE_SEGMENT_MARK_BYTES];
+    uint64_t at = XE_SEGMENT_MARK;
+    const uint8_t *found = bytes_at(s, 0, sizeof expected, error);
+    if (!found)
+        return error->code == 0 && damaged(s, s->bytes, "the file is too short", error);
+    xe_segment_header(expected, s->number, s->salt, s->made, s->meta, s->meta_bytes);
+    if (s->marked) {
+        xe_segment_mark(expected + at, s->salt, s->last, s->used);
+    } else {
+        xe_segment_mark(mark, s->salt, read->last, read->end);
+        for (size_t i = 0; i < sizeof mark && found[at + i] == mark[i]; i++)
+            expected[at + i] = mark[i];
+    }
+    for (at = 0; at < sizeof expected && found[at] == expected[at];)
+        at++;
+    if (at < sizeof expected)
+        return damaged(s, at, "not the byte that was written here", error);
+    return s->bytes <= s->made || damaged(s, s->made, "the file is too long", error);
+}
+
+/* (C3), and (V3), of one segment, from where its records that count end. */
+static bool check_behind(struct xe_replay *r, struct segment *s,
+                         const struct xe_replay_segment *read, struct xe_io_error *error)
 {
     struct record found;
-    uint64_t ignored = 0;
-    if (s->marked && s->last > r->number)
-        return was_lost(r, "changes are missing that a closed segment had", error);
-    while (find_record(s, &at, &found, &ignored, error)) {
+    /* The first number that is missing before the record that was found, in this segment: of those
+     * before the first one nobody knows but the last. */
+    uint64_t missing = UINT64_MAX, hole = 0, last = read->last, ignored = 0;
+    for (uint64_t from = read->end, at = from; find_record(s, &at, &found, &ignored, error);) {
         if (found.synced > r->number)
-            return was_lost(r, "changes are missing that were on the disk", error);
-        at += xe_unit_bytes(found.n);
+            return was_lost(r, were_synced, error);
+        if (at > from && missing == UINT64_MAX) {
+            missing = last ? last + 1 : found.number - 1;
+            hole = from;
+        }
+        if (r->verifying && found.synced >= missing)
+            return damaged(s, hole, were_synced, error);
+        last = found.number;
+        from = at += xe_unit_bytes(found.n);
     }
     return error->code == 0;
+}
+
+/* All that is asked for when the state is known, of one segment. */
+static bool check_rest(struct xe_replay *r, struct segment *s,
+                       const struct xe_replay_segment *read, struct xe_io_error *error)
+{
+    if (r->verifying && !check_beginning(s, read, error))
+        return false;
+    if (s->marked && s->last > r->number) /* (C4) */
+        return was_lost(r, closed_had, error);
+    if (r->verifying && s->marked && s->last != read->last) /* (V2) */
+        return damaged(s, read->end, closed_had, error);
+    return check_behind(r, s, read, error);
 }
 
 /* Of the next segment. */
@@ -506,7 +637,7 @@ static enum xe_replay_status check_next(struct xe_replay *r, struct xe_io_error 
         return XE_REPLAY_END;
     if (!segment_open(r, &s, r->files.segments.at[r->checked], error))
         return XE_REPLAY_FAILED;
-    bool ok = check_rest(r, &s, r->ends[r->checked].end, error);
+    bool ok = check_rest(r, &s, &r->ends[r->checked], error);
     segment_close(&s);
     r->checked += ok;
     return ok ? XE_REPLAY_MORE : XE_REPLAY_FAILED;
@@ -537,7 +668,7 @@ static bool enter_segment(struct xe_replay *r, struct xe_io_error *error)
 {
     error->code = 0;
     if (!segment_open(r, &r->segment, r->files.segments.at[r->i], error)) {
-        if (!r->salvage || error->code == ENOMEM)
+        if (!is_lost(r, error))
             return false;
         r->lost.segments++;
         r->i++;
@@ -559,6 +690,21 @@ static void leave_segment(struct xe_replay *r)
     r->i++;
 }
 
+/* (V1), behind a record. The window may be another one then, in the same place. */
+static bool check_padding(struct segment *s, uint64_t at, const struct record *record,
+                          struct xe_io_error *error)
+{
+    uint64_t end = at + xe_unit_bytes(record->n);
+    for (at += XE_UNIT_HEADER + record->n; at < end; at++) {
+        const uint8_t *byte = bytes_at(s, at, 1, error);
+        if (!byte)
+            return error->code == 0 && damaged(s, s->bytes, "the file is too short", error);
+        if (*byte != 0)
+            return damaged(s, at, "not the byte that was written here", error);
+    }
+    return true;
+}
+
 /* The next record of the open segment that counts; NULL: there is none, or error->code. */
 static const uint8_t *next_record(struct xe_replay *r, struct record *out,
                                   struct xe_io_error *error)
@@ -569,6 +715,8 @@ static const uint8_t *next_record(struct xe_replay *r, struct record *out,
     else
         bytes = record_at(&r->segment, r->offset, out, error);
     if (!bytes || (!r->salvage && r->previous && out->number != r->previous + 1))
+        return NULL;
+    if (r->verifying && !check_padding(&r->segment, r->offset, out, error))
         return NULL;
     r->previous = out->number;
     r->offset += xe_unit_bytes(out->n);
@@ -657,6 +805,7 @@ static enum xe_replay_status verify_block(struct xe_replay *r, uint64_t *bytes,
 enum xe_replay_status xe_replay_verify(struct xe_replay *r, struct xe_io_error *error)
 {
     struct xe_replay_unit unit;
+    r->verifying = true;
     for (uint64_t left = XE_REPLAY_VERIFY, bytes; left > 0; left -= left < bytes ? left : bytes) {
         enum xe_replay_status status;
         if (!r->verified) {

@@ -12,10 +12,11 @@ enum {
     FRAME = XE_TABLEFILE_FRAME,
     END = XE_TABLEFILE_END,
     BLOCK = XE_TABLEFILE_BLOCK,
-    VERSION = 1,
+    VERSION = 2,
     TAG_DATA = 'D' | 'A' << 8 | 'T' << 16 | 'A' << 24,
     TAG_HUGE = 'H' | 'U' << 8 | 'G' << 16 | 'E' << 24,
     TAG_LAST = 'L' | 'A' << 8 | 'S' << 16 | 'T' << 24,
+    COUNTS = END - HEADER, /* bytes of the end before what it has once more */
     LENGTH = 4,        /* bytes before each record of a block */
     LARGE = BLOCK / 2, /* a record of more has a block of its own */
     PAGE = 4096,       /* what is given up together where the disk does not read */
@@ -57,6 +58,8 @@ struct xe_tablefile_writer {
     struct xe_file *file;
     uint64_t salt, offset, chain;
     uint64_t records, blocks; /* written; without those of the block that is being filled */
+    uint8_t *end;             /* what the end has behind its frame */
+    size_t end_bytes;
     uint8_t *block;           /* a frame, and what follows it */
     size_t room, used;        /* behind the frame */
     uint32_t filled;          /* records in the block */
@@ -71,6 +74,8 @@ static void writer_free(struct xe_tablefile_writer *w)
         xe_cb.free(w->written_as);
     if (w->path)
         xe_cb.free(w->path);
+    if (w->end)
+        xe_cb.free(w->end);
     if (w->block)
         xe_cb.free(w->block);
     xe_cb.free(w);
@@ -90,8 +95,16 @@ static char *copy_path(const char *path, const char *suffix)
 static bool write_header(struct xe_tablefile_writer *w, const void *meta, size_t n,
                          struct xe_io_error *error)
 {
-    uint8_t header[HEADER] = {0};
-    struct iovec v[2] = {{header, HEADER}, {(void *)(uintptr_t)meta, n}};
+    w->offset = HEADER + n;
+    w->end_bytes = END + n;
+    w->end = xe_cb.alloc(w->end_bytes);
+    if (!w->end)
+        return xe_io_no_memory(error, w->path);
+    uint8_t *header = w->end + COUNTS + n;
+    struct iovec v[2] = {{header, HEADER}, {w->end + COUNTS, n}};
+    if (n > 0)
+        memcpy(w->end + COUNTS, meta, n);
+    memset(header, 0, HEADER);
     memcpy(header, magic, sizeof magic);
     xe_store32(header + 8, VERSION);
     xe_store32(header + 12, w->options.kind);
@@ -99,7 +112,6 @@ static bool write_header(struct xe_tablefile_writer *w, const void *meta, size_t
     xe_store64(header + 24, n);
     xe_store64(header + 32, xe_checksum(w->salt, meta, n));
     xe_store64(header + 56, xe_checksum(w->salt, header, 56));
-    w->offset = HEADER + n;
     return xe_file_writev(w->file, v, 2, 0, error);
 }
 
@@ -230,11 +242,11 @@ uint64_t xe_tablefile_written(const struct xe_tablefile_writer *w, uint64_t *rec
 
 static bool write_end(struct xe_tablefile_writer *w, struct xe_io_error *error)
 {
-    uint8_t frame[FRAME], end[END];
-    xe_store64(end, w->records);
-    xe_store64(end + 8, w->offset + FRAME + END);
-    xe_store64(end + 16, w->chain);
-    return write_block(w, frame, TAG_LAST, 0, end, END, error);
+    uint8_t frame[FRAME];
+    xe_store64(w->end, w->records);
+    xe_store64(w->end + 8, w->offset + FRAME + w->end_bytes);
+    xe_store64(w->end + 16, w->chain);
+    return write_block(w, frame, TAG_LAST, 0, w->end, w->end_bytes, error);
 }
 
 static bool sync_parent(const struct xe_tablefile_writer *w, struct xe_io_error *error)
@@ -292,6 +304,7 @@ struct xe_tablefile_reader {
     uint64_t salt, chain;
     uint64_t offset;          /* of the next block */
     uint64_t records, blocks; /* before it */
+    uint8_t header[HEADER];
     uint8_t *meta, *block;
     size_t room; /* in `block` */
     bool passed; /* over some of it */
@@ -328,39 +341,42 @@ static bool make_room(struct xe_tablefile_reader *r, uint64_t n, struct xe_io_er
     return true;
 }
 
-/* (H1) to (H3). */
-static bool read_header(struct xe_tablefile_reader *r, uint8_t *h, struct xe_io_error *error)
+/* (H1) to (H3), of the header at `at`. */
+static bool read_header(struct xe_tablefile_reader *r, uint64_t at, struct xe_io_error *error)
 {
     static const uint8_t zeros[16];
     const char *path = r->file->path;
+    uint8_t *h = r->header;
     size_t got;
-    if (!xe_file_size(r->file, &r->info.bytes, error) ||
-        !xe_file_read(r->file, h, HEADER, 0, &got, error))
+    if (!xe_file_read(r->file, h, HEADER, at, &got, error))
         return false;
     if (got < HEADER || r->info.bytes < HEADER || memcmp(h, magic, sizeof magic) != 0)
-        return xe_io_fail(error, XE_IO_FOREIGN, XE_IO_READ, path, 0, "another beginning");
-    if (xe_load32(h + 8) != VERSION)
-        return xe_io_fail(error, XE_IO_VERSION, XE_IO_READ, path, 8, "of another version");
+        return xe_io_fail(error, XE_IO_FOREIGN, XE_IO_READ, path, at, "another beginning");
     if (xe_load64(h + 56) != xe_checksum(xe_load64(h + 16), h, 56))
-        return damaged(r, 0, "the header's checksum is wrong", error);
+        return damaged(r, at, "the header's checksum is wrong", error);
+    if (xe_load32(h + 8) != VERSION)
+        return xe_io_fail(error, XE_IO_VERSION, XE_IO_READ, path, at + 8, "of another version");
     if (memcmp(h + 40, zeros, sizeof zeros) != 0)
-        return damaged(r, 40, "the header is not as it should be", error);
+        return damaged(r, at + 40, "the header is not as it should be", error);
+    r->info.kind = xe_load32(h + 12);
+    r->salt = xe_load64(h + 16);
     return true;
 }
 
-/* (H4) */
-static bool read_meta(struct xe_tablefile_reader *r, const uint8_t *h, struct xe_io_error *error)
+/* (H4), of the metadata behind the header, or before its copy. */
+static bool read_meta(struct xe_tablefile_reader *r, bool from_end, struct xe_io_error *error)
 {
-    uint64_t n = xe_load64(h + 24);
+    uint64_t n = xe_load64(r->header + 24);
     if (n > r->info.bytes || n > r->info.bytes - HEADER)
         return damaged(r, r->info.bytes, "the file ends in its metadata", error);
+    uint64_t at = from_end ? r->info.bytes - HEADER - n : HEADER;
     r->meta = n > SIZE_MAX / 2 ? NULL : xe_cb.alloc((size_t)n + 1);
     if (!r->meta)
         return xe_io_no_memory(error, r->file->path);
-    if (!read_exactly(r, r->meta, (size_t)n, HEADER, error))
+    if (!read_exactly(r, r->meta, (size_t)n, at, error))
         return false;
-    if (xe_load64(h + 32) != xe_checksum(r->salt, r->meta, (size_t)n))
-        return damaged(r, HEADER, "the metadata's checksum is wrong", error);
+    if (xe_load64(r->header + 32) != xe_checksum(r->salt, r->meta, (size_t)n))
+        return damaged(r, at, "the metadata's checksum is wrong", error);
     r->info.meta = r->meta;
     r->info.meta_bytes = (size_t)n;
     r->offset = HEADER + n;
@@ -370,31 +386,24 @@ static bool read_meta(struct xe_tablefile_reader *r, const uint8_t *h, struct xe
 /* What the end says of the file, if there is one. */
 static bool read_end(struct xe_tablefile_reader *r, struct xe_io_error *error)
 {
-    uint8_t end[FRAME + END];
+    size_t n = END + r->info.meta_bytes;
     struct frame f;
-    if (r->info.bytes - r->offset < sizeof end)
+    if (r->info.bytes - r->offset < FRAME + n)
         return true;
-    if (!read_exactly(r, end, sizeof end, r->info.bytes - sizeof end, error))
+    if (!make_room(r, FRAME + n, error))
+        return false;
+    const uint8_t *end = r->block + FRAME;
+    if (!read_exactly(r, r->block, FRAME + n, r->info.bytes - FRAME - n, error))
         return error->code == XE_IO_DAMAGED;
-    r->info.has_end = frame_get(&f, end, r->salt) && f.tag == TAG_LAST && f.bytes == END &&
-                      f.check == xe_checksum(r->salt, end + FRAME, END);
+    r->info.has_end = frame_get(&f, r->block, r->salt) && f.tag == TAG_LAST && f.bytes == n &&
+                      f.check == xe_checksum(r->salt, end, n);
     if (r->info.has_end)
-        r->info.records = xe_load64(end + FRAME);
+        r->info.records = xe_load64(end);
     return true;
 }
 
-static bool reader_begin(struct xe_tablefile_reader *r, struct xe_io_error *error)
-{
-    uint8_t header[HEADER];
-    if (!read_header(r, header, error))
-        return false;
-    r->info.kind = xe_load32(header + 12);
-    r->salt = xe_load64(header + 16);
-    return read_meta(r, header, error) && make_room(r, BLOCK, error) && read_end(r, error);
-}
-
-struct xe_tablefile_reader *xe_tablefile_open(const struct xe_io *io, const char *path,
-                                              struct xe_io_error *error)
+static struct xe_tablefile_reader *reader_open(const struct xe_io *io, const char *path,
+                                               bool from_end, struct xe_io_error *error)
 {
     struct xe_tablefile_reader *r = xe_cb.alloc(sizeof *r);
     if (!r) {
@@ -402,12 +411,28 @@ struct xe_tablefile_reader *xe_tablefile_open(const struct xe_io *io, const char
         return NULL;
     }
     *r = (struct xe_tablefile_reader){0};
-    if (!xe_io_open(io, path, 0, &r->file, error))
+    if (!xe_io_open(io, path, 0, &r->file, error)) {
         r->file = NULL;
-    else if (reader_begin(r, error))
-        return r;
+    } else if (xe_file_size(r->file, &r->info.bytes, error)) {
+        uint64_t at = from_end && r->info.bytes > HEADER ? r->info.bytes - HEADER : 0;
+        if (read_header(r, at, error) && read_meta(r, from_end, error) &&
+            make_room(r, BLOCK, error) && read_end(r, error))
+            return r;
+    }
     xe_tablefile_close(r);
     return NULL;
+}
+
+struct xe_tablefile_reader *xe_tablefile_open(const struct xe_io *io, const char *path,
+                                              struct xe_io_error *error)
+{
+    return reader_open(io, path, false, error);
+}
+
+struct xe_tablefile_reader *xe_tablefile_open_from_end(const struct xe_io *io, const char *path,
+                                                       struct xe_io_error *error)
+{
+    return reader_open(io, path, true, error);
 }
 
 void xe_tablefile_info(const struct xe_tablefile_reader *r, struct xe_tablefile_info *out)
@@ -482,7 +507,8 @@ static bool check_end(struct xe_tablefile_reader *r, const struct frame *f,
                       struct xe_io_error *error)
 {
     uint64_t end = r->offset + FRAME + f->bytes;
-    if (f->records != 0 || f->bytes != END)
+    const uint8_t *again = r->block + COUNTS;
+    if (f->records != 0 || f->bytes != END + r->info.meta_bytes)
         return damaged(r, r->offset + 4, "the end block is not as it should be", error);
     if (r->passed)
         return damaged(r, r->offset, "parts of the file before its end are missing", error);
@@ -494,6 +520,9 @@ static bool check_end(struct xe_tablefile_reader *r, const struct frame *f,
         return damaged(r, r->offset + FRAME + 8, "the file had another size", error);
     if (xe_load64(r->block + 16) != r->chain)
         return damaged(r, r->offset + FRAME + 16, "the file had other blocks", error);
+    if (memcmp(again, r->meta, r->info.meta_bytes) != 0 ||
+        memcmp(again + r->info.meta_bytes, r->header, HEADER) != 0)
+        return damaged(r, r->offset + FRAME + COUNTS, "the file had another beginning", error);
     return true;
 }
 

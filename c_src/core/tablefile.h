@@ -4,22 +4,24 @@
  * A file has metadata of its user's, any number of records in their order, and an end that says
  * that they are all there. Records and metadata are bytes that mean nothing here.
  *
- * The format, version 1. Numbers are little-endian. H(seed, bytes) is XXH3 of 64 bits.
+ * The format, version 2. Numbers are little-endian. H(seed, bytes) is XXH3 of 64 bits.
  *
  *   +--------+----------+---------+---------+- - - -+---------+-----+
  *   | header | metadata | block 0 | block 1 |       | block n | end |
  *   +--------+----------+---------+---------+- - - -+---------+-----+
  *
- *   header, 64 bytes          block: 40 bytes, then p bytes      end: 40 bytes, then 24 bytes
+ *   header, 64 bytes          block: 40 bytes, then p bytes      end: 40 bytes, then 88 + m
  *    0  8  89 58 45 54         0  4  "DATA" or "HUGE"             0  4  "LAST"
  *          53 0D 0A 1A         4  4  records in it, r             4  4  0
- *    8  4  version, 1          8  8  p                            8  8  24
+ *    8  4  version, 2          8  8  p                            8  8  88 + m
  *   12  4  kind of file       16  8  number of the block         16  8  number of blocks before
- *   16  8  salt               24  8  H(salt, the p bytes)        24  8  H(salt, the 24 bytes)
+ *   16  8  salt               24  8  H(salt, the p bytes)        24  8  H(salt, the 88 + m)
  *   24  8  metadata: m bytes  32  8  H(salt, bytes 0-31)         32  8  H(salt, bytes 0-31)
  *   32  8  H(salt, metadata)  40  p  the records                 40  8  records in the file
  *   40 16  0                                                     48  8  bytes of the file
  *   56  8  H(salt, bytes 0-55)                                   56  8  chain of the blocks
+ *                                                                64  m  metadata, once more
+ *                                                              64+m 64  header, once more
  *
  *   The p bytes of a DATA block are r times: 4 bytes n, n bytes. Those of a HUGE block are one
  *   record. The chain is 0 before the first block, and H(chain, bytes 0-39 of the block) behind it.
@@ -29,8 +31,8 @@
  *
  * The header is valid if and only if
  *   (H1) the file has 64 bytes, and bytes 0-7 are as above (else: XE_IO_FOREIGN);
- *   (H2) the version is 1 (else: XE_IO_VERSION);
- *   (H3) bytes 56-63 are the checksum of those before (else: XE_IO_DAMAGED), and bytes 40-55 are 0;
+ *   (H2) bytes 56-63 are the checksum of those before (else: XE_IO_DAMAGED);
+ *   (H3) the version is 2 (else: XE_IO_VERSION), and bytes 40-55 are 0;
  *   (H4) the m bytes are in the file, and bytes 32-39 are their checksum.
  * A block is valid if and only if
  *   (B1) bytes 0-3 are one of the three tags, and bytes 32-39 are the checksum of those before;
@@ -40,7 +42,8 @@
  * A file is valid if and only if
  *   (F1) its header is valid, and all of its blocks, the last of which is the end;
  *   (F2) the end's tag is the first LAST, and the file has no byte behind it;
- *   (F3) the end's counts, size and chain are those of the file; its bytes 4-7 are 0, its p is 24.
+ *   (F3) the end's counts, size and chain are those of the file; its bytes 4-7 are 0, its p is
+ *        88 + m, and its metadata and header are those at the beginning.
  *
  * A reader checks a block before it shows any of it, and a length before it believes it: a checksum
  * covers each length, and none reaches behind the end of the file. So no damage makes it
@@ -59,7 +62,7 @@ enum {
     XE_TABLEFILE_BLOCK = 64 * 1024, /* the writer ends a block before it has more bytes */
     XE_TABLEFILE_HEADER = 64,
     XE_TABLEFILE_FRAME = 40,
-    XE_TABLEFILE_END = 24,
+    XE_TABLEFILE_END = 24 + XE_TABLEFILE_HEADER, /* and the metadata */
 };
 
 enum xe_tablefile_kind {
@@ -134,6 +137,9 @@ struct xe_tablefile_info {
 /* Opens a file whose header is valid. */
 struct xe_tablefile_reader *xe_tablefile_open(const struct xe_io *io, const char *path,
                                               struct xe_io_error *error);
+/* Opens one to salvage it: the header and the metadata are those that the file ends with. */
+struct xe_tablefile_reader *xe_tablefile_open_from_end(const struct xe_io *io, const char *path,
+                                                       struct xe_io_error *error);
 /* The metadata are the reader's. */
 void xe_tablefile_info(const struct xe_tablefile_reader *r, struct xe_tablefile_info *out);
 void xe_tablefile_close(struct xe_tablefile_reader *r);

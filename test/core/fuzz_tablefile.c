@@ -17,7 +17,7 @@
 #define FILE_PATH "/file"
 #define DIR "/table"
 
-enum { SEALED = 1, JOURNAL = 2, BYTES_MAX = 1 << 16 };
+enum { SEALED = 1, JOURNAL = 2, NO_CHECKPOINT = 4, BYTES_MAX = 1 << 16 };
 
 static uint8_t file[BYTES_MAX + 2 * XE_SEGMENT_RECORDS];
 
@@ -110,7 +110,7 @@ static void seal_segment(uint8_t *to, const uint8_t *from, size_t n, uint64_t *n
 {
     const uint64_t salt = 4711;
     uint64_t bytes = XE_SEGMENT_RECORDS + n;
-    xe_segment_header(to, 1, salt, bytes);
+    xe_segment_header(to, 1, salt, bytes, from, n < XE_JOURNAL_META ? n : XE_JOURNAL_META);
     memcpy(to + XE_SEGMENT_RECORDS, from, n);
     if (n > 0 && from[0] % 8 == 0)
         xe_segment_mark(to + XE_SEGMENT_MARK, salt, from[0], bytes);
@@ -133,22 +133,29 @@ static void read_journal(const struct xe_io *io, bool salvage)
     enum xe_replay_status status;
     uint64_t last = 0;
     struct xe_replay *r = xe_replay_open(io, DIR, salvage, &error);
-    CHECK(r);
+    if (!r) {
+        CHECK(error.code < 0 && error.reason);
+        return;
+    }
     while ((status = replay_next(r, &u, &error)) == XE_REPLAY_UNIT) {
         CHECK(salvage ? u.number > last : u.number == last + 1);
         last = u.number;
         touch(u.bytes, u.n);
     }
-    CHECK(status == XE_REPLAY_END || (!salvage && error.code < 0 && error.reason));
+    CHECK(status == XE_REPLAY_END || error.code == XE_IO_VERSION ||
+          (!salvage && error.code < 0 && error.reason));
+    CHECK(status == XE_REPLAY_END || !replay_verify(io, DIR, &error));
     CHECK(xe_replay_number(r) == last);
     xe_replay_close(r);
 }
 
-static void make_directory(struct sim *s)
+static void make_directory(struct sim *s, bool checkpoint)
 {
     struct xe_tablefile_options how = {.kind = XE_TABLEFILE_CHECKPOINT};
     struct xe_io_error error;
     CHECK(xe_io_mkdir(sim_io(s), DIR, &error));
+    if (!checkpoint)
+        return;
     char *path = xe_journal_checkpoint_path(DIR, 0);
     struct xe_tablefile_writer *w = xe_tablefile_create(sim_io(s), path, &how, "", 0, &error);
     CHECK(w && xe_tablefile_finish(w, &error));
@@ -170,7 +177,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     size--;
     struct sim *s = sim_new(1);
     if (how & JOURNAL) {
-        make_directory(s);
+        make_directory(s, !(how & NO_CHECKPOINT));
         memcpy(file, data, size);
         if (how & SEALED) {
             seal_segment(file, data, size, &number);

@@ -137,18 +137,22 @@ static void a_lock_is_had_once(const struct xe_io *io, const char *at)
 {
     struct xe_io_error error;
     struct xe_file *first, *second;
+    bool made;
     char *path = xe_io_join(at, "LOCK");
-    assert_true(xe_io_lock(io, path, &first, &error));
-    assert_false(xe_io_lock(io, path, &second, &error));
+    assert_true(xe_io_lock(io, path, &first, &made, &error));
+    assert_true(made);
+    assert_false(xe_io_lock(io, path, &second, &made, &error));
     assert_true(error.code == XE_IO_LOCKED && error.op == XE_IO_LOCK);
     /* Looking at the file does not drop the lock. */
     close_file(open_at(io, path, 0));
-    assert_false(xe_io_lock(io, path, &second, &error));
+    assert_false(xe_io_lock(io, path, &second, &made, &error));
     close_file(first);
-    assert_true(xe_io_lock(io, path, &first, &error));
+    assert_true(xe_io_lock(io, path, &first, &made, &error));
+    assert_false(made);
     /* The lock on a file that is not there any more keeps nobody out. */
     assert_true(xe_io_unlink(io, path, &error));
-    assert_true(xe_io_lock(io, path, &second, &error));
+    assert_true(xe_io_lock(io, path, &second, &made, &error));
+    assert_true(made);
     assert_int_not_equal(xe_file_lock(io, first), 0);
     close_file(first);
     assert_true(xe_io_unlink(io, path, &error));
@@ -161,6 +165,7 @@ static void a_directory_is_held_wherever_it_is(const struct xe_io *io, const cha
     struct xe_io_error error;
     struct xe_io_dir held;
     struct xe_file *lock, *other;
+    bool made;
     struct seen seen = {0};
     char byte, *sub = xe_io_join(at, "sub"), *old = xe_io_join(at, "old");
     char *a = xe_io_join(sub, "a"), *b = xe_io_join(sub, "b"), *moved = xe_io_join(old, "b");
@@ -185,9 +190,10 @@ static void a_directory_is_held_wherever_it_is(const struct xe_io *io, const cha
     assert_false(xe_io_rename(&held.io, b, moved, &error));
     assert_int_equal(error.code, EXDEV);
     /* A lock is one on a file, whose name is looked for where it was opened. */
-    assert_true(xe_io_lock(&held.io, b, &lock, &error) && xe_io_lock(io, a, &other, &error));
+    assert_true(xe_io_lock(&held.io, b, &lock, &made, &error) &&
+                xe_io_lock(io, a, &other, &made, &error));
     close_file(other);
-    assert_false(xe_io_lock(io, moved, &other, &error));
+    assert_false(xe_io_lock(io, moved, &other, &made, &error));
     assert_int_equal(error.code, XE_IO_LOCKED);
     xe_io_let_go(&held);
     close_file(lock);
@@ -264,7 +270,8 @@ static int lock_elsewhere(const char *path)
     if (child == 0) {
         struct xe_io_error error = {0};
         struct xe_file *f;
-        xe_io_lock(&xe_io_system, path, &f, &error);
+        bool made;
+        xe_io_lock(&xe_io_system, path, &f, &made, &error);
         _exit(error.code == XE_IO_LOCKED ? 1 : error.code ? 2 : 0);
     }
     assert_true(child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status));
@@ -275,16 +282,17 @@ static void a_lock_keeps_other_processes_out(void **state)
 {
     struct xe_io_error error;
     struct xe_file *f;
+    bool made;
     char path[] = "/tmp/xets_test_lock_XXXXXX";
     (void)state;
     close(mkstemp(path));
-    assert_true(xe_io_lock(&xe_io_system, path, &f, &error));
+    assert_true(xe_io_lock(&xe_io_system, path, &f, &made, &error));
     /* Whoever is forked has the open file, too, and lets go of it without letting others in. */
     assert_int_equal(lock_elsewhere(path), 1);
     assert_int_equal(lock_elsewhere(path), 1);
     close_file(f);
     assert_int_equal(lock_elsewhere(path), 0);
-    assert_true(xe_io_lock(&xe_io_system, path, &f, &error));
+    assert_true(xe_io_lock(&xe_io_system, path, &f, &made, &error));
     close_file(f);
     assert_true(xe_io_unlink(&xe_io_system, path, &error));
 }
@@ -305,6 +313,7 @@ static void nothing_is_written_through_a_link(void **state)
 {
     struct xe_io_error error;
     struct xe_file *f;
+    bool made;
     char from[] = "/tmp/xets_test_link_XXXXXX", byte;
     (void)state;
     close(mkstemp(from));
@@ -317,7 +326,7 @@ static void nothing_is_written_through_a_link(void **state)
         assert_false(xe_io_open(&xe_io_system, link, XE_IO_WRITABLE | flags[i], &f, &error));
         assert_int_equal(error.code, ELOOP);
     }
-    assert_false(xe_io_lock(&xe_io_system, link, &f, &error));
+    assert_false(xe_io_lock(&xe_io_system, link, &f, &made, &error));
     assert_int_equal(get_file(&xe_io_system, link, &byte, 1), 1);
     assert_int_equal(byte, 'a');
     assert_true(xe_io_unlink(&xe_io_system, link, &error));

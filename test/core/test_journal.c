@@ -639,7 +639,10 @@ static void a_missing_table_is_made_only_when_asked_for(void **state)
     assert_int_equal(error.code, ENOENT);
     assert_true(xe_io_mkdir(sim_io(w->s), DIR, &error));
     assert_null(xe_journal_open(&o, &error));
-    assert_int_equal(error.code, ENOENT);
+    assert_int_equal(error.code, XE_IO_NO_TABLE);
+    assert_false(xe_journal_destroy(sim_io(w->s), DIR, &error));
+    assert_int_equal(error.code, XE_IO_NO_TABLE);
+    assert_null(sim_name(w->s, 1)); /* no LOCK was left in the directory */
     world_end(w);
 }
 

@@ -20,6 +20,7 @@ static const char META[] = "what the user says of it";
 enum {
     FRAME = XE_TABLEFILE_FRAME,
     FIRST = XE_TABLEFILE_HEADER + sizeof META, /* where the first block is */
+    END = XE_TABLEFILE_END + sizeof META,
     LARGE = XE_TABLEFILE_BLOCK / 2,
 };
 
@@ -237,7 +238,7 @@ static void every_flipped_byte_is_found_where_it_is(void **state)
         uint8_t was = bytes[i];
         bytes[i] ^= (uint8_t)(1 + rng_below(&rng, 255));
         assert_refused(s, &small, &error);
-        assert_true(error.offset <= i && i - error.offset < 100);
+        assert_true(error.offset <= i && i - error.offset < END);
         bytes[i] = was;
     }
     sim_free(s);
@@ -359,7 +360,7 @@ static void sealed_make(struct sealed *x)
     x->bytes = sim_bytes(x->s, PATH, &x->n);
     x->salt = xe_load64(x->bytes + 16);
     x->block = x->bytes + FIRST;
-    x->end = x->bytes + x->n - FRAME - XE_TABLEFILE_END;
+    x->end = x->bytes + x->n - FRAME - END;
 }
 
 static void seal_header(struct sealed *x)
@@ -392,12 +393,12 @@ static void h1_the_file_begins_with_its_mark(void **state)
     refused(&x, XE_IO_FOREIGN, 0);
 }
 
-static void h2_the_version_is_1(void **state)
+static void h3_the_version_is_2(void **state)
 {
     struct sealed x;
     (void)state;
     sealed_make(&x);
-    x.bytes[8] = 2;
+    x.bytes[8] = 1;
     seal_header(&x);
     refused(&x, XE_IO_VERSION, 8);
 }
@@ -491,13 +492,15 @@ static void f3_the_end_tells_what_the_file_is(void **state)
 {
     struct sealed x;
     (void)state;
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 6; i++) {
         sealed_make(&x);
+        /* The counts, what is there once more, and the field that is 0. */
+        static const size_t fields[] = {FRAME,      FRAME + 8,       FRAME + 16,
+                                        FRAME + 24, FRAME + END - 1, 4};
         uint64_t at = (uint64_t)(x.end - x.bytes);
-        uint8_t *field = i == 3 ? x.end + 4 : x.end + FRAME + 8 * i;
-        ++*field;
-        seal_frame(&x, x.end, XE_TABLEFILE_END);
-        refused(&x, XE_IO_DAMAGED, i == 3 ? at + 4 : at + FRAME + 8 * (uint64_t)i);
+        x.end[fields[i]]++;
+        seal_frame(&x, x.end, END);
+        refused(&x, XE_IO_DAMAGED, at + (i == 4 ? FRAME + 24 : fields[i]));
     }
 }
 
@@ -546,9 +549,51 @@ static void all_blocks_but_the_damaged_are_salvaged(void **state)
         bytes[at] ^= 0x55;
         uint32_t found = salvage_all(s, &mixed, &lost);
         /* A block has three records or more, unless it has one large one. */
-        assert_true(found < mixed.n || at >= n - FRAME - XE_TABLEFILE_END);
+        assert_true(found < mixed.n || at >= n - FRAME - END);
         assert_true(found + 10 > mixed.n && lost > 0 && lost < 2 * XE_TABLEFILE_BLOCK);
         bytes[at] = was;
+    }
+    sim_free(s);
+}
+
+/* Whatever its beginning has become, the end says what it was. */
+static void a_file_may_be_opened_from_its_end(void **state)
+{
+    (void)state;
+    struct sim *s = disk_with(&small);
+    struct xe_io_error error;
+    struct xe_tablefile_block b;
+    size_t n;
+    uint8_t *bytes = sim_bytes(s, PATH, &n);
+    for (size_t at = 0; at < FIRST; at++) {
+        struct xe_tablefile_info info;
+        enum xe_tablefile_status status;
+        bytes[at]++;
+        assert_null(xe_tablefile_open(sim_io(s), PATH, &error));
+        struct xe_tablefile_reader *r = xe_tablefile_open_from_end(sim_io(s), PATH, &error);
+        assert_non_null(r);
+        xe_tablefile_info(r, &info);
+        assert_true(info.has_end && info.records == small.n);
+        assert_int_equal(info.meta_bytes, sizeof META);
+        assert_memory_equal(info.meta, META, sizeof META);
+        while ((status = xe_tablefile_next(r, &b, &error)) == XE_TABLEFILE_OK)
+            ;
+        assert_int_equal(status, XE_TABLEFILE_LAST);
+        xe_tablefile_close(r);
+        bytes[at]--;
+    }
+    for (size_t at = n - END + 24; at < n; at++) {
+        bytes[at]++;
+        assert_null(xe_tablefile_open_from_end(sim_io(s), PATH, &error));
+        assert_true(error.code < 0 && error.offset >= n - END + 24 && error.offset <= n);
+        bytes[at]--;
+    }
+    for (size_t len = 0; len < n; len++) {
+        struct sim *cut = sim_new(33);
+        sim_put(cut, PATH, bytes, len);
+        assert_null(xe_tablefile_open_from_end(sim_io(cut), PATH, &error));
+        assert_true(error.code < 0);
+        sim_free(cut);
     }
     sim_free(s);
 }
@@ -713,7 +758,7 @@ int main(void)
         TEST(every_truncation_is_found),
         TEST(blocks_are_neither_lost_nor_moved_nor_added),
         TEST(h1_the_file_begins_with_its_mark),
-        TEST(h2_the_version_is_1),
+        TEST(h3_the_version_is_2),
         TEST(h3_unused_bytes_are_0),
         TEST(h4_the_metadata_are_in_the_file),
         TEST(b1_a_block_has_one_of_three_tags),
@@ -722,6 +767,7 @@ int main(void)
         TEST(b4_records_fill_their_block),
         TEST(f3_the_end_tells_what_the_file_is),
         TEST(all_blocks_but_the_damaged_are_salvaged),
+        TEST(a_file_may_be_opened_from_its_end),
         TEST(a_truncated_file_is_salvaged_to_its_last_block),
         TEST(long_damage_is_passed_over_in_steps),
         TEST(writing_fails_at_every_call_without_a_trace),
