@@ -1,6 +1,7 @@
-%% What ends while something else that ends stands still: memory is freed while a durable table waits for
-%% its disk, and a durable table is closed while memory is being freed. A build of the library with
-%% points to stop at (c_src/beam/hooks.h) has the threads stand still, in an emulator of its own.
+%% What ends while something else that ends stands still: memory is freed while a durable table
+%% waits for its disk, and a durable table is closed while memory is being freed. A build of the
+%% library with points to stop at (c_src/beam/hooks.h) has the threads stand still, in an emulator
+%% of its own.
 -module(xets_closing_tests).
 
 -include_lib("eunit/include/eunit.hrl").
@@ -9,7 +10,7 @@
 -export([memory_is_freed/1, tables_are_closed/1, files_are_closed/1]).
 
 -import(xets_durable_lib, [in_dir/1, durable/2]).
--import(xets_test_lib, [actor/0, run/2, kill/1, eventually/1, settled/0]).
+-import(xets_test_lib, [actor/0, run/2, kill/1, eventually/1, settled/0, stands_still/2]).
 
 closing_test_() ->
     {timeout, 300, {setup, fun xets_test_lib:hooked_peer/0, fun peer:stop/1, fun(Peer) ->
@@ -66,20 +67,6 @@ files_are_closed(Dir) ->
     eventually(fun() -> not filelib:is_file(New) end),
     exit(Reclaimer, kill),
     ok.
-
-%% Has a thread of the library stand still at a point until the process returned ends.
-stands_still(Point, Fun) ->
-    Test = self(),
-    Holder = spawn(fun() ->
-        register(Point, self()),
-        Test ! {self(), registered},
-        receive Point -> Test ! {self(), stands_still} end,
-        receive after infinity -> ok end
-    end),
-    receive {Holder, registered} -> ok end,
-    Result = Fun(),
-    receive {Holder, stands_still} -> ok end,
-    {Holder, Result}.
 
 filled(T) ->
     true = xets:insert(T, [{K, K} || K <- lists:seq(1, 20000)]),

@@ -9,7 +9,7 @@
 %% Called in the other emulator.
 -export([full/2]).
 
--import(xets_test_lib, [eventually/1]).
+-import(xets_test_lib, [eventually/1, stands_still/2]).
 
 full_test_() ->
     {timeout, 300, {setup, fun xets_test_lib:hooked_peer/0, fun peer:stop/1, fun(Peer) ->
@@ -72,17 +72,7 @@ full(Type, Dir) ->
 
 %% From now on nothing is written, until the first of the two processes ends.
 disk_stops(T) ->
-    Test = self(),
-    Disk = spawn(fun() ->
-        register(journal_tells, self()),
-        Test ! {self(), registered},
-        receive journal_tells -> Test ! {self(), stands_still} end,
-        receive after infinity -> ok end
-    end),
-    receive {Disk, registered} -> ok end,
-    Sync = process(fun() -> xets:sync(T) end),
-    receive {Disk, stands_still} -> ok end,
-    {Disk, Sync}.
+    stands_still(journal_tells, fun() -> process(fun() -> xets:sync(T) end) end).
 
 %% Inserts and deletes an object again and again until it finds no room.
 filler(T, Stop, Object) ->

@@ -3,7 +3,7 @@
 
 -export([both/1, outcome/1, actor/0, actor/1, run/2, start/2, await/1, call/4, kill/1, stop/1,
          dead/0, foreign/0, transfer/1, no_transfer/1, eventually/1, settled/0, texts/3, small/2,
-         env/2, fuzz/3, native_info/0, hooked_peer/0]).
+         env/2, fuzz/3, native_info/0, hooked_peer/0, stands_still/2]).
 
 -include_lib("eunit/include/eunit.hrl").
 
@@ -129,6 +129,21 @@ hooked_peer() ->
     {ok, Peer, _} = peer:start(#{connection => standard_io, wait_boot => 60000,
                                  env => [{"XETS_PRIV", Priv}], args => Paths}),
     Peer.
+
+%% Has a thread of the library stand still at a point until the process returned ends. The
+%% fun makes it get there.
+stands_still(Point, Fun) ->
+    Test = self(),
+    Holder = spawn(fun() ->
+        register(Point, self()),
+        Test ! {self(), registered},
+        receive Point -> Test ! {self(), stands_still} end,
+        receive after infinity -> ok end
+    end),
+    receive {Holder, registered} -> ok end,
+    Result = Fun(),
+    receive {Holder, stands_still} -> ok end,
+    {Holder, Result}.
 
 %%% Errors
 
