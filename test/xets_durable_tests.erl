@@ -476,6 +476,21 @@ written(Job, Snapshot) ->
         Result -> Result
     end.
 
+%% The buffer counts as far as it has been used.
+memory_test_() ->
+    {timeout, 120, fun() ->
+        in_dir(fun(Dir) ->
+            All = fun() -> maps:get(bytes, xets:info()) end,
+            T = durable(Dir, []),
+            ?assert(8 * xets:info(T, memory) < 32768),
+            {Had, AllHad} = {xets:info(T, memory), All()},
+            [xets:insert(T, {1, <<I:80000>>}) || I <- lists:seq(1, 50)],
+            ?assert(8 * (xets:info(T, memory) - Had) > 50 * 10000),
+            ?assert(All() - AllHad > 50 * 10000),
+            xets:delete(T)
+        end)
+    end}.
+
 %%% Owners
 
 %% Whoever may not read a table does not copy it either.

@@ -187,7 +187,8 @@ static enum xe_result info(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64_t b
         xe_use_end(&use);
         return large ? XE_CALL_BUDGET : XE_CALL_OK;
     }
-    uint64_t bytes = xe_table_bytes(t->core) + sizeof *t + sizeof *t->estate;
+    uint64_t bytes = xe_table_bytes(t->core) + sizeof *t + sizeof *t->estate +
+                     xe_durable_memory(xe_table_log(t->core));
     ERL_NIF_TERM facts[] = {
         xe_owner_term(env, t),
         atomic_load_explicit(&t->name, memory_order_relaxed),
@@ -266,7 +267,8 @@ static enum xe_result info_all(ErlNifEnv *env, const ERL_NIF_TERM argv[], uint64
     (void)budget;
     xe_pages_stats(&pages);
     ERL_NIF_TERM keys[] = {xe_am.tables, xe_am.bytes, xe_am.mapped, xe_am.used};
-    uint64_t values[] = {xe_registry_count(), xe_table_bytes_all(), pages.mapped, pages.used};
+    uint64_t values[] = {xe_registry_count(), xe_table_bytes_all() + xe_journal_memory_all(),
+                         pages.mapped, pages.used};
     ERL_NIF_TERM map = make_map(env, keys, values, 4);
     uint32_t kinds = xe_native.kinds;
     enif_make_map_put(env, map, xe_am.terms, kinds ? xe_am.native : xe_am.portable, &map);

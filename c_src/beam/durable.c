@@ -715,6 +715,15 @@ bool xe_durable_info(struct xe_durable *d, struct xe_journal_info *out,
     return true;
 }
 
+uint64_t xe_durable_memory(struct xe_log *log)
+{
+    if (XE_LIKELY(!log) || !xe_durable_hold(log->durable))
+        return 0;
+    uint64_t bytes = sizeof *log->durable + xe_journal_memory(log->durable->journal);
+    xe_durable_let_go(log->durable);
+    return bytes;
+}
+
 struct xe_owned *xe_durable_table(struct xe_durable *d)
 {
     pthread_mutex_lock(&the->lock);

@@ -210,6 +210,8 @@ enum xe_durable_level xe_durable_level(const struct xe_durable *d);
  * it is closed. */
 bool xe_durable_info(struct xe_durable *d, struct xe_journal_info *out,
                      struct xe_io_error *error);
+/* The memory that a log takes; 0 without one, or if it is closed. */
+uint64_t xe_durable_memory(struct xe_log *log);
 /* The table, with a reference. NULL: it is gone, or hidden. */
 struct xe_owned *xe_durable_table(struct xe_durable *d);
 /* Tells the journal that a checkpoint has been written, if it is open still. */

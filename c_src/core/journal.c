@@ -7,6 +7,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -177,7 +178,8 @@ static void watch(struct xe_journal_domain *d, uint64_t until)
             relax();
         }
         sched_yield(); /* to who will have work, if that is on this core */
-    } while (atomic_load_explicit(&d->queueings, memory_order_relaxed) == seen && xe_journal_now() < until);
+    } while (atomic_load_explicit(&d->queueings, memory_order_relaxed) == seen &&
+             xe_journal_now() < until);
     pthread_mutex_lock(&d->lock);
 }
 
@@ -189,7 +191,8 @@ static void sleep_for_work(struct xe_journal_domain *d)
         return;
     }
 #ifdef __APPLE__
-    uint64_t now = xe_journal_now(), most = d->late->late_until > now ? d->late->late_until - now : 0;
+    uint64_t now = xe_journal_now();
+    uint64_t most = d->late->late_until > now ? d->late->late_until - now : 0;
     struct timespec t = {(time_t)(most / SECOND_NS), (long)(most % SECOND_NS)};
     pthread_cond_timedwait_relative_np(&d->work, &d->lock, &t);
 #else
@@ -456,6 +459,30 @@ static void unregister(struct xe_journal *j)
 
 /* --- Opening ------------------------------------------------------------------------- */
 
+/* Pages of zeros, which take memory only when something is written there. */
+static uint8_t *ring_new(size_t bytes)
+{
+    void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return p == MAP_FAILED ? NULL : p;
+}
+
+/* Of the ring what has been touched. */
+uint64_t xe_journal_memory(const struct xe_journal *j)
+{
+    uint64_t used = atomic_load_explicit(&j->tail, memory_order_relaxed);
+    return sizeof *j + XE_CACHE_LINE + (used < j->size ? used : j->size);
+}
+
+uint64_t xe_journal_memory_all(void)
+{
+    uint64_t sum = 0;
+    pthread_mutex_lock(&xe_journal_the->lock);
+    for (const struct xe_journal *j = xe_journal_the->open; j; j = j->next_open)
+        sum += xe_journal_memory(j);
+    pthread_mutex_unlock(&xe_journal_the->lock);
+    return sum;
+}
+
 static struct xe_journal *journal_new(const struct xe_journal_options *o, struct xe_io_error *error)
 {
     uint64_t size = BUFFER_MIN, want = o->buffer_bytes ? o->buffer_bytes : BUFFER_BYTES;
@@ -463,13 +490,13 @@ static struct xe_journal *journal_new(const struct xe_journal_options *o, struct
     while (size < want)
         size *= 2;
     uint8_t *memory = xe_cb.alloc(sizeof(struct xe_journal) + XE_CACHE_LINE);
-    uint8_t *ring = xe_cb.alloc(size);
+    uint8_t *ring = ring_new(size);
     char *dir = xe_cb.alloc(n);
     if (!memory || !ring || !dir) {
         if (memory)
             xe_cb.free(memory);
         if (ring)
-            xe_cb.free(ring);
+            munmap(ring, size);
         if (dir)
             xe_cb.free(dir);
         xe_io_no_memory(error, o->dir);
@@ -479,7 +506,6 @@ static struct xe_journal *journal_new(const struct xe_journal_options *o, struct
     struct xe_journal *j = (struct xe_journal *)at;
     uint64_t segment = o->segment_bytes ? o->segment_bytes : SEGMENT_BYTES;
     memset(j, 0, sizeof *j);
-    memset(ring, 0, size);
     memcpy(dir, o->dir, n);
     j->memory = memory;
     j->ring = ring;
@@ -497,7 +523,7 @@ static void journal_free(struct xe_journal *j)
     xe_files_close(&j->files);
     xe_io_let_go(&j->dir);
     pthread_mutex_destroy(&j->lock);
-    xe_cb.free(j->ring);
+    munmap(j->ring, j->size);
     xe_cb.free(j->memory);
 }
 

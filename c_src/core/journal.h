@@ -190,6 +190,9 @@ void xe_journal_notify_later(struct xe_journal *j);
 uint64_t xe_journal_number(const struct xe_journal *j);
 /* The bytes of all units committed so far, each up to seven more: for differences. */
 uint64_t xe_journal_sum(const struct xe_journal *j);
+/* The memory that it takes, but for what is soon written; and that of all of this process. */
+uint64_t xe_journal_memory(const struct xe_journal *j);
+uint64_t xe_journal_memory_all(void);
 
 /* --- Waiting --------------------------------------------------------------- */
 

@@ -188,6 +188,7 @@ static void a_nearly_full_disk_is_filled(void **state)
 {
     struct world *w = world_open(60);
     struct xe_journal_room room;
+    struct xe_journal_info info;
     struct xe_io_error error;
     enum xe_status status;
     uint64_t bytes = 0;
@@ -199,7 +200,6 @@ static void a_nearly_full_disk_is_filled(void **state)
         xe_journal_commit(w->j, &room, unit, 500);
         xe_journal_notify(w->j);
         xe_journal_run();
-        struct xe_journal_info info;
         xe_journal_info(w->j, &info);
         bytes = info.written * 500;
     }
