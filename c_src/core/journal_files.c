@@ -159,6 +159,7 @@ static bool make_spare(struct xe_journal_files *f, struct xe_segment_file *s, ui
     struct xe_io_error ignored;
     while (!open_spare(f, s, number, again, error)) {
         xe_file_close(s->file, &ignored);
+        s->file = NULL; /* the next try may fail before it opens one */
         remove_one(f->io, f->dir, XE_PREFIX_SPARE, "", number, &ignored);
         bool is_full = error->code == ENOSPC || error->code == EDQUOT;
         if (again || !is_full || s->bytes == least)
