@@ -31,19 +31,6 @@ struct xe_key_rest {
     uint32_t heap; /* words that the term takes */
 };
 
-/* Whether a term is a small integer. */
-static inline bool xe_key_get_small(ErlNifEnv *env, ERL_NIF_TERM t, int64_t *i)
-{
-    if (XE_LIKELY(xe_term_traits.smalls)) {
-        *i = xe_small_of(t);
-        return xe_word_is_small(t);
-    }
-    ErlNifSInt64 n = 0;
-    bool is = xe_term_is_immediate(t) && enif_get_int64(env, t, &n);
-    *i = n;
-    return is;
-}
-
 /* xe_key_short() for any term but a small integer. */
 bool xe_key_short_other(ERL_NIF_TERM term, struct xe_key *key, struct xe_key_rest *rest);
 
@@ -52,8 +39,8 @@ bool xe_key_short_other(ERL_NIF_TERM term, struct xe_key *key, struct xe_key_res
 static inline __attribute__((always_inline)) bool
 xe_key_short(ErlNifEnv *env, ERL_NIF_TERM term, struct xe_key *key, struct xe_key_rest *rest)
 {
-    int64_t i;
-    if (!xe_key_get_small(env, term, &i))
+    ErlNifSInt64 i = 0;
+    if (!xe_term_get_small(env, term, &i))
         return xe_key_short_other(term, key, rest);
     key->klen = xe_key_small(i, &key->words[0], &key->words[1]);
     key->words[2] = key->words[3] = key->words[4] = 0;

@@ -174,6 +174,11 @@ struct xe_term_traits {
 };
 extern struct xe_term_traits xe_term_traits;
 
+static inline bool xe_term_is_immediate(ERL_NIF_TERM t)
+{
+    return (t & 3) == 3;
+}
+
 /* Small integers, where `smalls` is true. */
 
 static inline bool xe_word_is_small(uint64_t word)
@@ -196,25 +201,26 @@ static inline uint64_t xe_word_of(int64_t i)
     return (uint64_t)i << 4 | xe_term_traits.small_tag;
 }
 
+/* Whether a term is a small integer; if not, *out may be anything. */
+static inline bool xe_term_get_small(ErlNifEnv *env, ERL_NIF_TERM t, ErlNifSInt64 *out)
+{
+    if (XE_UNLIKELY(!xe_term_traits.smalls))
+        return xe_term_is_immediate(t) && enif_get_int64(env, t, out);
+    *out = xe_small_of(t);
+    return xe_word_is_small(t);
+}
+
 /* What the functions of erl_nif do, without a call for small ones. */
 
 static inline bool xe_term_get_int64(ErlNifEnv *env, ERL_NIF_TERM t, ErlNifSInt64 *out)
 {
-    if (XE_UNLIKELY(!xe_term_traits.smalls || !xe_word_is_small(t)))
-        return enif_get_int64(env, t, out);
-    *out = xe_small_of(t);
-    return true;
+    return XE_LIKELY(xe_term_get_small(env, t, out)) || enif_get_int64(env, t, out);
 }
 
 static inline ERL_NIF_TERM xe_term_make_int64(ErlNifEnv *env, int64_t i)
 {
     return XE_LIKELY(xe_term_traits.smalls && xe_fits_small(i)) ? xe_word_of(i)
                                                                 : enif_make_int64(env, i);
-}
-
-static inline bool xe_term_is_immediate(ERL_NIF_TERM t)
-{
-    return (t & 3) == 3;
 }
 
 /* Bytes needed for the largest of words whose bitwise or is `any`. */
